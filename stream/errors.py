@@ -1,0 +1,24 @@
+"""The one small hierarchy of errors riskstream raises on purpose.
+
+A message says what was wrong, where (topic, partition, offset or file, line) and what to do about it.
+"""
+
+from __future__ import annotations
+
+
+class RiskstreamError(Exception):
+    """Something was wrong that the user can mend; the command line prints the message and exits with 1."""
+
+    exit_status = 1
+
+
+class UsageError(RiskstreamError):
+    """The command was called in a way it cannot serve; exit status 2."""
+
+    exit_status = 2
+
+
+class BrokerNotReachable(RiskstreamError):
+    """No Kafka answered, or it refused who asked; exit status 3."""
+
+    exit_status = 3

@@ -1,0 +1,161 @@
+"""Every setting of riskstream: one typed class, read from the environment or a file.
+
+Precedence: command-line flag, environment (``RISKSTREAM_<NAME>``), the YAML file named by
+``RISKSTREAM_SETTINGS``, default. ``riskstream config show`` prints the values in force and where each came from.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from stream.errors import UsageError
+
+ENVIRONMENT_PREFIX = "RISKSTREAM_"
+
+
+class Settings(BaseModel):
+    """Settings of every command. Times are in the unit their name ends with."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    broker: Annotated[str, Field(description="Kafka bootstrap servers, HOST:PORT[,HOST:PORT…].")] = "127.0.0.1:9092"
+    security_protocol: Annotated[
+        str, Field(pattern="^(PLAINTEXT|SSL|SASL_PLAINTEXT|SASL_SSL)$", description="Kafka security protocol.")
+    ] = "PLAINTEXT"
+    sasl_mechanism: Annotated[str, Field(description="SASL mechanism, e.g. SCRAM-SHA-512; empty for none.")] = ""
+    sasl_username: Annotated[str, Field(description="SASL user.")] = ""
+    sasl_password: Annotated[str, Field(description="SASL password; prefer the environment.", repr=False)] = ""
+    ssl_ca: Annotated[str, Field(description="PEM file of the certificate authority.")] = ""
+    ssl_certificate: Annotated[str, Field(description="PEM file of the client certificate (mTLS).")] = ""
+    ssl_key: Annotated[str, Field(description="PEM file of the client key (mTLS).")] = ""
+
+    topic_prefix: Annotated[
+        str, Field(pattern=r"^[A-Za-z0-9._-]{0,64}$", description="Put before every topic and group name.")
+    ] = ""
+    group: Annotated[str, Field(pattern=r"^[A-Za-z0-9._-]{1,64}$", description="Consumer group of the workers.")] = (
+        "riskstream"
+    )
+    partitions: Annotated[int, Field(ge=1, le=512, description="Partitions of topics that riskstream creates.")] = 4
+    replication_factor: Annotated[int, Field(ge=1, le=7, description="Replication of topics it creates.")] = 1
+    retention_hours: Annotated[
+        int, Field(ge=1, description="Retention of topics it creates with cleanup 'delete', hours.")
+    ] = 24 * 400
+    max_message_bytes: Annotated[int, Field(ge=65536, description="max.message.bytes of topics it creates.")] = 4 << 20
+
+    instance: Annotated[
+        str, Field(pattern=r"^[A-Za-z0-9._-]{0,64}$", description="Static membership: this worker's fixed name; empty for none.")
+    ] = ""
+    session_timeout_ms: Annotated[
+        int, Field(ge=1000, le=300_000, description="After so long without a heartbeat a worker's partitions move.")
+    ] = 6_000
+    batch_records: Annotated[
+        int, Field(ge=1, le=20_000, description="Most records of one partition in one batch.")
+    ] = 500
+    pace_ms: Annotated[
+        int, Field(ge=0, le=1_000, description="Shortest time between two polls: batches grow, commits get fewer.")
+    ] = 3
+    checkpoint_interval_ms: Annotated[
+        int, Field(ge=100, le=600_000, description="Rows changed since the last checkpoint are written this often.")
+    ] = 2_000
+    recovery_timeout_s: Annotated[
+        int, Field(ge=5, description="A recovery without progress for so long ends the process with a reason.")
+    ] = 60
+    stall_timeout_s: Annotated[
+        int, Field(ge=5, description="Liveness fails when offsets stand still so long while there is lag.")
+    ] = 30
+    transaction_timeout_ms: Annotated[
+        int, Field(ge=1_000, le=900_000, description="The broker aborts an open transaction after so long.")
+    ] = 10_000
+
+    maturity_days: Annotated[
+        float, Field(gt=0, le=400, description="A payment without an adverse outcome becomes normal after so long.")
+    ] = 30.0
+    lateness_minutes: Annotated[
+        float, Field(gt=0, description="Further behind the partition's highest event time: flagged late.")
+    ] = 60.0
+    future_minutes: Annotated[
+        float, Field(gt=0, description="Event time further ahead of the Kafka timestamp: dead letter 'future'.")
+    ] = 5.0
+
+    learning_interval_s: Annotated[
+        float, Field(gt=0, description="Longest time between two rounds of the learner, seconds.")
+    ] = 5.0
+    seed: Annotated[int, Field(ge=0, description="Seed of everything random in the models.")] = 42
+
+    metrics_port: Annotated[int, Field(ge=0, le=65535, description="Port of /metrics, /live and /ready; 0 picks one.")] = 8000
+    metrics_host: Annotated[str, Field(description="Address the metrics port listens on.")] = "127.0.0.1"
+    data_directory: Annotated[str, Field(description="Local files: caches, the development Kafka.")] = ".riskstream"
+
+    def topic(self, name: str) -> str:
+        """The name of a topic in this installation, with its prefix.
+
+        >>> Settings(topic_prefix="test-").topic("risk.alerts.v1")
+        'test-risk.alerts.v1'
+        """
+        return self.topic_prefix + name
+
+    def librdkafka(self) -> dict[str, str | int | float | bool]:
+        """Connection settings as librdkafka names them."""
+        connection: dict[str, str | int | float | bool] = {
+            "bootstrap.servers": self.broker,
+            "security.protocol": self.security_protocol,
+        }
+        optional = {
+            "sasl.mechanism": self.sasl_mechanism,
+            "sasl.username": self.sasl_username,
+            "sasl.password": self.sasl_password,
+            "ssl.ca.location": self.ssl_ca,
+            "ssl.certificate.location": self.ssl_certificate,
+            "ssl.key.location": self.ssl_key,
+        }
+        connection.update({name: value for name, value in optional.items() if value})
+        return connection
+
+
+def load(flags: Mapping[str, object] | None = None, environment: Mapping[str, str] = os.environ) -> Settings:
+    """Settings from flags, environment and file, in that order of precedence.
+
+    Raises
+    ------
+    UsageError
+        A name that does not exist or a value out of range, with where it came from.
+    """
+    values: dict[str, object] = {}
+    source: dict[str, str] = {}
+    file_name = environment.get(f"{ENVIRONMENT_PREFIX}SETTINGS", "")
+    if file_name:
+        for name, value in _read_file(Path(file_name)).items():
+            values[name], source[name] = value, file_name
+    for variable, text in environment.items():
+        name = variable.removeprefix(ENVIRONMENT_PREFIX).lower()
+        if variable.startswith(ENVIRONMENT_PREFIX) and name in Settings.model_fields:
+            values[name], source[name] = text, variable
+    for name, value in (flags or {}).items():
+        if value is not None:
+            values[name], source[name] = value, f"--{name.replace('_', '-')}"
+    try:
+        return Settings.model_validate(values)
+    except ValidationError as error:
+        first = error.errors()[0]
+        name = str(first["loc"][0]) if first["loc"] else "?"
+        raise UsageError(f"setting {name} (from {source.get(name, 'default')}): {first['msg']}") from error
+
+
+def _read_file(path: Path) -> dict[str, object]:
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise UsageError(f"settings file {path}: {error.strerror}; check RISKSTREAM_SETTINGS") from error
+    except yaml.YAMLError as error:
+        raise UsageError(f"settings file {path}: not YAML: {error}") from error
+    if content is None:
+        return {}
+    if not isinstance(content, dict):
+        raise UsageError(f"settings file {path}: expected 'name: value' lines")
+    return {str(name): value for name, value in content.items()}
