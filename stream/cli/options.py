@@ -1,0 +1,33 @@
+"""Options shared by commands, and the one way a command prints its JSON."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from typing import Any
+
+import click
+import orjson
+
+from stream.settings import Settings, load
+
+
+def with_settings(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Give a command the ``settings`` argument, with ``--broker`` and ``--topic-prefix`` on top of the environment."""
+
+    @click.option("--broker", metavar="HOST:PORT", help="Kafka bootstrap servers (RISKSTREAM_BROKER).")
+    @click.option("--topic-prefix", metavar="PREFIX", help="Put before every topic name (RISKSTREAM_TOPIC_PREFIX).")
+    @functools.wraps(command)
+    def wrapped(*args: Any, broker: str | None, topic_prefix: str | None, **kwargs: Any) -> Any:
+        settings: Settings = load({"broker": broker, "topic_prefix": topic_prefix})
+        return command(*args, settings=settings, **kwargs)
+
+    return wrapped
+
+
+json_option = click.option("--json", "as_json", is_flag=True, help="One JSON object on the last line of stdout.")
+
+
+def print_json(document: object) -> None:
+    """Write one JSON object as one line to stdout."""
+    click.echo(orjson.dumps(document).decode())
