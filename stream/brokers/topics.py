@@ -1,0 +1,222 @@
+"""The one table of topics: what each holds, how it is keyed, kept and partitioned; and how they come to exist."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from concurrent.futures import Future
+from dataclasses import dataclass
+from typing import Literal
+
+from confluent_kafka import KafkaError, KafkaException
+from confluent_kafka.admin import AdminClient
+from confluent_kafka.cimpl import NewTopic
+
+from stream.brokers.connect import REACH_TIMEOUT_S, RECORD_OVERHEAD_BYTES, admin
+from stream.errors import RiskstreamError
+from stream.settings import Settings
+
+CREATE_TIMEOUT_S = 30.0
+
+Cleanup = Literal["delete", "compact"]
+Partitioning = Literal["line", "own", "single"]
+
+
+@dataclass(frozen=True, slots=True)
+class Topic:
+    """One topic of the line.
+
+    Parameters
+    ----------
+    name
+        As in the contract, without the installation's prefix.
+    key
+        What a record's key is, in words.
+    holds
+        What its records are, in words.
+    cleanup
+        Kafka's ``cleanup.policy``.
+    partitioning
+        ``line``: as many partitions as ``bank.transactions.v1``, because a worker owns partition p of all of them;
+        ``own``: created with the same count, free to differ; ``single``: one partition.
+    internal
+        True where the format is riskstream's own and may change with a version.
+    """
+
+    name: str
+    key: str
+    holds: str
+    cleanup: Cleanup
+    partitioning: Partitioning
+    internal: bool = False
+
+
+_CUSTOMER = "customer_id, else account_id"
+
+TOPICS: tuple[Topic, ...] = (
+    Topic("bank.transactions.v1", _CUSTOMER, "transactions, written by core banking", "delete", "line"),
+    Topic("bank.feedback.v1", _CUSTOMER, "verdicts, disputes, complaints, step-up results", "delete", "line"),
+    Topic(
+        "risk.profiled.v1", "none (partition by payee_id)", "frames of profiled transactions", "delete", "line", True
+    ),
+    Topic("risk.decisions.v1", _CUSTOMER, "a decision for every transaction", "delete", "line"),
+    Topic("risk.alerts.v1", _CUSTOMER, "what a person must see", "delete", "line"),
+    Topic("risk.resolutions.v1", _CUSTOMER, "the end of every held transaction", "delete", "line"),
+    Topic("risk.learning.v1", "transaction_id", "features as scored, and labels", "delete", "own"),
+    Topic("risk.models.v1", "version + chunk", "model snapshots", "compact", "single"),
+    Topic("risk.policies.v1", "policy version", "policy versions", "compact", "single"),
+    Topic("bank.transactions.v1.dlq", "as the input", "transactions that could not be read", "delete", "own"),
+    Topic("bank.feedback.v1.dlq", "as the input", "feedback that could not be read", "delete", "own"),
+    Topic("riskstream-accounts-rows", "account", "account rows, and markers of their offsets", "compact", "line", True),
+    Topic("riskstream-accounts-batches", "none", "which offsets of which input a batch took", "delete", "line", True),
+    Topic("riskstream-payees-rows", "payee", "payee rows, and markers of their offsets", "compact", "line", True),
+    Topic("riskstream-holds-rows", "transaction_id", "holds that have not ended", "compact", "line", True),
+)
+"""All topics that riskstream reads or writes."""
+
+INPUT = "bank.transactions.v1"
+"""The topic whose partition count the line follows: it is the bank's own."""
+
+
+def partition_counts(settings: Settings, line: int | None = None) -> dict[str, int]:
+    """Partitions of each topic by its full name, for a line of ``line`` partitions (default: the setting).
+
+    >>> counts = partition_counts(Settings(partitions=3, topic_prefix="t-"))
+    >>> counts["t-bank.transactions.v1"], counts["t-risk.models.v1"]
+    (3, 1)
+    """
+    count = line or settings.partitions
+    return {settings.topic(topic.name): 1 if topic.partitioning == "single" else count for topic in TOPICS}
+
+
+def configuration(topic: Topic, settings: Settings) -> dict[str, str]:
+    """Kafka's topic settings for one topic of the table.
+
+    >>> policies = next(topic for topic in TOPICS if topic.name == "risk.policies.v1")
+    >>> configuration(policies, Settings())["cleanup.policy"]
+    'compact'
+    """
+    config = {
+        "cleanup.policy": topic.cleanup,
+        "max.message.bytes": str(settings.max_message_bytes + RECORD_OVERHEAD_BYTES),
+        # With three replicas or more an acknowledged record is on two disks at least.
+        "min.insync.replicas": "2" if settings.replication_factor >= 3 else "1",
+    }
+    if topic.cleanup == "delete":
+        config["retention.ms"] = str(settings.retention_hours * 3_600_000)
+    else:
+        config["segment.ms"] = str(3_600_000)  # only closed segments are compacted: keep recovery short
+        config["segment.bytes"] = str(64 * 2**20)
+        config["min.cleanable.dirty.ratio"] = "0.3"
+    return config
+
+
+def ensure_topics(settings: Settings, timeout: float = CREATE_TIMEOUT_S) -> int:
+    """Create the topics that are missing, check those that are there; return the line's partition count.
+
+    Missing topics follow the partition count of ``bank.transactions.v1`` where the bank has already made it, else
+    the setting ``partitions``. Two workers may do this at once.
+
+    Raises
+    ------
+    BrokerNotReachable
+        Nothing answers, or it refuses these credentials.
+    RiskstreamError
+        Partition counts of existing topics differ, or the broker refuses to create one; says what to do.
+    """
+    client = admin(settings)
+    existing = existing_partitions(client, settings)
+    line = existing.get(settings.topic(INPUT), settings.partitions)
+    problem = mismatch(existing, settings, line)
+    if problem:
+        raise RiskstreamError(problem)
+    wanted = partition_counts(settings, line)
+    missing = [topic for topic in TOPICS if settings.topic(topic.name) not in existing]
+    if missing:
+        create_topics(client, missing, settings, line, timeout)
+        existing = _wait_for(client, settings, wanted, timeout)
+        # Another worker, with other settings, may have been faster.
+        problem = mismatch(existing, settings, line)
+        if problem:
+            raise RiskstreamError(problem)
+    return line
+
+
+def existing_partitions(client: AdminClient, settings: Settings, timeout: float = REACH_TIMEOUT_S) -> dict[str, int]:
+    """Full name and partition count of the table's topics that the broker has."""
+    names = set(partition_counts(settings))
+    topics = client.list_topics(timeout=timeout).topics
+    return {name: len(topic.partitions) for name, topic in topics.items() if name in names and topic.error is None}
+
+
+def mismatch(existing: Mapping[str, int], settings: Settings, line: int) -> str:
+    """What is wrong with the partition counts of existing topics, and what to do; empty when nothing is.
+
+    >>> mismatch({"bank.transactions.v1": 4, "bank.feedback.v1": 4}, Settings(), 4)
+    ''
+    """
+    expected = partition_counts(settings, line)
+    strict = {settings.topic(topic.name) for topic in TOPICS if topic.partitioning != "own"}
+    wrong = [
+        f"{name} has {existing[name]} partition{'s' if existing[name] != 1 else ''}, expected {count}"
+        for name, count in expected.items()
+        if name in strict and name in existing and existing[name] != count
+    ]
+    if not wrong:
+        return ""
+    return (
+        f"topics do not fit together: {'; '.join(wrong)}. A worker owns the same partition of all of them, as many as "
+        f"{settings.topic(INPUT)} has. Stop the workers, then delete and recreate the topics named here with the "
+        "expected count (what they hold is lost), or set RISKSTREAM_TOPIC_PREFIX to begin anew beside them"
+    )
+
+
+def create_topics(
+    client: AdminClient, topics: list[Topic], settings: Settings, line: int, timeout: float = CREATE_TIMEOUT_S
+) -> None:
+    """Create topics; one that exists already, because another worker was faster, is fine.
+
+    Raises
+    ------
+    RiskstreamError
+        The broker refuses (rights, replication, policy) or does not answer within ``timeout`` seconds.
+    """
+    counts = partition_counts(settings, line)
+    new = [
+        NewTopic(
+            settings.topic(topic.name),
+            num_partitions=counts[settings.topic(topic.name)],
+            replication_factor=settings.replication_factor,
+            config=configuration(topic, settings),
+        )
+        for topic in topics
+    ]
+    results: dict[str, Future[None]] = client.create_topics(new, operation_timeout=timeout, request_timeout=timeout)
+    for name, result in results.items():
+        try:
+            result.result(timeout=timeout + 5)
+        except KafkaException as error:
+            reason: KafkaError = error.args[0]
+            if reason.code() != KafkaError.TOPIC_ALREADY_EXISTS:
+                raise RiskstreamError(
+                    f"topic {name} could not be created: {reason.str()}; create it by hand, "
+                    "or give this user the right to, or mend RISKSTREAM_REPLICATION_FACTOR"
+                ) from error
+
+
+def _wait_for(client: AdminClient, settings: Settings, wanted: Mapping[str, int], timeout: float) -> dict[str, int]:
+    # A new topic is usable only when every partition has a leader in the broker's own metadata.
+    deadline = time.monotonic() + timeout
+    while True:
+        topics = client.list_topics(timeout=REACH_TIMEOUT_S).topics
+        ready = {
+            name: len(topic.partitions)
+            for name, topic in topics.items()
+            if name in wanted and topic.error is None and all(p.leader >= 0 for p in topic.partitions.values())
+        }
+        if len(ready) == len(wanted):
+            return ready
+        if time.monotonic() > deadline:
+            absent = ", ".join(sorted(set(wanted) - set(ready)))
+            raise RiskstreamError(f"topics without a leader after {timeout:.0f} s: {absent}; look at the brokers' logs")
+        time.sleep(0.05)

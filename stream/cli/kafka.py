@@ -1,0 +1,98 @@
+"""``riskstream kafka``: a real Apache Kafka on this machine, for development."""
+
+from __future__ import annotations
+
+import dataclasses
+import sys
+from pathlib import Path
+from typing import Any
+
+import click
+
+from stream.brokers.kafka import DevelopmentKafka, KafkaStatus
+from stream.cli.options import json_option, print_json
+from stream.errors import RiskstreamError
+from stream.settings import load
+
+DEFAULT_PORT = 9092
+
+_port_option = click.option(
+    "--port",
+    type=click.IntRange(1, 65535),
+    default=DEFAULT_PORT,
+    show_default=True,
+    help="Port on the loopback interface; each port is a broker of its own, with its own data.",
+)
+
+
+@click.group()
+def command() -> None:
+    """Run a real Apache Kafka 4.1 (one KRaft node, loopback only) without Docker.
+
+    Its jars come from Maven, once, pinned in deploy/devkafka/pom.xml; it needs Java 17 or later. Its data are under
+    RISKSTREAM_DATA_DIRECTORY (.riskstream here) and survive `down`.
+
+    \b
+    Examples:
+      riskstream kafka up
+      riskstream kafka up --port 19092 && export RISKSTREAM_BROKER=127.0.0.1:19092
+      riskstream kafka status --json
+      riskstream kafka down --wipe
+    """
+
+
+@command.command()
+@_port_option
+@json_option
+def up(port: int, as_json: bool) -> None:
+    """Start it and wait until it serves; fine when it already does."""
+    broker = _broker(port)
+    _print(broker.start(), as_json, "Stop it with: " + _command_line("down", port))
+
+
+@command.command()
+@_port_option
+@click.option("--wipe", is_flag=True, help="Delete its data as well.")
+@json_option
+def down(port: int, wipe: bool, as_json: bool) -> None:
+    """Stop the broker that `up` started, and no other; its data stay unless --wipe is given."""
+    broker = _broker(port)
+    stopped = broker.stop()
+    if not stopped:
+        click.echo(f"No Kafka that riskstream started runs on port {port}.", err=True)
+    if wipe:
+        broker.wipe()
+    status = broker.status()
+    _print(status, as_json)
+    if status.state == "foreign":
+        raise RiskstreamError(f"{status.bootstrap} is in use by a program that riskstream did not start; left alone")
+
+
+@command.command()
+@_port_option
+@json_option
+def status(port: int, as_json: bool) -> None:
+    """Whether it runs and answers: exit status 0 when it does, else 3."""
+    found = _broker(port).status()
+    _print(found, as_json)
+    if found.state != "running":
+        sys.exit(3)
+
+
+def _broker(port: int) -> DevelopmentKafka:
+    directory = Path(load().data_directory) / "kafka" / str(port)
+    return DevelopmentKafka(port, directory, progress=lambda line: click.echo(line, err=True))
+
+
+def _command_line(verb: str, port: int) -> str:
+    return f"riskstream kafka {verb}" + ("" if port == DEFAULT_PORT else f" --port {port}")
+
+
+def _print(found: KafkaStatus, as_json: bool, hint: str = "") -> None:
+    process = f", process {found.pid}" if found.pid else ""
+    click.echo(f"Kafka at {found.bootstrap}: {found.state}{process}; files in {found.directory}", err=as_json)
+    if hint:
+        click.echo(hint, err=True)
+    if as_json:
+        document: dict[str, Any] = dataclasses.asdict(found)
+        print_json(document)
