@@ -10,7 +10,7 @@ import socket
 import subprocess
 import time
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -101,14 +101,20 @@ class DevelopmentKafka:
             Java or Maven is missing, the port is taken by another program, or the broker ended or did not answer
             within ``timeout`` seconds: with the end of its log.
         """
-        if self._running_pid() is None:
+        launched = self._running_pid() is None
+        if launched:
             if self.port and _accepts(self.port):
                 raise RiskstreamError(
                     f"{self.bootstrap} is in use by a program that riskstream did not start; "
                     "stop it, use it with --broker, or choose another port with --port"
                 )
             self._launch()
-        self._wait_ready(timeout)
+        try:
+            self._wait_ready(timeout)
+        except BaseException:
+            if launched:  # also when the user interrupts: nothing half started stays behind
+                self.kill()
+            raise
         return self.status()
 
     def stop(self) -> bool:
@@ -218,9 +224,8 @@ class DevelopmentKafka:
         arguments = [*java, "kafka.tools.StorageTool", "format", "-t", identity, "-c", str(self._configuration)]
         formatted = subprocess.run(arguments, capture_output=True, text=True, timeout=START_TIMEOUT_S, check=False)
         if formatted.returncode != 0:
-            raise RiskstreamError(
-                f"Kafka could not prepare {self.directory / 'data'}: {(formatted.stderr or formatted.stdout).strip()[-600:]}"
-            )
+            reason = _telling(formatted.stdout + formatted.stderr)
+            raise RiskstreamError(f"Kafka could not prepare {self.directory / 'data'}:\n{reason}")
 
     def _render(self, controller_port: int) -> str:
         properties = _BROKER_PROPERTIES | {
@@ -254,11 +259,14 @@ class DevelopmentKafka:
         return False
 
     def _log_end(self) -> str:
-        if not self._log.exists():
-            return "  (nothing)"
-        lines = self._log.read_text(encoding="utf-8", errors="replace").splitlines()
-        telling = [line for line in lines if "ERROR" in line or "Exception" in line] or lines
-        return "\n".join(f"  {line[:300]}" for line in telling[-8:])
+        return _telling(self._log.read_text(encoding="utf-8", errors="replace") if self._log.exists() else "")
+
+
+def _telling(output: str) -> str:
+    """The lines of a Java program's output that say what went wrong: not its stack traces."""
+    lines = [line for line in output.splitlines() if line.strip() and not line.startswith("\tat ")]
+    telling = [line for line in lines if "ERROR" in line or "Exception" in line] or lines
+    return "\n".join(f"  {line[:300]}" for line in telling[-8:]) or "  (nothing)"
 
 
 def free_port() -> int:
@@ -299,8 +307,14 @@ def _command_line(pid: int) -> str:
 
 
 def _escape(value: str) -> str:
-    # java.util.Properties reads a backslash as an escape.
-    return value.replace("\\", "\\\\")
+    # java.util.Properties reads Latin-1, with a backslash as its escape.
+    ascii_only = (f"\\u{unit:04x}" if unit > 126 else chr(unit) for unit in _utf16(value.replace("\\", "\\\\")))
+    return "".join(ascii_only)
+
+
+def _utf16(value: str) -> Iterator[int]:
+    encoded = value.encode("utf-16-be")
+    return (high << 8 | low for high, low in zip(encoded[::2], encoded[1::2], strict=True))
 
 
 _BROKER_PROPERTIES: dict[str, str] = {

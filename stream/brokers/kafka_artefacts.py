@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import hashlib
+import re
 import shutil
 import subprocess
 from collections.abc import Callable, Iterator
@@ -29,9 +30,28 @@ def java() -> str:
     Raises
     ------
     RiskstreamError
-        There is none, with what to install.
+        There is none, or it is too old: with what to install.
     """
-    return _command("java", f"the development Kafka needs Java {JAVA_MINIMUM} or later")
+    path = _command("java", f"the development Kafka needs Java {JAVA_MINIMUM} or later")
+    version = java_version(path)
+    if version < JAVA_MINIMUM:
+        raise RiskstreamError(f"{path} is Java {version}: Kafka needs Java {JAVA_MINIMUM} or later; {INSTALL_HINT}")
+    return path
+
+
+def java_version(path: str) -> int:
+    """The feature release of a ``java`` command: 17, 21, and 8 for what calls itself 1.8.
+
+    Raises
+    ------
+    RiskstreamError
+        It does not say.
+    """
+    said = subprocess.run([path, "-version"], capture_output=True, text=True, timeout=30, check=False).stderr
+    found = re.search(r'version "(?:1\.)?(\d+)', said)
+    if found is None:
+        raise RiskstreamError(f"`{path} -version` names no version: {said.strip()[:200]!r}; {INSTALL_HINT}")
+    return int(found.group(1))
 
 
 def jars(progress: Callable[[str], None] = lambda line: None, project: Path = PROJECT) -> Path:
