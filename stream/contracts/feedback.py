@@ -1,0 +1,79 @@
+"""Feedback: what reviewers, disputes, complaints and step-up results say about a transaction."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator, Field
+from pydantic_core import PydanticCustomError
+
+from stream.contracts.identifier import Identifier
+from stream.contracts.instant import Instant
+from stream.contracts.record import InputRecord, read
+
+MAX_ACTOR_BYTES = 64
+
+Kind = Literal["review", "chargeback", "complaint", "challenge_result", "supplied"]
+Verdict = Literal["genuine", "fraud", "inconclusive", "passed", "failed"]
+
+
+def _actor(text: str) -> str:
+    if len(text.encode()) > MAX_ACTOR_BYTES or not text.isprintable():
+        raise PydanticCustomError("text_out_of_range", "not at most 64 bytes of printable text")
+    return text
+
+
+class Feedback(InputRecord):
+    """A statement about one transaction, as of ``occurred_at``.
+
+    In input, null or an empty string is an absent field and unknown fields are ignored. The record's key is
+    ``customer_id``, else ``account_id``, as its transaction's.
+    """
+
+    feedback_id: Annotated[Identifier, Field(description="The sender's id. ISO 20022: camt.056 Assgnmt/Id.")]
+    transaction_id: Annotated[
+        Identifier, Field(description="The transaction it is about. ISO 20022: OrgnlTxId, else OrgnlEndToEndId.")
+    ]
+    account_id: Annotated[Identifier, Field(description="The paying account. ISO 20022: OrgnlTxRef/DbtrAcct/Id.")]
+    customer_id: Annotated[
+        Identifier | None,
+        Field(description="The paying customer; defaults to account_id. ISO 20022: OrgnlTxRef/Dbtr/Id."),
+    ] = None
+    payee_id: Annotated[
+        Identifier | None, Field(description="The payee, as in the transaction. ISO 20022: OrgnlTxRef/CdtrAcct/Id.")
+    ] = None
+    kind: Annotated[Kind, Field(description="Where it comes from. ISO 20022: none.")]
+    verdict: Annotated[
+        Verdict,
+        Field(
+            description="What it says; passed and failed are results of a challenge. ISO 20022: CxlRsnInf/Rsn/Cd, FRAD for fraud."
+        ),
+    ]
+    actor: Annotated[
+        str,
+        AfterValidator(_actor),
+        Field(description="Who says it, at most 64 bytes; must be trusted by the policy. ISO 20022: CxlRsnInf/Orgtr."),
+    ]
+    occurred_at: Annotated[Instant, Field(description="When it was said. ISO 20022: Assgnmt/CreDtTm.")]
+    supersedes: Annotated[
+        Identifier | None, Field(description="The feedback_id that this one takes the place of. ISO 20022: none.")
+    ] = None
+
+    @property
+    def owner(self) -> str:
+        """The customer, or the account where no customer is named: the record's key."""
+        return self.customer_id or self.account_id
+
+
+def read_feedback(value: bytes | None) -> Feedback:
+    """The reference reading of feedback; the rules are :func:`stream.contracts.transaction.read_transaction`'s.
+
+    ``wrong_partition`` and ``untrusted`` are decided by the edge. ``occurred_at`` has no bound ahead: only what a
+    transaction's event time says about itself has.
+
+    Raises
+    ------
+    Refused
+        With the reason and a message that holds no text of the payload.
+    """
+    return read(Feedback, value)
