@@ -1,0 +1,14 @@
+"""A small bank, simulated: traffic that can prove or disprove that frauds stop and familiar life goes on.
+
+>>> from stream.simulate import Bank, SimulationConfig
+>>> chunk = next(Bank(SimulationConfig(seed=1, events=10)).transactions())
+>>> len(chunk.lines), chunk.truth[0].fraud
+(10, 0)
+"""
+
+from stream.simulate.bank import Bank, stream
+from stream.simulate.config import SimulationConfig
+from stream.simulate.record import Chunk, Event, Truth
+from stream.simulate.rows import ATTACKS, KINDS, SCAMS
+
+__all__ = ["ATTACKS", "KINDS", "SCAMS", "Bank", "Chunk", "Event", "SimulationConfig", "Truth", "stream"]
