@@ -1,0 +1,56 @@
+# riskstream: `make demo` to see it work, `make test` to have all of it checked. `make` lists the rest.
+# Paths here are relative to this file, so that a checkout may lie anywhere, in a folder with spaces too.
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+MAKEFLAGS += --no-print-directory
+PYTHON ?= $(shell command -v python3.11 || echo python3)
+UV_VERSION := 0.13.9
+PIP := .venv/bin/python -m pip --disable-pip-version-check --no-input
+LOCK := build/uv/bin/uv pip compile --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate --no-header --quiet
+# What `make demo` hands to the command, e.g. make demo ARGS="--seconds 20 --seed 7"; pytest's for `make test`.
+ARGS ?=
+
+.PHONY: help setup setup-dev demo test soak lock clean
+
+help: ## list what can be made
+	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' Makefile
+
+setup: .venv/.setup ## all that running needs: hashed, locked dependencies in .venv, compiled code warm
+
+setup-dev: .venv/.setup-dev ## and all that checking needs
+
+demo: setup ## watch the whole line work (Python alone; ARGS="--broker kafka" for a real Kafka)
+	@.venv/bin/riskstream demo $(ARGS)
+
+test: setup-dev ## lint, types, layers, doctests, unit, property, integration (real Kafka) and end-to-end tests
+	.venv/bin/ruff check .
+	.venv/bin/ruff format --check .
+	.venv/bin/mypy
+	.venv/bin/lint-imports
+	.venv/bin/pytest --doctest-modules -m "not soak" stream detectors rules tests $(ARGS)
+
+soak: setup-dev ## the tests that take longer than the test budget
+	.venv/bin/pytest -m soak --timeout 7200 tests $(ARGS)
+
+lock: ## resolve the dependencies of pyproject.toml again (upgrade: ARGS=--upgrade)
+	@test -x build/uv/bin/uv || { $(PYTHON) -m venv build/uv; build/uv/bin/pip install --quiet uv==$(UV_VERSION); }
+	$(LOCK) $(ARGS) pyproject.toml --group build -o requirements.lock
+	$(LOCK) $(ARGS) pyproject.toml --group build --group dev -c requirements.lock -o requirements-dev.lock
+
+clean: ## remove what can be made again; data of the development Kafka (.riskstream) stay
+	rm -rf .venv build deploy/devkafka/target .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
+	find stream detectors rules tests benchmarks -name __pycache__ -type d -prune -exec rm -rf {} +
+
+.venv/.setup: requirements.lock pyproject.toml
+	@$(PYTHON) -c 'import sys; v = sys.version_info[:2]; sys.exit(0 if v == (3, 11) else "riskstream needs Python 3.11; this is %d.%d. Name one with: make PYTHON=/path/to/python3.11" % v)'
+	@$(PYTHON) -m venv .venv || { echo 'sudo apt-get install python3.11-venv, then again' >&2; exit 1; }
+	$(PIP) install --quiet --require-hashes -r requirements.lock
+	$(PIP) install --quiet --no-deps --no-build-isolation -e .
+	@test ! -f stream/core/warm_up.py || .venv/bin/python -m stream.core.warm_up
+	@touch $@
+
+.venv/.setup-dev: .venv/.setup requirements-dev.lock
+	$(PIP) install --quiet --require-hashes -r requirements-dev.lock
+	@touch $@
