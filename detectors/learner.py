@@ -1,0 +1,374 @@
+"""The learner: events and their late labels in, the next snapshot out; a function of its history alone."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from numba import njit
+from numpy.typing import NDArray
+
+from detectors.boosted_trees import BoostedTrees
+from detectors.boosted_window import BoostedWindow
+from detectors.calibration import CENTRE, rank_knots
+from detectors.delayed_labels import FRAUD, GENUINE, UNLABELLED, DelayedLabels, Rows
+from detectors.ensemble_config import EnsembleConfig
+from detectors.half_space_trees import SIZE_LIMIT, add_mass, score_mass
+from detectors.inputs import standardise_row, transform_row, update_moments
+from detectors.online_logistic import adagrad_step
+from detectors.scorer import KIND, linear_part, stacked
+from detectors.snapshot import Snapshot, SnapshotError, require_array, require_kind
+from detectors.stacking import filter_step
+
+VARIANCE_FLOOR = 1e-4
+"""Least variance an input is standardised with: a column that never varied stays harmless when it does."""
+FIRST_MOMENTS = 200.0
+"""Observations that the first means (0) and deviations (1) count for."""
+FIRST_SQUARE = 1.0
+"""What AdaGrad's sum of squared gradients starts from: the first labels move a weight by little."""
+RANK_FIRST = 1_000
+"""Anomaly scores needed before a rate is stated."""
+
+
+@njit(cache=True, nogil=True)
+def _inverse_deviation(square: Any) -> Any:
+    inverse = np.empty(square.shape[0])
+    for j in range(square.shape[0]):
+        inverse[j] = 1.0 / np.sqrt(max(square[j], VARIANCE_FLOOR))
+    return inverse
+
+
+@njit(cache=True, nogil=True)
+def _observe(
+    matrix: Any, learn: Any, scale: Any, seen: Any, mean: Any, square: Any, memory: float,
+    split: Any, at: Any, reference: Any, latest: Any, present: Any, counts: Any, ranks: Any, window: int,
+) -> None:  # fmt: skip
+    """Move means and deviations, score and learn the anomaly model; ``counts``: running, windows filled, ranks kept."""
+    n, m = matrix.shape
+    scratch = np.empty((3, m))
+    bits = scratch[0].view(np.int64)
+    limit = SIZE_LIMIT * window
+    most = split.shape[0] * window * reference.shape[1]
+    for i in range(n):
+        if not learn[i]:
+            continue
+        transform_row(matrix[i], scale, scratch[0], bits, scratch[1])
+        update_moments(scratch[1], seen, mean, square, memory)
+        for j in range(m):
+            inverse = 1.0 / np.sqrt(max(square[j], VARIANCE_FLOOR))
+            scratch[0, j] = inverse
+        standardise_row(scratch[1], mean, scratch[0], scratch[2])
+        if counts[1] > 0:
+            mass = score_mass(scratch[2], present, split, at, reference, reference, limit)
+            ranks[counts[2] % ranks.shape[0]] = 1.0 - mass / most
+            counts[2] += 1
+        add_mass(scratch[2], present, split, at, latest)
+        counts[0] += 1
+        if counts[0] == window:
+            reference[:] = latest
+            latest[:] = 0
+            counts[0] = 0
+            counts[1] += 1
+
+
+@njit(cache=True, nogil=True)
+def _linear_step(
+    row: Any, label: float, weight: float, update: bool, scale: Any, mean: Any, inverse: Any, prior: Any, weights: Any,
+    biases: Any, squares: Any, rate: float, ridge: float, scratch: Any, bits: Any,
+) -> float:  # fmt: skip
+    """The linear log-odds of a row before it is learned; then one step, if asked."""
+    logit = linear_part(row, scale, mean, inverse, prior, biases[0], weights, biases[1], scratch, bits)
+    if update:
+        adagrad_step(scratch[2], label, weight, logit, weights, biases[1:], squares, rate, ridge)
+    return logit
+
+
+@njit(cache=True, nogil=True)
+def _mature(
+    matrix: Any, label: Any, weight: Any, group: Any, scored: Any, logits: Any, with_trees: bool,
+    scale: Any, mean: Any, inverse: Any, prior: Any, weights: Any, biases: Any, squares: Any, rate: float, ridge: float,
+    stack: Any, stack_covariance: Any, stack_keep: float, stack_ceiling: Any,
+    maps: Any, map_covariance: Any, map_keep: float, map_ceiling: Any,
+) -> None:  # fmt: skip
+    """Final labels in order: each row is first scored, then learned by the linear model, the stack and its group's map."""
+    n, m = matrix.shape
+    scratch = np.empty((3, m))
+    bits = scratch[0].view(np.int64)
+    x, spare = np.empty(3), np.empty(3)
+    for i in range(n):
+        genuine = label[i] == 0.0
+        if genuine or not scored[i]:
+            linear = _linear_step(
+                matrix[i],
+                label[i],
+                weight[i],
+                genuine,
+                scale,
+                mean,
+                inverse,
+                prior,
+                weights,
+                biases,
+                squares,
+                rate,
+                ridge,
+                scratch,
+                bits,
+            )
+            if not scored[i]:
+                logits[i, 0] = linear
+        margin = logits[i, 1]
+        if margin != margin:
+            margin = logits[i, 0]
+        before = stacked(logits[i, 0], margin, stack)
+        x[0], x[1], x[2] = 1.0, logits[i, 0] - CENTRE, 0.0
+        if with_trees:
+            x[2] = margin - CENTRE
+        filter_step(x, CENTRE, label[i], weight[i], stack, stack_covariance, spare, stack_keep, stack_ceiling)
+        g = group[i]
+        x[1] = before - CENTRE
+        filter_step(x[:2], CENTRE, label[i], weight[i], maps[g], map_covariance[g], spare, map_keep, map_ceiling)
+
+
+class Learner:
+    """Learns from events as they were scored and from labels as they arrive.
+
+    The same calls in the same order give the same snapshots, however the observed rows are cut into calls. A label
+    moves the models when it arrives (fraud) or when the event matures (genuine); the stack and the maps see each event
+    once, at maturity, with what the models said before they knew.
+
+    Parameters
+    ----------
+    snapshot
+        The model to start from; its training rows are not taken along (:meth:`restore` does that).
+    config
+        Every number.
+    """
+
+    def __init__(self, snapshot: Snapshot, config: EnsembleConfig | None = None) -> None:
+        require_kind(snapshot, KIND)
+        self.config = config or EnsembleConfig()
+        self._description = dict(snapshot.description)
+        self._round, self._parent = snapshot.round, snapshot.digest
+        self.watermark: int | None = None
+        self._refit_at: int | None = None
+        self._read_model(snapshot.model)
+        m, groups = len(self._mean), len(self._maps)
+        self._seen = np.full(m, FIRST_MOMENTS)
+        self._square = 1.0 / (self._start_inverse * self._start_inverse)
+        self._squares = np.full(m + 1, FIRST_SQUARE)
+        self._stack_ceiling, self._map_ceiling = np.array([1.0, 0.1, 0.1]), np.array([0.25, 0.02])
+        self._stack_covariance = np.diag(self._stack_ceiling)
+        self._map_covariance = np.tile(np.diag(self._map_ceiling), (groups, 1, 1))
+        self._latest = np.zeros_like(self._reference)
+        self._counts = np.zeros(3, dtype=np.int64)
+        self._ranks = np.zeros(self.config.rank_sample)
+        self._present = np.ones(m, dtype=np.bool_)
+        self._pending = DelayedLabels(m, self.config.pending_capacity, self.config.early_label_capacity)
+        self._window = BoostedWindow(m, self.config.boosted)
+
+    @classmethod
+    def restore(cls, snapshot: Snapshot) -> Learner:
+        """Go on where ``close_round`` stopped.
+
+        Raises
+        ------
+        SnapshotError
+            The snapshot was stored without its learning state.
+        """
+        if not snapshot.state:
+            raise SnapshotError(f"snapshot {snapshot.version} has no learning state; restore from the full one")
+        learner = cls(snapshot, EnsembleConfig.from_description(snapshot.state_description["config"]))
+        learner._load(snapshot.state_description, snapshot.state)
+        return learner
+
+    def observe(
+        self,
+        transaction_hash: NDArray[np.uint64],
+        event_time: NDArray[np.int64],
+        matrix: NDArray[np.float64],
+        group: NDArray[np.uint8],
+        suspected: NDArray[np.bool_],
+    ) -> None:
+        """Events as they were scored, in order of arrival.
+
+        Parameters
+        ----------
+        transaction_hash, event_time, matrix, group
+            uint64[n] ids, int64[n] µs, float64[n, M] and uint8[n] as scored.
+        suspected
+            bool[n]: kept from the anomaly model and the means until they mature as genuine.
+        """
+        if matrix.ndim != 2 or matrix.shape[1] != len(self._mean):
+            raise ValueError(f"matrix of shape {matrix.shape}: expected [n, {len(self._mean)}]")
+        self._learn_normal(matrix, ~suspected)
+        for row, label, trust in self._pending.add(transaction_hash, event_time, matrix, group, suspected):
+            self._apply(row, label, trust)
+
+    def label(self, transaction_hash: int, event_time: int, fraud: bool, source: str) -> None:
+        """A label arrives; a later one for the same transaction supersedes it.
+
+        Parameters
+        ----------
+        transaction_hash
+            Of the transaction; unknown ones wait for their features (bounded).
+        event_time
+            Of the label, µs.
+        source
+            A key of ``config.trust``.
+
+        Raises
+        ------
+        ValueError
+            The source is not in ``config.trust``.
+        """
+        if source not in self.config.trust:
+            raise ValueError(f"label source {source!r} has no trust; known: {', '.join(self.config.trust)}")
+        trust = self.config.trust[source]
+        label = FRAUD if fraud else GENUINE
+        row = self._pending.find(transaction_hash)
+        if row is not None:
+            self._apply(row, label, trust)
+        elif not self._window.relabel(transaction_hash, fraud, trust):
+            self._pending.keep_early(transaction_hash, event_time, label, trust)
+
+    def advance(self, watermark: int) -> None:
+        """Event time has come so far (µs): what is older than maturity and has no label becomes genuine."""
+        self.watermark = watermark if self.watermark is None else max(self.watermark, watermark)
+        rows = self._pending.pop_until(self.watermark - self.config.maturity_us)
+        if len(rows):
+            self._learn_matured(rows)
+
+    def close_round(self, with_state: bool = True) -> Snapshot:
+        """Refit the trees if it is time, and freeze everything learned so far.
+
+        Parameters
+        ----------
+        with_state
+            Whether to take along what :meth:`restore` needs (large); version and digest are the same without.
+        """
+        self._refit_if_due()
+        self._round += 1
+        state_description, state = self._state() if with_state else ({}, {})
+        snapshot = Snapshot(KIND, self._round, self._parent, self._description, self._model(), state_description, state)
+        self._parent = snapshot.digest
+        return snapshot
+
+    def _learn_normal(self, matrix: NDArray[np.float64], learn: NDArray[np.bool_]) -> None:
+        _observe(
+            matrix, learn, self._scale, self._seen, self._mean, self._square, self.config.moments_memory,
+            self._split, self._at, self._reference, self._latest, self._present, self._counts, self._ranks,
+            self._description["forest_window"],
+        )  # fmt: skip
+
+    def _apply(self, row: int, label: int, trust: float) -> None:
+        """Label a waiting row; a fraud is learned at once, a genuine verdict takes a learned fraud back."""
+        one = self._pending.row(row)
+        known = int(one.label[0])
+        self._pending.set_label(row, label, trust)
+        weight = float(one.weight[0]) * trust
+        if label == FRAUD and known != FRAUD:
+            matrix = one.matrix.astype(np.float64)
+            scratch = np.empty((3, matrix.shape[1]))
+            linear = _linear_step(
+                matrix[0], 1.0, weight, True, self._scale, self._mean, _inverse_deviation(self._square), self._prior,
+                self._weights, self._biases, self._squares, self.config.linear_rate, self.config.linear_ridge,
+                scratch, scratch[0].view(np.int64),
+            )  # fmt: skip
+            margin = self._trees.margin(matrix)[0] if len(self._trees.root) else np.nan
+            self._pending.set_logits(row, np.array([linear, margin]))
+            self._window.add(one.hash, one.time, one.matrix, np.array([weight], np.float32), np.array([True]))
+        elif label == GENUINE and known == FRAUD:
+            self._window.relabel(int(one.hash[0]), False, weight)
+
+    def _learn_matured(self, rows: Rows) -> None:
+        matrix = rows.matrix.astype(np.float64)
+        fraud = rows.label == FRAUD
+        maturity = self.config.trust["maturity"]
+        weight = rows.weight.astype(np.float64) * np.where(rows.label == UNLABELLED, maturity, rows.trust)
+        self._learn_normal(matrix, rows.suspected & ~fraud)
+        with_trees = len(self._trees.root) > 0
+        if with_trees:
+            fresh = ~rows.scored
+            rows.logits[fresh, 1] = self._trees.margin(np.ascontiguousarray(matrix[fresh]))
+        c = self.config
+        _mature(
+            matrix, fraud.astype(np.float64), weight, rows.group, rows.scored, rows.logits, with_trees,
+            self._scale, self._mean, _inverse_deviation(self._square), self._prior, self._weights, self._biases, self._squares,
+            c.linear_rate, c.linear_ridge, self._stack, self._stack_covariance, 1.0 - 1.0 / c.stack_memory, self._stack_ceiling,
+            self._maps, self._map_covariance, 1.0 - 1.0 / c.calibration_memory, self._map_ceiling,
+        )  # fmt: skip
+        keep = ~fraud
+        self._window.add(
+            rows.hash[keep], rows.time[keep], rows.matrix[keep], weight[keep].astype(np.float32), fraud[keep]
+        )
+
+    def _refit_if_due(self) -> None:
+        if self.watermark is None or (self._refit_at is not None and self.watermark < self._refit_at):
+            return
+        self._window.forget(self.watermark - self.config.maturity_us - self.config.boosted.window_us)
+        if self._window.frauds >= self.config.boosted.min_frauds:
+            self._trees = self._window.fit()
+            self._refit_at = self.watermark + self.config.refit_us
+
+    def _read_model(self, model: Mapping[str, NDArray[Any]]) -> None:
+        self._scale = model["scale"]
+        self._prior = model["prior"]
+        self._start_inverse = model["inverse_deviation"]
+        self._mean, self._weights, self._biases = model["mean"].copy(), model["weights"].copy(), model["biases"].copy()
+        self._stack, self._maps = model["stack"].copy(), model["maps"].copy()
+        self._trees = BoostedTrees.from_arrays(model, "trees.", len(self._mean))
+        self._split, self._at = model["forest.feature"], model["forest.threshold"]
+        self._reference: NDArray[np.int64] = model["forest.reference"].copy()
+
+    def _model(self) -> dict[str, NDArray[Any]]:
+        kept = min(int(self._counts[2]), len(self._ranks))
+        return {
+            "scale": self._scale,
+            "mean": self._mean.copy(),
+            "inverse_deviation": _inverse_deviation(self._square),
+            "prior": self._prior,
+            "weights": self._weights.copy(),
+            "biases": self._biases.copy(),
+            **self._trees.arrays("trees."),
+            "stack": self._stack.copy(),
+            "maps": self._maps.copy(),
+            "forest.feature": self._split,
+            "forest.threshold": self._at,
+            "forest.reference": self._reference.copy(),
+            "knots": rank_knots(self._ranks[:kept]) if kept >= RANK_FIRST else np.zeros(0),
+        }
+
+    def _state(self) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
+        pending_description, pending = self._pending.state()
+        window_description, window = self._window.state()
+        description = {
+            "config": self.config.describe(),
+            "watermark": self.watermark,
+            "refit_at": self._refit_at,
+            "pending": pending_description,
+            "window": window_description,
+        }
+        own = {name: getattr(self, "_" + name).copy() for name in _OWN}
+        arrays = {
+            **own,
+            **{"pending." + k: v for k, v in pending.items()},
+            **{"window." + k: v for k, v in window.items()},
+        }
+        return description, arrays
+
+    def _load(self, description: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]]) -> None:
+        self.watermark, self._refit_at = description["watermark"], description["refit_at"]
+        for name in _OWN:
+            have = getattr(self, "_" + name)
+            setattr(self, "_" + name, require_array(arrays, name, have.dtype.str, have.shape).copy())
+        self._pending.load(description["pending"], _under(arrays, "pending."))
+        self._window.load(description["window"], _under(arrays, "window."))
+
+
+_OWN = ("seen", "square", "squares", "stack_covariance", "map_covariance", "latest", "counts", "ranks")
+
+
+def _under(arrays: Mapping[str, NDArray[Any]], prefix: str) -> dict[str, NDArray[Any]]:
+    return {name[len(prefix) :]: array for name, array in arrays.items() if name.startswith(prefix)}
