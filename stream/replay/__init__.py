@@ -1,0 +1,1 @@
+"""Replay: the shell that drives the core over history, to verify, compare and measure."""
