@@ -46,7 +46,7 @@ Examples:
     help="Truth: .csv, or .jsonl for JSON lines.",
 )  # fmt: skip
 @click.option("--days", type=int, help="Length of the period in days, met within some per cent.  [default: 180]")
-@click.option("--accounts", type=int, help="Accounts of the bank.  [default: so that each pays about 2.2 times a day]")
+@click.option("--accounts", type=int, help="Accounts of the bank.  [default: so that each pays about 2.1 times a day]")
 @click.option(
     "--start", type=click.DateTime(["%Y-%m-%d"]), default="2026-01-01", show_default=True, help="First local day."
 )

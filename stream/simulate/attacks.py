@@ -12,7 +12,7 @@ from typing import Final
 
 import numpy as np
 
-from stream.simulate.circumstances import complete, local_times
+from stream.simulate.circumstances import choose_channels, complete, local_times
 from stream.simulate.habits import Habits, round_amounts
 from stream.simulate.mules import Mules
 from stream.simulate.occasions import Occasions
@@ -169,7 +169,7 @@ class Attacks:
         start = self._moment(scene, "online")
         mules = [self._mules.hire(rng, "person", scene.victim, scene.day) for _ in range(scene.count(2, 4))]
         payee = np.array(mules)[np.sort(rng.integers(0, len(mules), count))]
-        shares: Floats = rng.uniform(0.01, 0.03) * np.cumprod(rng.uniform(1.2, 2.4, count))
+        shares = rng.uniform(0.01, 0.03) * _growth(rng, 1.2, 2.4, count)
         rows = self._rows(scene, scene.burst(start, count, rng.uniform(20, 200)), payee, shares, "upfront")
         return self._finish(rng, rows, "transfer")
 
@@ -179,7 +179,7 @@ class Attacks:
         front = ("broker", "company", "person")[int(rng.choice(3, p=[0.5, 0.3, 0.2]))]
         payee = self._mules.hire(rng, front, scene.victim, scene.day)
         times = self._days(scene, scene.spread(count, 1, 6), "online")
-        shares: Floats = rng.uniform(0.2, 0.7) * np.cumprod(rng.uniform(0.9, 1.9, count))
+        shares = rng.uniform(0.2, 0.7) * _growth(rng, 0.9, 1.9, count)
         rows = self._rows(scene, times, np.full(count, payee), shares, "large")
         self._finish(rng, rows, "transfer")
         if rng.random() < 0.35:
@@ -276,7 +276,11 @@ class Attacks:
         return rows
 
     def _finish(self, rng: np.random.Generator, rows: Payments, way: str, checked: bool = True) -> Payments:
-        return complete(rng, rows, self._people, way, checked, self._salt)
+        """One account and one channel for the whole attack; the rest as in life."""
+        channel = choose_channels(rng, self._people, rows["customer"][:1].astype(np.int64), way)
+        complete(rng, rows, self._people, way, checked, self._salt, np.full(len(rows), channel[0]))
+        rows["second"] = rows["second"][0]
+        return rows
 
     def _thief_place(self, rng: np.random.Generator, rows: Payments, abroad: float) -> None:
         """Another city of the country, or a foreign one; position mostly hidden."""
@@ -284,3 +288,8 @@ class Attacks:
         choices = FOREIGN_CITIES if rng.random() < abroad else CITIES_OF_COUNTRY[CITY_COUNTRY[home]]
         rows["place"] = home if rng.random() < 0.3 else choices[int(rng.integers(len(choices)))]
         rows["lat"], rows["lon"] = np.nan, np.nan
+
+
+def _growth(rng: np.random.Generator, low: float, high: float, count: int) -> Floats:
+    """Products of factors between the two: how payments rise from one to the next."""
+    return np.asarray(np.cumprod(rng.uniform(low, high, count)), dtype=np.float64)

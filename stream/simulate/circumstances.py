@@ -78,15 +78,24 @@ def choose_channels(rng: np.random.Generator, people: Population, customer: Inte
 
 
 def complete(
-    rng: np.random.Generator, rows: Payments, people: Population, way: str, checked: bool, salt: int
+    rng: np.random.Generator,
+    rows: Payments,
+    people: Population,
+    way: str,
+    checked: bool,
+    salt: int,
+    channel: Integers | None = None,
 ) -> Payments:
     """Fill channel, place, device, currency, second account, name check and slips of rows in place.
 
-    ``customer``, ``payee`` and ``purpose`` are set before. ``checked``: the payee's name is checked, as with
-    transfers. A second account pays one in seven of its owner's payments.
+    ``time``, ``customer``, ``payee`` and ``purpose`` are set before. ``checked``: the payee's name is checked,
+    as with transfers. ``channel``: given, or drawn from the ``way``. A second account pays one in seven of its
+    owner's payments.
     """
     customer = rows["customer"].astype(np.int64)
-    channel = choose_channels(rng, people, customer, way)
+    if channel is None:
+        channel = choose_channels(rng, people, customer, way)
+    channel = _when_open(channel, rows["time"] + CITY_OFFSET_MS[people.city_now(customer)])
     rows["channel"] = channel
     rows["second"] = people.second_account[customer] & (rng.random(len(rows)) < 1 / 7)
     _place(rng, rows, people, customer, channel, salt)
@@ -133,6 +142,13 @@ def _place(
     known = _PLACED[channel] | (phone & people.shares_location[customer])
     rows["lat"] = np.where(known, lat.round(4), np.nan)
     rows["lon"] = np.where(known, lon.round(4), np.nan)
+
+
+def _when_open(channel: Integers, local_ms: Integers) -> Integers:
+    """Who would go to a branch or call it outside its hours uses the app."""
+    hour = local_ms % DAY_MS // 3_600_000
+    closed = ((channel == CHANNEL["branch"]) | (channel == CHANNEL["call"])) & ((hour < 8) | (hour >= 18))
+    return np.where(closed, _APP, channel)
 
 
 def _wander(rng: np.random.Generator, count: int) -> Floats:

@@ -8,11 +8,16 @@ from typing import Final
 
 from stream.errors import UsageError
 
-PAYMENTS_PER_ACCOUNT_DAY: Final = 2.2
-"""Mean payments of an account a day at activity 1, measured over the whole population (docs/simulator.md)."""
+STANDING_PER_ACCOUNT_DAY: Final = 0.18
+"""Mean standing orders of an account a day: measured, as is the next; activity does not change them."""
+HABITUAL_PER_ACCOUNT_DAY: Final = 1.92
+"""Mean other payments of an account a day at activity 1."""
+PAYMENTS_PER_ACCOUNT_DAY: Final = STANDING_PER_ACCOUNT_DAY + HABITUAL_PER_ACCOUNT_DAY
 
 DEFAULT_DAYS: Final = 180
-FEWEST_ACCOUNTS: Final = 40
+FEWEST_ACCOUNTS: Final = 10
+FEWEST_ACCOUNTS_BY_DEFAULT: Final = 40
+_ACTIVITY = (0.02, 20.0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +34,7 @@ class SimulationConfig:
         Length of the period, at least 1; default 180. The number of events is exact, the period is met within
         some per cent.
     accounts
-        At least 10; default such that an account pays about 2.2 times a day.
+        At least 10; default such that an account pays about 2.1 times a day.
     start
         First day (local), default 2026-01-01.
     fraud_rate
@@ -47,7 +52,7 @@ class SimulationConfig:
     --------
     >>> config = SimulationConfig(seed=1, events=100_000)
     >>> config.account_count, config.period_days, config.activity
-    (253, 180, 1.0)
+    (265, 180, 1.0)
     """
 
     seed: int
@@ -63,13 +68,13 @@ class SimulationConfig:
             (self.seed >= 0, "seed must not be negative"),
             (self.events is None or self.events >= 1, "events must be at least 1"),
             (self.days is None or 1 <= self.days <= 3660, "days must be 1 to 3660"),
-            (self.accounts is None or 10 <= self.accounts <= 5_000_000, "accounts must be 10 to 5000000"),
+            (self.accounts is None or FEWEST_ACCOUNTS <= self.accounts <= 5_000_000, "accounts must be 10 to 5000000"),
             (0 <= self.fraud_rate <= 0.2, "fraud-rate must be 0 to 0.2"),
             (0 <= self.quiet_days <= 3660, "quiet-days must be 0 to 3660"),
             (
-                0.02 <= self.activity <= 20,
-                f"{self.events} events by {self.accounts} accounts in {self.days} days are not "
-                f"{PAYMENTS_PER_ACCOUNT_DAY} payments an account and day, nor a fiftieth or twenty times that; leave one out",
+                _ACTIVITY[0] <= self.activity <= _ACTIVITY[1],
+                f"{self.events} events by {self.account_count} accounts in {self.days} days: an account pays about "
+                f"{PAYMENTS_PER_ACCOUNT_DAY} times a day, at least 0.22 and at most 38; leave one of the three out",
             ),
         )
         for fine, message in checks:
@@ -83,8 +88,8 @@ class SimulationConfig:
             return self.accounts
         if self.events is None:
             return 400
-        days = self.days or DEFAULT_DAYS
-        return max(FEWEST_ACCOUNTS, round(self.events / (PAYMENTS_PER_ACCOUNT_DAY * days)))
+        fewest = FEWEST_ACCOUNTS if self.days else FEWEST_ACCOUNTS_BY_DEFAULT
+        return max(fewest, round(self.events / (PAYMENTS_PER_ACCOUNT_DAY * (self.days or DEFAULT_DAYS))))
 
     @property
     def period_days(self) -> int | None:
@@ -100,7 +105,8 @@ class SimulationConfig:
             return 1.0
         if self.accounts is None and self.account_count > FEWEST_ACCOUNTS:
             return 1.0
-        return self.events / (PAYMENTS_PER_ACCOUNT_DAY * self.account_count * self.days)
+        asked = self.events / (self.account_count * self.days)
+        return (asked - STANDING_PER_ACCOUNT_DAY) / HABITUAL_PER_ACCOUNT_DAY
 
     @property
     def attack_free_days(self) -> int:

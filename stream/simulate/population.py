@@ -24,7 +24,7 @@ RETAIL: Final = SEGMENTS.index("retail")
 
 SECOND_ACCOUNT: Final = 0.12
 """Customers with a second account, per account of the bank."""
-PAYROLL_SHARE, ENTERPRISE_SHARE = 0.015, 0.035
+PAYROLL_SHARE, ENTERPRISE_SHARE = 0.018, 0.035
 AGE_SHARES: Final = (0.02, 0.22, 0.32, 0.30, 0.14)
 """Of ``<18``, ``18-29``, ``30-44``, ``45-64``, ``65+``, among private customers."""
 INCOME_YUAN: Final = 8_000.0
@@ -92,6 +92,7 @@ def settle(accounts: int, rng: np.random.Generator) -> Population:
     count = accounts - round(accounts * SECOND_ACCOUNT)
     segment = _segments(count, rng)
     company = segment != RETAIL
+    briskness = rng.gamma(4.0, 0.25, count)
     household = np.arange(count) // 2
     home = rng.choice(len(CITIES), count, p=HOME_WEIGHT / HOME_WEIGHT.sum())
     lat = CITY_LAT[home] + rng.normal(0, 0.05, count)
@@ -122,7 +123,7 @@ def settle(accounts: int, rng: np.random.Generator) -> Population:
         drives=~company & (rng.random(count) < 0.55) & (age >= AGE_BANDS.index("18-29")),
         has_computer=rng.random(count) < np.where(company, 1.0, 0.35),
         second_account=second,
-        briskness=rng.gamma(4.0, 0.25, count),
+        briskness=briskness / briskness.mean(),
         hour_shift=rng.normal(0, 1.0, count),
         mate=mate,
         serial_of_phone=np.zeros(count, dtype=np.int64),

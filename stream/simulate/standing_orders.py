@@ -58,7 +58,7 @@ OBLIGATIONS: Final = (
     Obligation("tuition", 0.04, 0.0, "school_abroad", 42_000, 0.3, 0.02, 1, (1, 20), 3, "tuition", "transfer", "person", 6),
     Obligation("allowance_abroad", 0.04, 0.0, "child_abroad", 6_000, 0.3, 0.15, 10_000, (1, 15), 2, "none", "transfer"),
     Obligation("tax", 0.03, 1.0, "tax_office", 900, 0.5, 0.4, 1, (8, 15), 2, "tax", "standing", "office"),
-    Obligation("payroll", 0.0, 18.0, "employee", 1400, 0.4, 0.04, 1, (5, 28), 0, "salary", "run", "office"),
+    Obligation("payroll", 0.0, 25.0, "employee", 1400, 0.4, 0.04, 1, (5, 28), 0, "salary", "run", "office"),
 )  # fmt: skip
 """Amounts of companies grow with their wealth (a factor of about 4); payroll is for the payroll segment alone."""
 
