@@ -1,0 +1,334 @@
+"""The edge: a batch of Kafka records becomes columns, and what cannot be read becomes a reason.
+
+Records are scanned by compiled code (:mod:`stream.core.transaction_scan`), each by itself: a record can neither
+change the meaning of its neighbour nor cost it its fast path. Whatever the scanner does not read, however rare or
+strange, is read by the contracts' reference (:func:`stream.contracts.transaction.read_transaction`), and its verdict
+counts. So the scanner may be strict where that is simpler, and both accept and refuse the same records.
+
+Why not a general JSON library here: decoding into objects alone costs more than this whole module (see
+``benchmarks/decode.py``), and none tells 1.0 from 1 or refuses what the contract refuses without a second look.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass, field
+from typing import Any
+
+import numba
+import numpy as np
+from numpy.typing import NDArray
+
+from stream.contracts.country import COUNTRIES
+from stream.contracts.currency import MINOR_UNIT_DIGITS
+from stream.contracts.feedback import Feedback, read_feedback
+from stream.contracts.json_object import MAX_BYTES
+from stream.contracts.refusal import Reason, Refused
+from stream.contracts.transaction import Customer, Transaction, read_transaction
+from stream.core import columns, words
+from stream.core.fingerprint import chain
+from stream.core.partition import partition_of
+from stream.core.rfc3339 import microseconds
+from stream.core.transaction_scan import (
+    ACCEPTED,
+    FUTURE,
+    PURPOSE_TEXT,
+    REFERENCE,
+    SCENARIO_TEXT,
+    SEGMENT_TEXT,
+    SLIP_TEXTS,
+    WRONG_PARTITION,
+    Sheet,
+    scan,
+    seal,
+)
+
+_PADDING = 16
+_WORDS = words.build()
+_ID_BYTES = np.zeros(256, np.bool_)
+_ID_BYTES[list(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_.:-")] = True
+_CURRENCIES = np.zeros(27**3, np.bool_)
+_CURRENCIES[[columns.pack_code(code) for code in sorted(MINOR_UNIT_DIGITS)]] = True
+_COUNTRIES = np.zeros(27**2, np.bool_)
+_COUNTRIES[[columns.pack_code(code) for code in sorted(COUNTRIES)]] = True
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """A record of the batch that becomes a dead letter: its index in the batch, and why."""
+
+    index: int
+    reason: Reason
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class Decoded:
+    """A batch, read.
+
+    Parameters
+    ----------
+    columns
+        The accepted records in order: dtype ``columns.TRANSACTION`` or ``columns.FEEDBACK``, shape (a,).
+    accepted
+        int64 (a,): the index in the batch of each.
+    refused
+        The others, in order.
+    """
+
+    columns: NDArray[Any]
+    accepted: NDArray[np.int64]
+    refused: list[Refusal] = field(default_factory=list)
+
+
+def decode_transactions(
+    values: Sequence[bytes | None],
+    offsets: NDArray[np.int64],
+    timestamps: NDArray[np.int64],
+    partition: int,
+    partitions: int,
+    *,
+    future_ms: int,
+) -> Decoded:
+    """Read a batch of ``bank.transactions.v1``.
+
+    Parameters
+    ----------
+    values
+        The n records' values as they were fetched; None is a null value.
+    offsets, timestamps
+        int64 (n,): their offsets in the partition, and their Kafka timestamps in ms since the epoch.
+    partition, partitions
+        Where they were found, and how many partitions the topic has.
+    future_ms
+        How far an event time may lie ahead of its Kafka timestamp, ms.
+
+    Examples
+    --------
+    >>> value = b'{"transaction_id":"t-1","account_id":"a-1","event_time":"2026-11-24T08:00:00+08:00",'
+    >>> value += b'"amount_minor":1250,"currency":"CNY","channel":"app"}'
+    >>> at = np.array([1795478400000])
+    >>> batch = decode_transactions([value, b"{}"], np.arange(2), at.repeat(2), 0, 1, future_ms=300_000)
+    >>> batch.columns["amount_minor"].tolist(), batch.accepted.tolist(), batch.refused[0].reason
+    ([1250], [0], 'missing')
+    """
+    count = len(values)
+    status = np.zeros(count, np.uint8)
+    sheet, refused = _scan(values, status)
+    sheet.rows["offset"] = offsets
+    sheet.rows["timestamp"] = timestamps
+    bits = sheet.rows.view(np.uint64).reshape(count, -1)
+    with _wrapping():
+        seal(sheet, bits, status, partition, partitions, future_ms)
+    if not refused and not status.any():
+        return Decoded(sheet.rows, np.arange(count))
+    for index in np.flatnonzero((status == WRONG_PARTITION) | (status == FUTURE)):
+        refused.append(_misplaced(int(index), sheet.rows[index], int(status[index]), partition, partitions, future_ms))
+    refused.sort(key=lambda refusal: refusal.index)
+    accepted = np.flatnonzero(status == ACCEPTED)
+    return Decoded(sheet.rows[accepted], accepted, refused)
+
+
+def _scan(values: Sequence[bytes | None], status: NDArray[np.uint8]) -> tuple[Sheet, list[Refusal]]:
+    """Fill the rows, by the scanner where it can, by the reference where it cannot."""
+    sheet, starts, scratch = _sheet([value if value and len(value) <= MAX_BYTES else b"" for value in values])
+    with _wrapping():
+        scan(sheet, starts, scratch, status)
+    if sheet.floats.any():
+        _read_floats(sheet, status)
+    refused = []
+    for index in np.flatnonzero(status == REFERENCE):
+        try:
+            transaction = read_transaction(values[index])
+        except Refused as refusal:
+            refused.append(Refusal(int(index), refusal.reason, refusal.message))
+            continue
+        fill_row(transaction, sheet.rows[index], sheet.texts[index])
+        status[index] = ACCEPTED
+    return sheet, refused
+
+
+def _sheet(values: list[bytes]) -> tuple[Sheet, NDArray[np.int64], int]:
+    count = len(values)
+    starts = np.zeros(count + 1, np.int64)
+    np.cumsum(np.fromiter(map(len, values), np.int64, count) + 1, out=starts[1:])
+    longest = int(np.diff(starts).max(initial=0))
+    joined = b"\0".join([*values, bytes(_PADDING + 2 * longest + _PADDING)])
+    rows = np.zeros(count, columns.TRANSACTION)
+    sheet = Sheet(
+        np.frombuffer(bytearray(joined), np.uint8),
+        rows,
+        rows.view(np.uint8).reshape(count, columns.TRANSACTION.itemsize),
+        np.zeros((count, 4), np.uint64),
+        np.zeros((count, 2, 2), np.int64),
+        _WORDS,
+        _CURRENCIES,
+        _COUNTRIES,
+        _ID_BYTES,
+    )
+    return sheet, starts, int(starts[-1]) + _PADDING
+
+
+def _read_floats(sheet: Sheet, status: NDArray[np.uint8]) -> None:
+    """Latitudes and longitudes of many digits, which only a correctly rounding reader reads right."""
+    for index, which in zip(*np.nonzero(sheet.floats[:, :, 1]), strict=True):
+        start, end = sheet.floats[index, which]
+        degrees = float(sheet.buf[start:end].tobytes()) + 0.0
+        if abs(degrees) > (90.0, 180.0)[which]:
+            status[index] = REFERENCE
+        sheet.rows[index][("lat", "lon")[which]] = degrees
+
+
+def _misplaced(index: int, row: Any, status: int, partition: int, partitions: int, future_ms: int) -> Refusal:
+    if status == WRONG_PARTITION:
+        home = partition_of(bytes(row["customer_id"]), partitions)
+        return Refusal(index, "wrong_partition", f"found in partition {partition}, its key belongs into {home}")
+    ahead = int(row["event_time"]) // 1000 - int(row["timestamp"])
+    return Refusal(index, "future", f"event_time is {ahead} ms ahead of the Kafka timestamp, at most {future_ms}")
+
+
+def _wrapping() -> AbstractContextManager[None]:
+    """Plain Python warns where 64-bit hashes wrap as they should; compiled code does not."""
+    return np.errstate(over="ignore") if numba.config.DISABLE_JIT else nullcontext()  # type: ignore[return-value]
+
+
+def fill_row(transaction: Transaction, row: Any, texts: NDArray[np.uint64]) -> None:
+    """Write a transaction of the reference into a row, as the scanner would: all but place and content hash.
+
+    Parameters
+    ----------
+    transaction
+        What the reference read.
+    row
+        One ``columns.TRANSACTION`` record; overwritten.
+    texts
+        uint64 (4,): overwritten with the hashes of the free text.
+    """
+    row[()] = np.zeros((), columns.TRANSACTION)[()]
+    _fill_ids(transaction, row)
+    _fill_amounts_and_places(transaction, row)
+    row["event_time"] = microseconds(transaction.event_time)
+    row["decide_by"] = columns.ABSENT_TIME if transaction.decide_by is None else microseconds(transaction.decide_by)
+    row["channel"] = columns.CHANNELS.index(transaction.channel)
+    row["payee_kind"] = columns.PAYEE_KINDS.index(transaction.payee_kind or "none")
+    row["name_check"] = columns.NAME_CHECKS.index(transaction.name_check or "none")
+    row["scenario_hint"] = max(words.code_of(_WORDS, words.SCENARIO, transaction.scenario or ""), 0)
+    row["purpose"] = words.purpose_code(transaction.purpose or "")
+    texts[PURPOSE_TEXT] = columns.hash_id(transaction.purpose or "")
+    texts[SCENARIO_TEXT] = columns.hash_id(transaction.scenario or "")
+    texts[SEGMENT_TEXT] = 0
+    if transaction.customer is not None:
+        texts[SEGMENT_TEXT] = _fill_customer(transaction.customer, row)
+    texts[SLIP_TEXTS] = _fill_slips(transaction.slips or [], row)
+
+
+def _fill_ids(transaction: Transaction, row: Any) -> None:
+    row["transaction_id"] = transaction.transaction_id.encode()
+    row["account_id"] = transaction.account_id.encode()
+    row["customer_id"] = transaction.owner.encode()
+    row["payee_id"] = (transaction.payee_id or "").encode()
+    row["transaction_hash"] = columns.hash_id(transaction.transaction_id)
+    row["account_hash"] = columns.hash_id(transaction.account_id)
+    row["customer_hash"] = columns.hash_id(transaction.owner)
+    row["payee_hash"] = columns.hash_id(transaction.payee_id or "")
+    row["device_hash"] = columns.hash_id(transaction.device_id or "")
+
+
+def _fill_amounts_and_places(transaction: Transaction, row: Any) -> None:
+    in_account = transaction.account_amount_minor
+    row["amount_minor"] = transaction.amount_minor
+    row["account_amount_minor"] = transaction.amount_minor if in_account is None else in_account
+    row["lat"] = np.nan if transaction.lat is None else transaction.lat + 0.0
+    row["lon"] = np.nan if transaction.lon is None else transaction.lon + 0.0
+    row["currency"] = columns.pack_code(transaction.currency)
+    row["country"] = columns.pack_code(transaction.country or "")
+    row["payee_country"] = columns.pack_code(transaction.payee_country or "")
+
+
+def _fill_customer(customer: Customer, row: Any) -> int:
+    """Returns the hash of the segment's text."""
+    segment = customer.segment or ""
+    code = words.code_of(_WORDS, words.SEGMENT, segment)
+    row["segment"] = columns.SEGMENTS.index("other") if segment and code < 0 else max(code, 0)
+    row["age_band"] = columns.AGE_BANDS.index(customer.age_band or "none")
+    row["home_country"] = columns.pack_code(customer.home_country or "")
+    row["vulnerable"] = customer.vulnerable is True
+    return columns.hash_id(segment)
+
+
+def _fill_slips(slips: list[str], row: Any) -> int:
+    """Returns the hash of the slips' texts. An empty one is no slip."""
+    present = [slip for slip in slips if slip]
+    hashed = np.uint64(0)
+    mask = 0
+    for slip in present:
+        code = words.code_of(_WORDS, words.SLIP, slip)
+        mask |= 1 << (code if code >= 0 else columns.SLIPS.index("other"))
+        with _wrapping():
+            hashed = np.uint64(chain(hashed, np.uint64(columns.hash_id(slip))))
+    row["slips"] = mask
+    row["slip_count"] = len(present)
+    return int(hashed)
+
+
+def decode_feedback(
+    values: Sequence[bytes | None],
+    offsets: NDArray[np.int64],
+    timestamps: NDArray[np.int64],
+    partition: int,
+    partitions: int,
+    *,
+    trusted: Callable[[str], bool] | None = None,
+) -> Decoded:
+    """Read a batch of ``bank.feedback.v1``; one in a hundred records of the line, so the reference reads it alone.
+
+    Parameters
+    ----------
+    values, offsets, timestamps, partition, partitions
+        As in :func:`decode_transactions`.
+    trusted
+        Whether an actor may label transactions; an actor it denies is refused as ``untrusted``. None asks nobody.
+    """
+    rows = np.zeros(len(values), columns.FEEDBACK)
+    accepted: list[int] = []
+    refused: list[Refusal] = []
+    for index, value in enumerate(values):
+        try:
+            feedback = read_feedback(value)
+            _check_feedback(feedback, partition, partitions, trusted)
+        except Refused as refusal:
+            refused.append(Refusal(index, refusal.reason, refusal.message))
+            continue
+        _fill_feedback(feedback, rows[index])
+        accepted.append(index)
+    rows["offset"] = offsets
+    rows["timestamp"] = timestamps
+    places = np.array(accepted, np.int64)
+    return Decoded(rows[places], places, refused)
+
+
+def _check_feedback(
+    feedback: Feedback, partition: int, partitions: int, trusted: Callable[[str], bool] | None
+) -> None:
+    home = partition_of(feedback.owner.encode(), partitions)
+    if home != partition:
+        raise Refused("wrong_partition", f"found in partition {partition}, its key belongs into {home}")
+    if trusted is not None and not trusted(feedback.actor):
+        raise Refused("untrusted", "field actor: the policy does not list it as trusted")
+
+
+def _fill_feedback(feedback: Feedback, row: Any) -> None:
+    for name in ("feedback_id", "transaction_id", "account_id", "actor"):
+        row[name] = getattr(feedback, name).encode()
+    row["customer_id"] = feedback.owner.encode()
+    row["payee_id"] = (feedback.payee_id or "").encode()
+    row["supersedes"] = (feedback.supersedes or "").encode()
+    row["account_hash"] = columns.hash_id(feedback.account_id)
+    row["customer_hash"] = columns.hash_id(feedback.owner)
+    row["payee_hash"] = columns.hash_id(feedback.payee_id or "")
+    row["transaction_hash"] = columns.hash_id(feedback.transaction_id)
+    row["feedback_hash"] = columns.hash_id(feedback.feedback_id)
+    row["occurred_at"] = microseconds(feedback.occurred_at)
+    row["kind"] = columns.FEEDBACK_KINDS.index(feedback.kind)
+    row["verdict"] = columns.VERDICTS.index(feedback.verdict)

@@ -1,0 +1,194 @@
+"""The words of the wire and their codes: field names and lists of :mod:`stream.core.columns`, in one look-up table.
+
+The table is open-addressed over first, middle and last byte and length; the bytes are compared, so that a look-up
+is exact. It is passed to compiled code as an argument and never frozen into it.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+from numba import njit
+from numpy.typing import NDArray
+
+from stream.core import columns
+
+FIELD, CUSTOMER_FIELD, TYPE, CHANNEL, PAYEE_KIND, NAME_CHECK, SEGMENT, AGE_BAND, SCENARIO, SLIP, PURPOSE = range(11)
+"""Which list a word is looked up in."""
+
+FIELDS = (
+    "type",
+    "transaction_id",
+    "account_id",
+    "customer_id",
+    "payee_id",
+    "device_id",
+    "event_time",
+    "decide_by",
+    "amount_minor",
+    "account_amount_minor",
+    "currency",
+    "country",
+    "payee_country",
+    "channel",
+    "payee_kind",
+    "name_check",
+    "scenario",
+    "purpose",
+    "lat",
+    "lon",
+    "customer",
+    "slips",
+)
+"""Fields of a transaction; the place is the code that the scanner dispatches on."""
+CUSTOMER_FIELDS = ("segment", "age_band", "home_country", "vulnerable")
+
+PURPOSE_WORDS: dict[str, tuple[str, ...]] = {
+    "salary": ("salary", "wages", "payroll", "sala", "payr", "bonu", "工资", "薪资", "薪酬", "薪水", "奖金"),
+    "rent": ("rent", "房租", "租金", "租房"),
+    "medical": ("medical", "hospital", "mdcs", "hspc", "hlti", "hltc", "dnts", "医疗", "医疗费", "医药费", "住院费"),
+    "social_security": (
+        "social_security",
+        "social-security",
+        "social security",
+        "pension",
+        "ssbe",
+        "pens",
+        "bene",
+        "社保",
+        "社会保险",
+        "养老金",
+        "医保",
+    ),
+    "utilities": (
+        "utilities",
+        "electricity",
+        "water",
+        "gas",
+        "phone",
+        "elec",
+        "gasb",
+        "wter",
+        "phon",
+        "ubil",
+        "水电",
+        "水电费",
+        "水费",
+        "电费",
+        "燃气费",
+        "话费",
+        "物业费",
+    ),
+    "tuition": ("tuition", "school", "educ", "stdy", "学费", "教育"),
+    "tax": ("tax", "taxes", "taxs", "vatx", "intx", "whld", "estx", "hstx", "税", "税费", "税款", "个税"),
+    "goods": ("goods", "purchase", "gdds", "gdsv", "gscb", "货款", "购物"),
+}
+"""Words of each purpose, in lower case: plain English and Chinese, and ISO 20022 external purpose codes."""
+
+_MAX_WORD = 24
+_SLOTS = 1024
+
+
+class Words(NamedTuple):
+    """The look-up table. ``slots``: int16 (1024,), entry or -1; the rest by entry."""
+
+    slots: NDArray[np.int16]
+    lists: NDArray[np.uint8]
+    codes: NDArray[np.uint8]
+    lengths: NDArray[np.uint8]
+    texts: NDArray[np.uint8]
+
+
+@njit(cache=True)
+def _slot(which: int, buf: NDArray[np.uint8], start: int, length: int) -> int:
+    first, middle, last = int(buf[start]), int(buf[start + length // 2]), int(buf[start + length - 1])
+    return (first * 31 + middle * 181 + last * 17 + length * 331 + which * 97) & (_SLOTS - 1)
+
+
+@njit(cache=True)
+def find(words: Words, which: int, buf: NDArray[np.uint8], start: int, length: int) -> int:
+    """The code of ``buf[start:start + length]`` in a list; -1 where it is not in it."""
+    if length == 0 or length > _MAX_WORD:
+        return -1
+    slot = _slot(which, buf, start, length)
+    while words.slots[slot] >= 0:
+        entry = words.slots[slot]
+        if words.lists[entry] == which and words.lengths[entry] == length:
+            k = 0
+            while k < length and words.texts[entry, k] == buf[start + k]:
+                k += 1
+            if k == length:
+                return int(words.codes[entry])
+        slot = (slot + 1) & (_SLOTS - 1)
+    return -1
+
+
+def _vocabulary() -> list[tuple[int, str, int]]:
+    lists: list[tuple[int, tuple[str, ...], int]] = [
+        (FIELD, FIELDS, 0),
+        (CUSTOMER_FIELD, CUSTOMER_FIELDS, 0),
+        (TYPE, ("payment",), 0),
+        (CHANNEL, columns.CHANNELS, 1),
+        (PAYEE_KIND, columns.PAYEE_KINDS, 1),
+        (NAME_CHECK, columns.NAME_CHECKS, 1),
+        (SEGMENT, columns.SEGMENTS, 1),
+        (AGE_BAND, columns.AGE_BANDS, 1),
+        (SCENARIO, columns.SCENARIOS, 1),
+        (SLIP, columns.SLIPS, 0),
+    ]
+    entries = [(which, word, code) for which, words, first in lists for code, word in enumerate(words) if code >= first]
+    for purpose, synonyms in PURPOSE_WORDS.items():
+        entries += [(PURPOSE, word, columns.PURPOSES.index(purpose)) for word in synonyms]
+    return entries
+
+
+def build() -> Words:
+    """The table of all lists.
+
+    >>> code_of(build(), CHANNEL, "app"), code_of(build(), CHANNEL, "fax")
+    (1, -1)
+    """
+    entries = _vocabulary()
+    table = Words(
+        np.full(_SLOTS, -1, np.int16),
+        np.zeros(len(entries), np.uint8),
+        np.zeros(len(entries), np.uint8),
+        np.zeros(len(entries), np.uint8),
+        np.zeros((len(entries), _MAX_WORD), np.uint8),
+    )
+    for entry, (which, word, code) in enumerate(entries):
+        text = np.frombuffer(word.encode(), np.uint8)
+        table.lists[entry], table.codes[entry], table.lengths[entry] = which, code, len(text)
+        table.texts[entry, : len(text)] = text
+        slot = int(_slot(which, text, 0, len(text)))
+        while table.slots[slot] >= 0:
+            slot = (slot + 1) % _SLOTS
+        table.slots[slot] = entry
+    return table
+
+
+def code_of(words: Words, which: int, text: str) -> int:
+    """:func:`find` of a text."""
+    data = np.frombuffer(text.encode() or b"\0", np.uint8)
+    return int(find(words, which, data, 0, len(text.encode())))
+
+
+def purpose_code(text: str) -> int:
+    """The purpose that a free text names: by the whole text, else by its first word, ASCII case ignored.
+
+    >>> [columns.PURPOSES[purpose_code(t)] for t in ("SALA", "房租 2026年11月", "for the boat", "")]
+    ['salary', 'rent', 'other', 'none']
+    """
+    folded = text.encode().lower().strip(b" ")
+    if not text:
+        return 0
+    for words in (folded, folded.split(b" ", 1)[0]):
+        if words in _PURPOSE_CODES:
+            return _PURPOSE_CODES[words]
+    return columns.PURPOSES.index("other")
+
+
+_PURPOSE_CODES = {
+    word.encode(): columns.PURPOSES.index(purpose) for purpose, words in PURPOSE_WORDS.items() for word in words
+}
