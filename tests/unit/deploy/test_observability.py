@@ -1,0 +1,132 @@
+"""Alert rules and the board ask for metrics, labels and values that a worker serves: a misspelt one never fires."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+DEPLOY = Path(__file__).resolve().parents[3] / "deploy"
+
+OUTCOMES = {"approve", "remind", "challenge", "review", "decline"}
+SCENARIOS: set[str] = set()  # any value: no expression names one
+METRICS: dict[str, dict[str, set[str]]] = {
+    "riskstream_records_total": {"topic": set(), "result": {"decided", "duplicate", "dead"}},
+    "riskstream_in_flight": {"topic": set(), "partition": set()},
+    "riskstream_decisions_total": {"scenario": SCENARIOS, "outcome": OUTCOMES},
+    "riskstream_decision_latency_seconds_bucket": {"le": set()},
+    "riskstream_lag": {"topic": set(), "partition": set()},
+    "riskstream_touched_total": {"scenario": SCENARIOS, "familiar": {"true", "false"}, "outcome": OUTCOMES},
+    "riskstream_genuine_matured_total": {"scenario": SCENARIOS},
+    "riskstream_version_info": {"model": set(), "policy": set()},
+    "riskstream_transactions_total": {"result": {"committed", "aborted", "fenced"}},
+    "riskstream_deadline_missed_total": {},
+    "up": {"job": {"riskstream-worker"}},
+}
+"""The contract's metrics, with each label's values where it lists them."""
+
+RULES: dict[str, Any] = yaml.safe_load((DEPLOY / "prometheus" / "alerts.yml").read_text(encoding="utf-8"))
+ALERTS: list[dict[str, Any]] = [rule for group in RULES["groups"] for rule in group["rules"]]
+BOARD: dict[str, Any] = json.loads((DEPLOY / "grafana" / "boards" / "riskstream.json").read_text(encoding="utf-8"))
+PANELS: list[dict[str, Any]] = [panel for panel in BOARD["panels"] if panel["type"] != "row"]
+EXPRESSIONS = [(rule["alert"], rule["expr"]) for rule in ALERTS]
+EXPRESSIONS += [(panel["title"], target["expr"]) for panel in PANELS for target in panel["targets"]]
+
+FUNCTIONS = {"sum", "count", "rate", "increase", "deriv", "histogram_quantile", "absent"}
+WORDS = {"by", "on", "and", "or", "group_left"}
+
+
+def metrics(expression: str) -> Iterator[tuple[str, str]]:
+    """Each metric of a PromQL expression with its selector's text."""
+    bare = re.sub(r"\b(by|on|group_left)\s*\([^)]*\)", " ", expression)
+    bare = re.sub(r"\[[^]]*\]", " ", bare)
+    for name, selector in re.findall(r"\b([a-z_]\w*)\b\s*(\{[^}]*\})?", bare):
+        if name not in FUNCTIONS | WORDS:
+            yield name, selector
+
+
+@pytest.mark.parametrize(("where", "expression"), EXPRESSIONS)
+def test_expressions_name_metrics_labels_and_values_of_the_contract(where: str, expression: str) -> None:
+    found = list(metrics(expression))
+    assert found
+    labels_seen: set[str] = set()
+    for name, selector in found:
+        assert name in METRICS, f"{where}: unknown metric {name}"
+        labels_seen |= METRICS[name].keys()
+        for label, values in re.findall(r'(\w+)=~?"([^"]*)"', selector):
+            assert label in METRICS[name], f"{where}: {name} has no label {label}"
+            assert set(values.split("|")) <= METRICS[name][label], f"{where}: {label}={values}"
+    grouped = {label.strip() for group in re.findall(r"\bby\s*\(([^)]*)\)", expression) for label in group.split(",")}
+    assert grouped <= labels_seen, f"{where}: grouped by {grouped - labels_seen}"
+
+
+@pytest.mark.parametrize(("where", "expression"), EXPRESSIONS)
+def test_counters_are_read_as_rates_and_gauges_are_not(where: str, expression: str) -> None:
+    for name, ranged in re.findall(r"\b(riskstream_\w+)\b(?:\{[^}]*\})?(\[)?", expression):
+        counter = name.endswith(("_total", "_bucket"))
+        assert counter == bool(ranged) or "deriv" in expression, f"{where}: {name}"
+
+
+def test_every_metric_of_the_contract_is_on_the_board() -> None:
+    shown = {name for panel in PANELS for target in panel["targets"] for name, _ in metrics(target["expr"])}
+    assert shown == METRICS.keys()
+
+
+def test_what_the_line_can_suffer_has_an_alert() -> None:
+    assert len({rule["alert"] for rule in ALERTS}) == len(ALERTS)
+    watched = {name for rule in ALERTS for name, _ in metrics(rule["expr"])}
+    assert watched >= METRICS.keys() - {"riskstream_in_flight", "riskstream_genuine_matured_total"}
+
+
+@pytest.mark.parametrize("rule", ALERTS, ids=lambda rule: rule["alert"])
+def test_an_alert_says_who_is_woken_what_is_wrong_and_what_to_do(rule: dict[str, Any]) -> None:
+    assert rule["labels"]["severity"] in {"page", "ticket"}
+    assert rule["annotations"]["summary"]
+    assert len(rule["annotations"]["description"]) > 40
+    labels = set(re.findall(r"\$labels\.(\w+)", str(rule["annotations"])))
+    grouped = {label.strip() for group in re.findall(r"\bby\s*\(([^)]*)\)", rule["expr"]) for label in group.split(",")}
+    assert labels <= grouped | {"instance"}, "a label that the expression drops would be empty in the message"
+
+
+def test_panels_lie_side_by_side_and_read_the_provisioned_source() -> None:
+    source = yaml.safe_load((DEPLOY / "grafana/provisioning/datasources/prometheus.yml").read_text(encoding="utf-8"))
+    (datasource,) = source["datasources"]
+    taken: set[tuple[int, int]] = set()
+    for panel in PANELS:
+        place = panel["gridPos"]
+        cells = {
+            (x, y)
+            for x in range(place["x"], place["x"] + place["w"])
+            for y in range(place["y"], place["y"] + place["h"])
+        }
+        assert not taken & cells, panel["title"]
+        assert place["x"] + place["w"] <= 24
+        taken |= cells
+        assert panel["datasource"]["uid"] == datasource["uid"]
+        assert panel["description"]
+    assert len({panel["id"] for panel in BOARD["panels"]}) == len(BOARD["panels"])
+
+
+def test_prometheus_scrapes_every_worker_and_loads_the_rules() -> None:
+    config = yaml.safe_load((DEPLOY / "prometheus" / "prometheus.yml").read_text(encoding="utf-8"))
+    assert config["rule_files"] == ["alerts.yml"]
+    (job,) = config["scrape_configs"]
+    compose = yaml.safe_load((DEPLOY.parent / "docker-compose.yml").read_text(encoding="utf-8"))
+    (target,) = job["dns_sd_configs"]
+    assert job["job_name"] in METRICS["up"]["job"]
+    assert target["names"] == ["worker"]
+    assert compose["services"]["worker"]["expose"] == [str(target["port"])]
+
+
+def test_grafana_finds_its_board_and_its_source() -> None:
+    compose = yaml.safe_load((DEPLOY.parent / "docker-compose.yml").read_text(encoding="utf-8"))
+    provider = yaml.safe_load((DEPLOY / "grafana/provisioning/dashboards/riskstream.yml").read_text(encoding="utf-8"))
+    grafana = compose["services"]["grafana"]
+    boards = provider["providers"][0]["options"]["path"]
+    assert f"./deploy/grafana/boards:{boards}:ro" in grafana["volumes"]
+    assert grafana["environment"]["GF_DASHBOARDS_DEFAULT_HOME_DASHBOARD_PATH"] == f"{boards}/riskstream.json"
