@@ -20,8 +20,6 @@ import numba
 import numpy as np
 from numpy.typing import NDArray
 
-from stream.contracts.country import COUNTRIES
-from stream.contracts.currency import MINOR_UNIT_DIGITS
 from stream.contracts.feedback import Feedback, read_feedback
 from stream.contracts.json_object import MAX_BYTES
 from stream.contracts.refusal import Reason, Refused
@@ -30,28 +28,11 @@ from stream.core import columns, words
 from stream.core.fingerprint import chain
 from stream.core.partition import partition_of
 from stream.core.rfc3339 import microseconds
-from stream.core.transaction_scan import (
-    ACCEPTED,
-    FUTURE,
-    PURPOSE_TEXT,
-    REFERENCE,
-    SCENARIO_TEXT,
-    SEGMENT_TEXT,
-    SLIP_TEXTS,
-    WRONG_PARTITION,
-    Sheet,
-    scan,
-    seal,
-)
+from stream.core.transaction_scan import ACCEPTED, REFERENCE, WORK, scan
+from stream.core.transaction_seal import FUTURE, WRONG_PARTITION, seal
 
 _PADDING = 16
-_WORDS = words.build()
-_ID_BYTES = np.zeros(256, np.bool_)
-_ID_BYTES[list(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_.:-")] = True
-_CURRENCIES = np.zeros(27**3, np.bool_)
-_CURRENCIES[[columns.pack_code(code) for code in sorted(MINOR_UNIT_DIGITS)]] = True
-_COUNTRIES = np.zeros(27**2, np.bool_)
-_COUNTRIES[[columns.pack_code(code) for code in sorted(COUNTRIES)]] = True
+_TABLES = words.build()
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,29 +95,30 @@ def decode_transactions(
     ([1250], [0], 'missing')
     """
     count = len(values)
-    status = np.zeros(count, np.uint8)
-    sheet, refused = _scan(values, status)
-    sheet.rows["offset"] = offsets
-    sheet.rows["timestamp"] = timestamps
-    bits = sheet.rows.view(np.uint64).reshape(count, -1)
+    rows, works, status = np.zeros(count, columns.TRANSACTION), np.zeros(count, WORK), np.zeros(count, np.uint8)
+    refused = _read(values, rows, works, status)
+    rows["offset"] = offsets
+    rows["timestamp"] = timestamps
     with _wrapping():
-        seal(sheet, bits, status, partition, partitions, future_ms)
-    if not refused and not status.any():
-        return Decoded(sheet.rows, np.arange(count))
+        seal(rows, works, status, partition, partitions, future_ms)
+    if not status.any():
+        return Decoded(rows, np.arange(count))
     for index in np.flatnonzero((status == WRONG_PARTITION) | (status == FUTURE)):
-        refused.append(_misplaced(int(index), sheet.rows[index], int(status[index]), partition, partitions, future_ms))
+        refused.append(_misplaced(int(index), rows[index], int(status[index]), partition, partitions, future_ms))
     refused.sort(key=lambda refusal: refusal.index)
     accepted = np.flatnonzero(status == ACCEPTED)
-    return Decoded(sheet.rows[accepted], accepted, refused)
+    return Decoded(rows[accepted], accepted, refused)
 
 
-def _scan(values: Sequence[bytes | None], status: NDArray[np.uint8]) -> tuple[Sheet, list[Refusal]]:
+def _read(
+    values: Sequence[bytes | None], rows: NDArray[Any], works: NDArray[Any], status: NDArray[np.uint8]
+) -> list[Refusal]:
     """Fill the rows, by the scanner where it can, by the reference where it cannot."""
-    sheet, starts, scratch = _sheet([value if value and len(value) <= MAX_BYTES else b"" for value in values])
+    buf, starts, scratch = _joined([value if value and len(value) <= MAX_BYTES else b"" for value in values])
     with _wrapping():
-        scan(sheet, starts, scratch, status)
-    if sheet.floats.any():
-        _read_floats(sheet, status)
+        scan(buf, starts, scratch, _TABLES, rows, works, status)
+    for name, limit in (("lat", 90.0), ("lon", 180.0)):
+        _read_floats(buf, name, limit, rows, works, status)
     refused = []
     for index in np.flatnonzero(status == REFERENCE):
         try:
@@ -144,40 +126,38 @@ def _scan(values: Sequence[bytes | None], status: NDArray[np.uint8]) -> tuple[Sh
         except Refused as refusal:
             refused.append(Refusal(int(index), refusal.reason, refusal.message))
             continue
-        fill_row(transaction, sheet.rows[index], sheet.texts[index])
+        fill_row(transaction, rows[index], works[index])
         status[index] = ACCEPTED
-    return sheet, refused
+    return refused
 
 
-def _sheet(values: list[bytes]) -> tuple[Sheet, NDArray[np.int64], int]:
-    count = len(values)
-    starts = np.zeros(count + 1, np.int64)
-    np.cumsum(np.fromiter(map(len, values), np.int64, count) + 1, out=starts[1:])
+def _joined(values: list[bytes]) -> tuple[NDArray[np.uint8], NDArray[np.int64], int]:
+    """The records in one buffer as :func:`stream.core.transaction_scan.scan` wants them: buffer, starts, scratch."""
+    starts = np.zeros(len(values) + 1, np.int64)
+    np.cumsum(np.fromiter(map(len, values), np.int64, len(values)) + 1, out=starts[1:])
     longest = int(np.diff(starts).max(initial=0))
-    joined = b"\0".join([*values, bytes(_PADDING + 2 * longest + _PADDING)])
-    rows = np.zeros(count, columns.TRANSACTION)
-    sheet = Sheet(
-        np.frombuffer(bytearray(joined), np.uint8),
-        rows,
-        rows.view(np.uint8).reshape(count, columns.TRANSACTION.itemsize),
-        np.zeros((count, 4), np.uint64),
-        np.zeros((count, 2, 2), np.int64),
-        _WORDS,
-        _CURRENCIES,
-        _COUNTRIES,
-        _ID_BYTES,
-    )
-    return sheet, starts, int(starts[-1]) + _PADDING
+    joined = bytearray(b"\0").join([*values, bytes(_PADDING + 2 * longest + _PADDING)])
+    return np.frombuffer(joined, np.uint8), starts, int(starts[-1]) + _PADDING
 
 
-def _read_floats(sheet: Sheet, status: NDArray[np.uint8]) -> None:
+def _read_floats(
+    buf: NDArray[np.uint8],
+    name: str,
+    limit: float,
+    rows: NDArray[Any],
+    works: NDArray[Any],
+    status: NDArray[np.uint8],
+) -> None:
     """Latitudes and longitudes of many digits, which only a correctly rounding reader reads right."""
-    for index, which in zip(*np.nonzero(sheet.floats[:, :, 1]), strict=True):
-        start, end = sheet.floats[index, which]
-        degrees = float(sheet.buf[start:end].tobytes()) + 0.0
-        if abs(degrees) > (90.0, 180.0)[which]:
-            status[index] = REFERENCE
-        sheet.rows[index][("lat", "lon")[which]] = degrees
+    ends = works[f"{name}_end"]
+    places = np.flatnonzero(ends)
+    if not len(places):
+        return
+    spans = zip(works[f"{name}_start"][places].tolist(), ends[places].tolist(), strict=True)
+    text = memoryview(buf)
+    degrees = np.array([float(bytes(text[start:end])) for start, end in spans]) + 0.0
+    rows[name][places] = degrees
+    status[places[np.abs(degrees) > limit]] = REFERENCE
 
 
 def _misplaced(index: int, row: Any, status: int, partition: int, partitions: int, future_ms: int) -> Refusal:
@@ -193,8 +173,8 @@ def _wrapping() -> AbstractContextManager[None]:
     return np.errstate(over="ignore") if numba.config.DISABLE_JIT else nullcontext()  # type: ignore[return-value]
 
 
-def fill_row(transaction: Transaction, row: Any, texts: NDArray[np.uint64]) -> None:
-    """Write a transaction of the reference into a row, as the scanner would: all but place and content hash.
+def fill_row(transaction: Transaction, row: Any, work: Any) -> None:
+    """Write a transaction of the reference into a row, as the scanner would: all but its place and content hash.
 
     Parameters
     ----------
@@ -202,8 +182,8 @@ def fill_row(transaction: Transaction, row: Any, texts: NDArray[np.uint64]) -> N
         What the reference read.
     row
         One ``columns.TRANSACTION`` record; overwritten.
-    texts
-        uint64 (4,): overwritten with the hashes of the free text.
+    work
+        One ``transaction_scan.WORK`` record; its hashes of free text are overwritten.
     """
     row[()] = np.zeros((), columns.TRANSACTION)[()]
     _fill_ids(transaction, row)
@@ -213,14 +193,12 @@ def fill_row(transaction: Transaction, row: Any, texts: NDArray[np.uint64]) -> N
     row["channel"] = columns.CHANNELS.index(transaction.channel)
     row["payee_kind"] = columns.PAYEE_KINDS.index(transaction.payee_kind or "none")
     row["name_check"] = columns.NAME_CHECKS.index(transaction.name_check or "none")
-    row["scenario_hint"] = max(words.code_of(_WORDS, words.SCENARIO, transaction.scenario or ""), 0)
+    row["scenario_hint"] = max(words.code_of(_TABLES, words.SCENARIO, transaction.scenario or ""), 0)
     row["purpose"] = words.purpose_code(transaction.purpose or "")
-    texts[PURPOSE_TEXT] = columns.hash_id(transaction.purpose or "")
-    texts[SCENARIO_TEXT] = columns.hash_id(transaction.scenario or "")
-    texts[SEGMENT_TEXT] = 0
-    if transaction.customer is not None:
-        texts[SEGMENT_TEXT] = _fill_customer(transaction.customer, row)
-    texts[SLIP_TEXTS] = _fill_slips(transaction.slips or [], row)
+    work["purpose_hash"] = columns.hash_id(transaction.purpose or "")
+    work["scenario_hash"] = columns.hash_id(transaction.scenario or "")
+    work["segment_hash"] = _fill_customer(transaction.customer or Customer(), row)
+    work["slips_hash"] = _fill_slips(transaction.slips or [], row)
 
 
 def _fill_ids(transaction: Transaction, row: Any) -> None:
@@ -249,7 +227,7 @@ def _fill_amounts_and_places(transaction: Transaction, row: Any) -> None:
 def _fill_customer(customer: Customer, row: Any) -> int:
     """Returns the hash of the segment's text."""
     segment = customer.segment or ""
-    code = words.code_of(_WORDS, words.SEGMENT, segment)
+    code = words.code_of(_TABLES, words.SEGMENT, segment)
     row["segment"] = columns.SEGMENTS.index("other") if segment and code < 0 else max(code, 0)
     row["age_band"] = columns.AGE_BANDS.index(customer.age_band or "none")
     row["home_country"] = columns.pack_code(customer.home_country or "")
@@ -263,7 +241,7 @@ def _fill_slips(slips: list[str], row: Any) -> int:
     hashed = np.uint64(0)
     mask = 0
     for slip in present:
-        code = words.code_of(_WORDS, words.SLIP, slip)
+        code = words.code_of(_TABLES, words.SLIP, slip)
         mask |= 1 << (code if code >= 0 else columns.SLIPS.index("other"))
         with _wrapping():
             hashed = np.uint64(chain(hashed, np.uint64(columns.hash_id(slip))))
@@ -308,9 +286,7 @@ def decode_feedback(
     return Decoded(rows[places], places, refused)
 
 
-def _check_feedback(
-    feedback: Feedback, partition: int, partitions: int, trusted: Callable[[str], bool] | None
-) -> None:
+def _check_feedback(feedback: Feedback, partition: int, partitions: int, trusted: Callable[[str], bool] | None) -> None:
     home = partition_of(feedback.owner.encode(), partitions)
     if home != partition:
         raise Refused("wrong_partition", f"found in partition {partition}, its key belongs into {home}")

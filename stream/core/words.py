@@ -6,12 +6,14 @@ is exact. It is passed to compiled code as an argument and never frozen into it.
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any
 
 import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
+from stream.contracts.country import COUNTRIES
+from stream.contracts.currency import MINOR_UNIT_DIGITS
 from stream.core import columns
 
 FIELD, CUSTOMER_FIELD, TYPE, CHANNEL, PAYEE_KIND, NAME_CHECK, SEGMENT, AGE_BAND, SCENARIO, SLIP, PURPOSE = range(11)
@@ -86,18 +88,25 @@ PURPOSE_WORDS: dict[str, tuple[str, ...]] = {
 }
 """Words of each purpose, in lower case: plain English and Chinese, and ISO 20022 external purpose codes."""
 
+_ID_BYTES = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_.:-"
 _MAX_WORD = 24
 _SLOTS = 1024
+_ENTRIES = 256
 
 
-class Words(NamedTuple):
-    """The look-up table. ``slots``: int16 (1024,), entry or -1; the rest by entry."""
-
-    slots: NDArray[np.int16]
-    lists: NDArray[np.uint8]
-    codes: NDArray[np.uint8]
-    lengths: NDArray[np.uint8]
-    texts: NDArray[np.uint8]
+TABLES = np.dtype(
+    [
+        ("slots", "i2", (_SLOTS,)),  # entry or -1
+        ("lists", "u1", (_ENTRIES,)),
+        ("codes", "u1", (_ENTRIES,)),
+        ("lengths", "u1", (_ENTRIES,)),
+        ("texts", "u1", (_ENTRIES, _MAX_WORD)),
+        ("currencies", "u1", (27**3,)),  # 1 where a packed code is in use
+        ("countries", "u1", (27**2,)),
+        ("id_bytes", "u1", (256,)),  # 1 where a byte may stand in an id
+    ]
+)
+"""The look-up tables, one record."""
 
 
 @njit(cache=True)
@@ -107,19 +116,19 @@ def _slot(which: int, buf: NDArray[np.uint8], start: int, length: int) -> int:
 
 
 @njit(cache=True)
-def find(words: Words, which: int, buf: NDArray[np.uint8], start: int, length: int) -> int:
+def find(tables: Any, which: int, buf: NDArray[np.uint8], start: int, length: int) -> int:
     """The code of ``buf[start:start + length]`` in a list; -1 where it is not in it."""
     if length == 0 or length > _MAX_WORD:
         return -1
     slot = _slot(which, buf, start, length)
-    while words.slots[slot] >= 0:
-        entry = words.slots[slot]
-        if words.lists[entry] == which and words.lengths[entry] == length:
+    while tables["slots"][slot] >= 0:
+        entry = tables["slots"][slot]
+        if tables["lists"][entry] == which and tables["lengths"][entry] == length:
             k = 0
-            while k < length and words.texts[entry, k] == buf[start + k]:
+            while k < length and tables["texts"][entry, k] == buf[start + k]:
                 k += 1
             if k == length:
-                return int(words.codes[entry])
+                return int(tables["codes"][entry])
         slot = (slot + 1) & (_SLOTS - 1)
     return -1
 
@@ -143,35 +152,34 @@ def _vocabulary() -> list[tuple[int, str, int]]:
     return entries
 
 
-def build() -> Words:
-    """The table of all lists.
+def build() -> NDArray[Any]:
+    """The tables: dtype :data:`TABLES`, shape (1,).
 
-    >>> code_of(build(), CHANNEL, "app"), code_of(build(), CHANNEL, "fax")
+    >>> tables = build()
+    >>> code_of(tables, CHANNEL, "app"), code_of(tables, CHANNEL, "fax")
     (1, -1)
     """
-    entries = _vocabulary()
-    table = Words(
-        np.full(_SLOTS, -1, np.int16),
-        np.zeros(len(entries), np.uint8),
-        np.zeros(len(entries), np.uint8),
-        np.zeros(len(entries), np.uint8),
-        np.zeros((len(entries), _MAX_WORD), np.uint8),
-    )
-    for entry, (which, word, code) in enumerate(entries):
+    array = np.zeros(1, TABLES)
+    table = array[0]
+    table["slots"] = -1
+    for entry, (which, word, code) in enumerate(_vocabulary()):
         text = np.frombuffer(word.encode(), np.uint8)
-        table.lists[entry], table.codes[entry], table.lengths[entry] = which, code, len(text)
-        table.texts[entry, : len(text)] = text
+        table["lists"][entry], table["codes"][entry], table["lengths"][entry] = which, code, len(text)
+        table["texts"][entry, : len(text)] = text
         slot = int(_slot(which, text, 0, len(text)))
-        while table.slots[slot] >= 0:
+        while table["slots"][slot] >= 0:
             slot = (slot + 1) % _SLOTS
-        table.slots[slot] = entry
-    return table
+        table["slots"][slot] = entry
+    table["currencies"][[columns.pack_code(code) for code in MINOR_UNIT_DIGITS]] = 1
+    table["countries"][[columns.pack_code(code) for code in sorted(COUNTRIES)]] = 1
+    table["id_bytes"][list(_ID_BYTES)] = 1
+    return array
 
 
-def code_of(words: Words, which: int, text: str) -> int:
+def code_of(tables: NDArray[Any], which: int, text: str) -> int:
     """:func:`find` of a text."""
     data = np.frombuffer(text.encode() or b"\0", np.uint8)
-    return int(find(words, which, data, 0, len(text.encode())))
+    return int(find(tables[0], which, data, 0, len(text.encode())))
 
 
 def purpose_code(text: str) -> int:
