@@ -29,6 +29,7 @@ from stream.settings import Settings
 State = Literal["ok", "note", "problem", "unreachable"]
 
 PYTHON = (3, 11)
+REACH_TIMEOUT_S = 5.0
 NATIVE = (
     "numpy",
     "numba",
@@ -108,8 +109,8 @@ def machine(settings: Settings) -> Iterator[Finding]:
 def broker(settings: Settings) -> Iterator[Finding]:
     """Findings about the broker and the topics on it."""
     try:
-        client = admin(settings)
-        metadata = client.list_topics(timeout=10)
+        client = admin(settings, timeout=REACH_TIMEOUT_S)
+        metadata = client.list_topics(timeout=REACH_TIMEOUT_S)
     except BrokerNotReachable as error:
         yield Finding("broker", "unreachable", str(error))
         return

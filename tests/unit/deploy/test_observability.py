@@ -38,7 +38,7 @@ EXPRESSIONS = [(rule["alert"], rule["expr"]) for rule in ALERTS]
 EXPRESSIONS += [(panel["title"], target["expr"]) for panel in PANELS for target in panel["targets"]]
 
 FUNCTIONS = {"sum", "count", "rate", "increase", "deriv", "histogram_quantile", "absent"}
-WORDS = {"by", "on", "and", "or", "group_left"}
+WORDS = {"by", "on", "and", "or", "unless", "group_left"}
 
 
 def metrics(expression: str) -> Iterator[tuple[str, str]]:

@@ -1,0 +1,93 @@
+"""``riskstream kafka`` and ``riskstream doctor`` as a user runs them, with the real broker."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from confluent_kafka.admin import AdminClient
+from confluent_kafka.cimpl import NewTopic
+
+from stream.brokers.kafka import DevelopmentKafka, free_port
+from stream.brokers.topics import ensure_topics
+from stream.settings import Settings
+
+pytestmark = pytest.mark.kafka
+
+RISKSTREAM = Path(sys.executable).with_name("riskstream")
+
+
+def run(folder: Path, *arguments: str) -> tuple[int, dict[str, Any], str]:
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("RISKSTREAM_")}
+    environment["RISKSTREAM_DATA_DIRECTORY"] = str(folder / "files of riskstream")
+    called = subprocess.run(
+        [RISKSTREAM, *arguments], cwd=folder, env=environment, capture_output=True, text=True, timeout=120, check=False
+    )
+    last = called.stdout.splitlines()[-1] if called.stdout else "{}"
+    return called.returncode, json.loads(last), called.stderr
+
+
+def test_up_status_down_from_any_folder(tmp_path: Path) -> None:
+    port = str(free_port())
+    try:
+        status, up, _ = run(tmp_path, "kafka", "up", "--port", port, "--json")
+        assert (status, up["state"], up["bootstrap"]) == (0, "running", f"127.0.0.1:{port}")
+        status, again, _ = run(tmp_path, "kafka", "up", "--port", port, "--json")
+        assert (status, again["pid"]) == (0, up["pid"])
+        assert run(tmp_path, "kafka", "status", "--port", port, "--json")[:2] == (0, again)
+    finally:
+        status, down, _ = run(tmp_path, "kafka", "down", "--port", port, "--json")
+    assert (status, down["state"]) == (0, "stopped")
+    assert (Path(down["directory"]) / "data" / "meta.properties").exists()
+    assert run(tmp_path, "kafka", "status", "--port", port, "--json")[0] == 3
+    status, wiped, said = run(tmp_path, "kafka", "down", "--wipe", "--port", port, "--json")
+    assert status == 0
+    assert "No Kafka that riskstream started" in said
+    assert not Path(wiped["directory"]).exists()
+
+
+def test_down_leaves_a_strangers_program_alone(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as stranger:
+        port = str(stranger.getsockname()[1])
+        status, document, said = run(tmp_path, "kafka", "down", "--port", port, "--json")
+        assert (status, document["state"]) == (1, "foreign")
+        assert "did not start" in said
+        assert run(tmp_path, "kafka", "up", "--port", port, "--json")[0] == 1
+
+
+def doctor(folder: Path, settings: Settings) -> tuple[int, dict[str, str]]:
+    status, document, _ = run(
+        folder, "doctor", "--json", "--broker", settings.broker, "--topic-prefix", settings.topic_prefix
+    )
+    return status, {finding["check"]: f"{finding['state']}: {finding['detail']}" for finding in document["findings"]}
+
+
+def test_the_doctor_is_content_with_a_broker_as_riskstream_makes_it(tmp_path: Path, kafka_settings: Settings) -> None:
+    status, before = doctor(tmp_path, kafka_settings)
+    assert status == 0
+    assert before["missing topics"].startswith("note: 15 not there yet")
+    ensure_topics(kafka_settings)
+    status, after = doctor(tmp_path, kafka_settings)
+    assert status == 0
+    assert after["partitions"] == "ok: 15 topics; the line has 4 partitions"
+    assert after["topic settings"].startswith("ok")
+
+
+def test_the_doctor_finds_topics_made_by_hand_that_do_not_fit(
+    tmp_path: Path, kafka: DevelopmentKafka, kafka_settings: Settings
+) -> None:
+    client = AdminClient({"bootstrap.servers": kafka.bootstrap})
+    name = kafka_settings.topic
+    made = [NewTopic(name("bank.feedback.v1"), 2, 1), NewTopic(name("risk.models.v1"), 1, 1)]
+    for future in client.create_topics(made).values():
+        future.result()
+    status, findings = doctor(tmp_path, kafka_settings)
+    assert status == 1
+    assert f"{name('bank.feedback.v1')} has 2 partitions, expected 4" in findings["topics"]
+    assert findings[name("risk.models.v1")].startswith("problem")
