@@ -197,7 +197,9 @@ def _topics(client: AdminClient, settings: Settings) -> Iterator[Finding]:
     missing = [name for name in topics.partition_counts(settings) if name not in existing]
     if missing:
         yield Finding(
-            "topics", "note", f"{len(missing)} not there yet: {', '.join(missing)}; a worker creates them at its start"
+            "missing topics",
+            "note",
+            f"{len(missing)} not there yet: {', '.join(missing)}; a worker creates them at its start",
         )
     if existing:
         yield Finding(
