@@ -1,0 +1,147 @@
+"""What can be wrong with a policy once its words and types are known: names, types, lists, references."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator, Iterator, Sequence
+
+from rules.condition import Term, check, columns_read
+from rules.expression import ConditionError
+from rules.fields import Condition
+from rules.pack import Pack, Rule
+from rules.policy_compiler import limit_periods
+from rules.problem import Problem
+from rules.schema import Schema
+from rules.tolerance import SLIP_VARIABLES
+
+PROTECTED_VARIABLES = ("age_band", "vulnerable")
+"""Variables by which a rule may make an outcome stricter only as a written, protective rule."""
+
+
+def check_policy(packs: Sequence[Pack], schema: Schema) -> list[Problem]:
+    """Every finding about these packs under a schema, in file order."""
+    problems: list[Problem] = []
+    if "scenario" not in schema.index:
+        raise ValueError("the schema lacks the variable 'scenario'")
+    problems.extend(_structure(packs, schema))
+    for pack in packs:
+        problems.extend(_pack_conditions(pack, schema))
+        for rule in pack.rules:
+            problems.extend(_rule(pack, rule, schema))
+    return sorted(set(problems))
+
+
+def _structure(packs: Sequence[Pack], schema: Schema) -> Iterator[Problem]:
+    words = schema["scenario"].values
+    yield from _repeated([(pack.name, pack.item.problem) for pack in packs], "pack")
+    yield from _repeated([(rule.id, rule.item.problem) for pack in packs for rule in pack.rules], "rule")
+    scenarios = [(pack.scenario, pack.item.problem) for pack in packs if pack.kind == "scenario"]
+    yield from _repeated(scenarios, "pack for scenario")
+    commons = [pack for pack in packs if pack.kind == "common"]
+    for pack in commons[1:]:
+        yield pack.item.problem(f"a second common pack; {commons[0].file} is one already: merge them")
+    rules = {rule.id: rule for pack in packs for rule in pack.rules}
+    for pack in packs:
+        if pack.kind == "scenario" and (pack.scenario not in words or pack.scenario == "other"):
+            yield pack.item.problem(f"unknown scenario '{pack.scenario}'; use one of {', '.join(words[1:])}")
+        for snooze in pack.snoozes:
+            if snooze.rule not in rules:
+                yield snooze.item.problem(f"snoozes the unknown rule '{snooze.rule}'; see 'riskstream rules check'")
+            elif rules[snooze.rule].hard:
+                yield snooze.item.problem(f"'{snooze.rule}' is a hard rule and cannot be snoozed; change its condition")
+
+
+def _repeated(named: Sequence[tuple[str, Callable[[str], Problem]]], what: str) -> Iterator[Problem]:
+    seen: set[str] = set()
+    for name, problem in named:
+        if name in seen:
+            yield problem(f"a second {what} '{name}'; names are unique in a policy")
+        seen.add(name)
+
+
+def _pack_conditions(pack: Pack, schema: Schema) -> Iterator[Problem]:
+    if pack.match is not None:
+        term = yield from _typed(pack.match, schema)
+        if term is not None and pack.kind == "scenario" and _calculates(term):
+            yield pack.match.item.problem("a match may not calculate (it must not fail); compare plain variables")
+    if pack.review is not None and pack.review.complex_when is not None:
+        yield from _typed(pack.review.complex_when, schema)
+    if pack.common is not None:
+        proceed = pack.common.proceed_first
+        for condition in (pack.common.essential, pack.common.familiarity_lost, proceed.when if proceed else None):
+            if condition is not None:
+                yield from _typed(condition, schema)
+
+
+def _typed(
+    condition: Condition, schema: Schema, constants: dict[str, float] | None = None
+) -> Generator[Problem, None, Term | None]:
+    try:
+        return check(condition.text, schema, constants)
+    except ConditionError as error:
+        yield condition.problem(error)
+    return None
+
+
+def _calculates(term: Term) -> bool:
+    return term.operator in ("+", "-", "*", "/") or any(_calculates(operand) for operand in term.operands)
+
+
+def _rule(pack: Pack, rule: Rule, schema: Schema) -> Iterator[Problem]:
+    yield from _references(pack, rule, schema)
+    periods = list(limit_periods(pack.limits, rule.when.text))
+    if not periods:
+        yield rule.when.item.problem("no time at which all limits it names are in force; mend their dates")
+    for _, _, constants in periods:
+        term = yield from _typed(rule.when, schema, constants)
+        if term is not None:
+            yield from _forbidden(rule, term, schema)
+            yield from _history(rule, term, schema)
+
+
+def _references(pack: Pack, rule: Rule, schema: Schema) -> Iterator[Problem]:
+    words = schema["scenario"].values
+    if rule.scenarios and pack.kind == "scenario":
+        yield rule.item.problem("'scenarios' stands in common and jurisdiction packs; this pack has one scenario")
+    for word in rule.scenarios:
+        if word not in words:
+            yield rule.item.problem(f"unknown scenario '{word}'; use one of {', '.join(words)}")
+    for feature in rule.evidence:
+        if feature not in schema.index:
+            yield rule.item.problem(f"evidence names the unknown variable '{feature}'; see docs/features.md")
+
+
+def _forbidden(rule: Rule, term: Term, schema: Schema) -> Iterator[Problem]:
+    names = {schema.variables[column].name for column in columns_read(term)}
+    raises = rule.hard or rule.weight_milli > 0
+    if raises and names & set(SLIP_VARIABLES):
+        yield rule.when.item.problem("slips lead to a reminder alone; remove slips from this condition")
+    if raises and names & set(PROTECTED_VARIABLES) and not rule.protective:
+        yield rule.when.item.problem(
+            "age or vulnerability may make an outcome stricter only by a written rule: "
+            "add 'protective: true' and 'why:', or remove it"
+        )
+
+
+def _history(rule: Rule, term: Term, schema: Schema) -> Iterator[Problem]:
+    for column in sorted(columns_read(term)):
+        variable = schema.variables[column]
+        if rule.window_days and 0.0 < variable.keeps_days < rule.window_days:
+            yield rule.when.item.problem(
+                f"the window is {rule.window_days:g} days, but '{variable.name}' keeps {variable.keeps_days:g}; "
+                "shorten the window or use another variable"
+            )
+    for limit, name, keeps in _day_limits(term, schema):
+        if 0.0 < keeps < limit:
+            yield rule.when.item.problem(f"asks for {limit:g} days of '{name}', but history keeps {keeps:g}")
+
+
+def _day_limits(term: Term, schema: Schema) -> Iterator[tuple[float, str, float]]:
+    if term.operator in ("<", "<=", ">", ">=", "==") and len(term.operands) == 2:
+        for left, right in (term.operands, term.operands[::-1]):
+            if left.operator == "column" and right.operator == "constant":
+                variable = schema.variables[left.column]
+                scale = {"days": 1.0, "hours": 1 / 24}.get(variable.unit)
+                if scale is not None:
+                    yield right.values[0] * scale, variable.name, variable.keeps_days
+    for operand in term.operands:
+        yield from _day_limits(operand, schema)
