@@ -210,7 +210,7 @@ class Attacks:
         times[probes:] += scene.count(2, 90) * 60_000
         shares = np.concatenate((np.zeros(probes), rng.uniform(0.04, 0.4, charges)))
         rows = self._rows(scene, times, payee, shares, "probe")
-        rows["amount"][:probes] = rng.integers(0, 500, probes) * (rng.random(probes) < 0.8)
+        rows["amount"][:probes] = rng.integers(0, 500, probes) * (rng.random(probes) < 0.7)
         rows["kind"][probes:] = KIND["charge"]
         self._finish(rng, rows, "online", checked=False)
         rows["channel"] = CHANNEL["web"]

@@ -46,8 +46,8 @@ class Bank:
     --------
     >>> bank = Bank(SimulationConfig(seed=7, events=100, accounts=50))
     >>> chunks = list(bank.transactions(chunk_size=40))
-    >>> [len(chunk) for chunk in chunks]
-    [40, 40, 20]
+    >>> sum(len(chunk) for chunk in chunks), max(len(chunk) for chunk in chunks)
+    (100, 40)
     """
 
     def __init__(self, config: SimulationConfig) -> None:
@@ -67,7 +67,7 @@ class Bank:
         self._started = False
 
     def transactions(self, chunk_size: int = 4096) -> Iterator[Chunk]:
-        """All transactions in the order of event time, encoded, in chunks of at most that many.
+        """All transactions in the order of event time, encoded, in chunks of at most that many (a day's end ends one).
 
         The bytes do not depend on ``chunk_size``. A bank lives once: a second call raises ``RuntimeError``.
         """

@@ -1,4 +1,4 @@
-"""What customers do again and again: shops, stalls, fuel, the web, friends, wallets, cash, suppliers.
+"""What customers do again and again: shops, stalls, fuel, the web, brokers, friends, wallets, cash, suppliers.
 
 One :class:`Habit` is one line of the table in docs/simulator.md. Each customer has a short list of favourites
 per habit, visited by rank (Zipf); now and then somebody new is paid, and some of the new ones stay.
@@ -48,6 +48,8 @@ class Habit:
         Paid on the spot: away from home it goes to shops there.
     checked
         The payee's name is checked.
+    zero
+        Share of amounts that are 0: verifications of a card.
     """
 
     kind: str
@@ -67,15 +69,19 @@ class Habit:
     local: bool = False
     checked: bool = False
     purpose: str = "none"
+    zero: float = 0.0
 
 
 HABITS: Final = (
-    Habit("groceries", 0.55, 0.0, "shop", 8, 0.8, 0.17, 0.20, 65, 0.55, 1, "till", "shop", 1.3, local=True),
-    Habit("meal", 0.45, 0.1, "shop", 11, 0.7, 0.32, 0.20, 28, 0.45, 1, "till", "meal", 1.1, local=True),
-    Habit("stall", 0.22, 0.0, "stall", 6, 0.8, 0.36, 0.20, 15, 0.50, 1, "code", "meal", 1.2, local=True),
+    Habit("groceries", 0.55, 0.0, "shop", 8, 0.9, 0.15, 0.20, 65, 0.55, 1, "till", "shop", 1.3, local=True),
+    Habit("meal", 0.45, 0.1, "shop", 10, 0.8, 0.28, 0.20, 28, 0.45, 1, "till", "meal", 1.1, local=True),
+    Habit("stall", 0.22, 0.0, "stall", 5, 0.8, 0.30, 0.20, 15, 0.50, 1, "code", "meal", 1.2, local=True),
     Habit("fuel", 0.10, 0.1, "fuel", 3, 1.2, 0.15, 0.20, 280, 0.25, 1, "till", "shop", local=True),
-    Habit("ecommerce", 0.28, 0.1, "online", 8, 0.8, 0.42, 0.20, 110, 0.85, 1, "online", "online", 1.1),
-    Habit("transfer", 0.18, 0.0, "person", 8, 0.9, 0.28, 0.30, 420, 0.95, 1000, "transfer", "person", 1.1, checked=True),
+    Habit("ecommerce", 0.23, 0.1, "online", 7, 0.9, 0.36, 0.20, 110, 0.85, 1, "online", "online", 1.1),
+    Habit("digital", 0.05, 0.0, "online", 4, 1.0, 0.20, 0.25, 7, 0.80, 1, "online", "online"),
+    Habit("verification", 0.008, 0.004, "online", 1, 1.0, 0.90, 0.50, 0.5, 1.20, 1, "online", "online", zero=0.5),
+    Habit("investment", 0.012, 0.0, "broker", 2, 1.0, 0.12, 0.50, 3500, 0.80, 10_000, "transfer", "office", 0.3, checked=True),
+    Habit("transfer", 0.18, 0.0, "person", 8, 0.9, 0.24, 0.30, 420, 0.95, 1000, "transfer", "person", 1.1, checked=True),
     Habit("wallet", 0.13, 0.0, "wallet", 2, 1.5, 0.06, 0.30, 200, 0.60, 1000, "online", "online"),
     Habit("cash", 0.10, 0.05, "none", 1, 1.0, 0.0, 0.0, 700, 0.60, 10_000, "cash", "cash", local=True),
     Habit("supplier", 0.0, 3.5, "supplier", 24, 0.7, 0.07, 0.60, 900, 0.55, 1, "transfer", "office", 0.06, checked=True, purpose="goods"),
@@ -153,6 +159,8 @@ class Habits:
         amount = _medians(habit, people, customer, payee, self._salt)
         amount *= np.exp(rng.normal(0, habit.spread, len(rows)))
         rows["amount"] = round_amounts(amount, habit.round_to)
+        if habit.zero:
+            rows["amount"][rng.random(len(rows)) < habit.zero] = 0
         return complete(rng, rows, people, habit.way, habit.checked, self._salt)
 
     def _choose(self, index: int, customer: Integers, rng: np.random.Generator) -> Integers:

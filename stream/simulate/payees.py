@@ -24,7 +24,7 @@ OWN: Final = PAYEE_KINDS.index("own")
 SHOPS_OF_CITY: Final = 240
 STALLS_OF_CITY: Final = 120
 ONLINE_SHOPS: Final = 400
-_FIRST_FUEL, _FIRST_ONLINE, _FIRST_CUSTOMER, _FIRST_NEWCOMER = 1_000, 2_000, 1 << 16, 1 << 24
+_FIRST_BROKER, _FIRST_FUEL, _FIRST_ONLINE, _FIRST_CUSTOMER, _FIRST_NEWCOMER = 100, 1_000, 2_000, 1 << 16, 1 << 24
 CROSS_BORDER_SHOPPING: Final = 0.05
 """Share of new online shops that sit abroad."""
 
@@ -42,7 +42,7 @@ def zipf(count: int, exponent: float) -> Floats:
 
 _SHOP_RANKS = zipf(SHOPS_OF_CITY, 0.7)
 _STALL_RANKS = zipf(STALLS_OF_CITY, 0.7)
-_FUEL_RANKS = zipf(20, 0.8)
+_SHORT_RANKS = zipf(20, 0.8)
 _ONLINE_RANKS = zipf(ONLINE_SHOPS, 0.9)
 _WALLET_RANKS = zipf(6, 1.2)
 
@@ -92,7 +92,7 @@ class PayeeSource:
         """One payee of a group for each customer, who is in that city.
 
         ``group`` is one of shop, fuel, stall, online, small_online (any but the best
-        known quarter), wallet, person, supplier, none.
+        known quarter), wallet, broker, person, supplier, none.
         """
         count = len(city)
         if group == "none":
@@ -105,10 +105,12 @@ class PayeeSource:
         if group == "shop":
             return pack(_rank(_SHOP_RANKS, pick), city, MERCHANT)
         if group == "fuel":
-            return pack(_FIRST_FUEL + _rank(_FUEL_RANKS, pick), city, MERCHANT)
+            return pack(_FIRST_FUEL + _rank(_SHORT_RANKS, pick), city, MERCHANT)
         if group == "stall":
             return pack(_rank(_STALL_RANKS, pick), city, PERSON)
         hub = _hub(city)
+        if group == "broker":
+            return pack(_FIRST_BROKER + _rank(_SHORT_RANKS, pick), hub, WALLET)
         if group == "wallet":
             return pack(_rank(_WALLET_RANKS, pick), hub, WALLET)
         if group == "small_online":

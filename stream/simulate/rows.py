@@ -25,7 +25,7 @@ SCAMS: Final = frozenset(ATTACKS[2:6] + ATTACKS[7:])
 """Attacks in which the customer pays willingly: passing a challenge proves nothing."""
 
 KINDS: Final = (
-    "groceries", "meal", "stall", "fuel", "ecommerce", "transfer", "wallet", "cash", "supplier",
+    "groceries", "meal", "stall", "fuel", "ecommerce", "digital", "verification", "investment", "transfer", "wallet", "cash", "supplier",
     "utilities", "subscription", "rent", "loan", "family", "tuition", "allowance_abroad", "tax", "payroll",
     "trip", "own", "first_large", "instalment", "collection", "savings_broken",
     "new_device", "own_device", "probe", "charge", "small", "large", "transfer_out", "upfront",
