@@ -109,3 +109,12 @@ def test_events_days_and_accounts_together_set_how_often_customers_pay() -> None
     *_, last = Bank(config).transactions()
     days = (last.times_ms[-1] - datetime(2025, 12, 31, 16).astimezone().timestamp() * 1000) / 86_400_000
     assert 50 < days < 70
+
+
+@pytest.mark.parametrize("settings", [{"accounts": 10}, {"accounts": 11}, {"days": 1}, {"days": 400, "accounts": 10}])
+def test_the_smallest_banks_work(settings: dict[str, int]) -> None:
+    config = SimulationConfig(seed=2, events=3_000, fraud_rate=0.05, **settings)  # type: ignore[arg-type]
+    chunks = list(Bank(config).transactions())
+    frauds = sum(row.fraud for chunk in chunks for row in chunk.truth)
+    assert sum(len(chunk) for chunk in chunks) == 3_000
+    assert 0 < frauds < 0.1 * 3_000

@@ -101,7 +101,7 @@ def test_an_account_knows_as_many_payees_as_real_ones() -> None:
 
 def test_genuine_life_alarms_more_often_than_fraud_happens() -> None:
     """Large first payments, instalments and collections outnumber the large steps of attacks."""
-    kinds = Counter(row.kind for row in traffic(fraud_rate=0.001).truth)
+    kinds = Counter(row.kind for row in traffic(events=30_000, fraud_rate=0.001).truth)
     assert kinds["first_large"] + kinds["instalment"] + kinds["collection"] > sum(
         kinds[kind] for kind in ("large", "transfer_out", "new_device", "own_device")
     )
@@ -161,7 +161,7 @@ def test_ids_of_fraud_look_like_any_other(field: str) -> None:
 
 
 def test_no_value_of_a_field_gives_a_fraud_away() -> None:
-    bank = traffic(fraud_rate=0.004)
+    bank = traffic()
     fields = ("channel", "country", "currency", "payee_country", "payee_kind", "purpose", "name_check", "slips")
     for field in fields:
         total: Counter[str] = Counter()
@@ -187,7 +187,7 @@ def test_the_bytes_of_a_fraud_are_no_longer_or_shorter_than_life() -> None:
 
 
 def test_mules_are_shared_between_victims_and_some_are_ordinary_customers() -> None:
-    bank = traffic(fraud_rate=0.02)
+    bank = traffic(events=30_000, fraud_rate=0.02)
     victims: dict[str, set[str]] = defaultdict(set)
     honest = {record.get("payee_id") for record, row in zip(bank.records, bank.truth, strict=True) if not row.fraud}
     for record, row in zip(bank.records, bank.truth, strict=True):
@@ -198,7 +198,7 @@ def test_mules_are_shared_between_victims_and_some_are_ordinary_customers() -> N
 
 
 def test_takeovers_come_on_new_devices_and_on_the_victims_own() -> None:
-    bank = traffic(fraud_rate=0.02)
+    bank = traffic(events=30_000, fraud_rate=0.02)
     devices: dict[str, set[str]] = defaultdict(set)
     known: Counter[tuple[str, bool]] = Counter()
     for record, row in zip(bank.records, bank.truth, strict=True):
@@ -212,7 +212,7 @@ def test_takeovers_come_on_new_devices_and_on_the_victims_own() -> None:
 
 
 def test_a_redirected_invoice_goes_to_a_new_account_under_a_checked_name() -> None:
-    bank = traffic(fraud_rate=0.02)
+    bank = traffic(events=30_000, fraud_rate=0.02)
     checks = Counter(
         record.get("name_check")
         for record, row in zip(bank.records, bank.truth, strict=True)
@@ -222,7 +222,7 @@ def test_a_redirected_invoice_goes_to_a_new_account_under_a_checked_name() -> No
 
 
 def test_grooming_starts_small_and_task_scams_rise() -> None:
-    bank = traffic(fraud_rate=0.02)
+    bank = traffic(events=30_000, fraud_rate=0.02)
     cases: dict[str, list[tuple[str, int]]] = defaultdict(list)
     for record, row in zip(bank.records, bank.truth, strict=True):
         amount = record.get("account_amount_minor", record["amount_minor"])
