@@ -56,13 +56,13 @@ class Settings(BaseModel):
     ] = 6_000
     batch_records: Annotated[
         int, Field(ge=1, le=20_000, description="Most records of one partition in one batch.")
-    ] = 500
+    ] = 1_000
     pace_ms: Annotated[
         int, Field(ge=0, le=1_000, description="Shortest time between two polls: batches grow, commits get fewer.")
     ] = 3
     checkpoint_interval_ms: Annotated[
-        int, Field(ge=100, le=600_000, description="Rows changed since the last checkpoint are written this often.")
-    ] = 2_000
+        int, Field(ge=100, le=600_000, description="Each partition's changed rows are written this often, partitions in turn.")
+    ] = 10_000
     recovery_timeout_s: Annotated[
         int, Field(ge=5, description="A recovery without progress for so long ends the process with a reason.")
     ] = 60

@@ -1,0 +1,114 @@
+"""Frames on ``risk.profiled.v1``: what the account hop hands to the payee hop.
+
+One frame holds, for one source batch and one payee partition, the transactions with their account features and the
+feedback that speaks of payees of that partition, each in source order. It is binary and versioned: fixed-size
+structs, little endian, written and read without touching single records.
+"""
+
+from __future__ import annotations
+
+import struct
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from stream.core.features import ACCOUNT_WIDTH
+from stream.errors import RiskstreamError
+
+VERSION = 1
+_MAGIC = b"RSFR"
+_HEADER = struct.Struct("<4sHHIII")
+
+PROFILED = np.dtype(
+    [
+        ("source_partition", "i4"),
+        ("late", "u1"),
+        ("slips", "u1"),
+        ("pad", "u2"),
+        ("source_offset", "i8"),
+        ("timestamp", "i8"),
+        ("event_time", "i8"),
+        ("decide_by", "i8"),
+        ("amount_minor", "i8"),
+        ("currency", "u4"),
+        ("pad2", "u4"),
+        ("account_hash", "u8"),
+        ("payee_hash", "u8"),
+        ("device_hash", "u8"),
+        ("transaction_hash", "u8"),
+        ("transaction_id", "S64"),
+        ("customer_id", "S64"),
+        ("account_id", "S64"),
+        ("payee_id", "S64"),
+        ("features", "f8", (ACCOUNT_WIDTH,)),
+    ]
+)
+"""One transaction with its account features."""
+
+FORWARDED = np.dtype(
+    [
+        ("source_partition", "i4"),
+        ("kind", "u1"),
+        ("verdict", "u1"),
+        ("pad", "u2"),
+        ("source_offset", "i8"),
+        ("occurred_at", "i8"),
+        ("event_time", "i8"),  # of the payment it speaks of, µs; 0 where not known any more
+        ("transaction_hash", "u8"),
+        ("payee_hash", "u8"),
+        ("account_hash", "u8"),
+        ("transaction_id", "S64"),
+        ("account_id", "S64"),
+        ("feedback_id", "S64"),
+    ]
+)
+"""One feedback record, with the payee it concerns as far as the account knew it."""
+
+
+class BrokenFrame(RiskstreamError):
+    """A frame that this version cannot read."""
+
+
+@dataclass(frozen=True, slots=True)
+class Frame:
+    """A decoded frame: ``transactions`` (PROFILED) and ``feedback`` (FORWARDED), read-only views of the bytes."""
+
+    transactions: npt.NDArray[np.void]
+    feedback: npt.NDArray[np.void]
+
+
+def encode_frame(transactions: npt.NDArray[np.void], feedback: npt.NDArray[np.void]) -> bytes:
+    """The bytes of one frame.
+
+    >>> frame = decode_frame(encode_frame(np.zeros(2, PROFILED), np.zeros(1, FORWARDED)))
+    >>> len(frame.transactions), len(frame.feedback)
+    (2, 1)
+    """
+    header = _HEADER.pack(_MAGIC, VERSION, ACCOUNT_WIDTH, PROFILED.itemsize, len(transactions), len(feedback))
+    return b"".join((header, transactions.tobytes(), feedback.tobytes()))
+
+
+def decode_frame(value: bytes) -> Frame:
+    """Read a frame.
+
+    Raises
+    ------
+    BrokenFrame
+        Not a frame, another version, or a length that does not fit.
+    """
+    if len(value) < _HEADER.size:
+        raise BrokenFrame("a record on risk.profiled.v1 is too short for a frame: only riskstream may write there")
+    magic, version, width, size, count, feedback = _HEADER.unpack_from(value)
+    if magic != _MAGIC or version != VERSION or width != ACCOUNT_WIDTH or size != PROFILED.itemsize:
+        raise BrokenFrame(
+            f"a frame of version {version} with {width} features on risk.profiled.v1; this version reads "
+            f"{VERSION} with {ACCOUNT_WIDTH}: let workers of one version drain the topic before upgrading"
+        )
+    middle = _HEADER.size + count * PROFILED.itemsize
+    if len(value) != middle + feedback * FORWARDED.itemsize:
+        raise BrokenFrame("a frame on risk.profiled.v1 whose length does not fit its counts")
+    return Frame(
+        np.frombuffer(value, PROFILED, count, _HEADER.size),
+        np.frombuffer(value, FORWARDED, feedback, middle),
+    )

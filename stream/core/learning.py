@@ -1,0 +1,78 @@
+"""Records on ``risk.learning.v1``: features as they were scored, and the labels that follow under the same key."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+import orjson
+
+from stream.core.columns import FEEDBACK_KINDS, VERDICTS
+from stream.core.decide import REVIEW, Decided
+from stream.core.features import MODEL_COLUMNS
+from stream.errors import RiskstreamError
+
+VERSION = 1
+SCORED = np.dtype(
+    [
+        ("magic", "S4"),
+        ("version", "u2"),
+        ("group", "u1"),
+        ("suspected", "u1"),
+        ("transaction_hash", "u8"),
+        ("event_time", "i8"),
+        ("inputs", "f4", (len(MODEL_COLUMNS),)),
+    ]
+)
+"""One transaction's model inputs as scored; single precision, which the learner then reads as it stands."""
+_MAGIC = b"RSLF"
+
+
+def scored_records(decided: Decided) -> list[bytes]:
+    """The record of each transaction, in order."""
+    records = np.zeros(len(decided.verdicts), SCORED)
+    records["magic"] = _MAGIC
+    records["version"] = VERSION
+    records["group"] = decided.verdicts["scenario"]
+    records["suspected"] = decided.verdicts["outcome"] >= REVIEW
+    records["transaction_hash"] = decided.received.transactions["transaction_hash"]
+    records["event_time"] = decided.received.transactions["event_time"]
+    records["inputs"] = decided.inputs
+    data, size = records.tobytes(), SCORED.itemsize
+    return [data[start : start + size] for start in range(0, len(data), size)]
+
+
+def read_scored(values: list[bytes]) -> npt.NDArray[np.void]:
+    """Scored records as one array of SCORED.
+
+    Raises
+    ------
+    RiskstreamError
+        Another version wrote them.
+    """
+    if any(len(value) != SCORED.itemsize for value in values):
+        raise RiskstreamError(
+            "risk.learning.v1 holds features of another version: start a new topic prefix or retire the old records"
+        )
+    records = np.frombuffer(b"".join(values), SCORED)
+    if len(records) and (np.any(records["magic"] != _MAGIC) or np.any(records["version"] != VERSION)):
+        raise RiskstreamError("risk.learning.v1 holds features of another version: see docs/upgrade.md")
+    return records
+
+
+def label_record(feedback: np.void) -> bytes:
+    """The JSON record of one forwarded feedback."""
+    return orjson.dumps(
+        {
+            "transaction_id": feedback["transaction_id"].decode(),
+            "transaction_hash": int(feedback["transaction_hash"]),
+            "feedback_id": feedback["feedback_id"].decode(),
+            "kind": FEEDBACK_KINDS[feedback["kind"]],
+            "verdict": VERDICTS[feedback["verdict"]],
+            "occurred_at_us": int(feedback["occurred_at"]),
+        }
+    )
+
+
+def is_scored(value: bytes) -> bool:
+    """Whether a record holds features rather than a label."""
+    return value.startswith(_MAGIC)

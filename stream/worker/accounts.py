@@ -1,0 +1,207 @@
+"""The accounts hop on a log: batches of transactions and feedback in, frames and dead letters out.
+
+A hop owns the partitions it was given, their rows and their place in the inputs. It writes everything a batch
+causes, its batch record and, when due, its rows, into one transaction of the publisher it is handed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+import numpy.typing as npt
+import orjson
+
+from stream.core import account
+from stream.core.decode import Decoded, Refusal, decode_feedback, decode_transactions
+from stream.core.profile import AccountHop, HopSettings
+from stream.errors import RiskstreamError
+from stream.settings import Settings
+from stream.worker.checkpoint import Marker, read_rows, write_rows
+from stream.worker.counts import Counts
+from stream.worker.dead_letters import dead_letter
+from stream.worker.log import Place, Publisher, Reader, Record
+
+DAY_US = 86_400_000_000
+
+def hop_settings(settings: Settings, partitions: int) -> HopSettings:
+    """What shapes rows, from the settings."""
+    return HopSettings(
+        partitions=partitions,
+        maturity_us=round(settings.maturity_days * DAY_US),
+        lateness_us=round(settings.lateness_minutes * 60_000_000),
+    )
+
+
+@dataclass(slots=True)
+class AccountPartition:
+    """One partition's rows and place in its inputs."""
+
+    core: AccountHop
+    transactions: int
+    """Next offset of the transactions."""
+    feedback: int
+    sequence: int = 0
+    """Number of the last batch."""
+    batches: int = 0
+    """Offset in the log of batches from which recovery must read at the latest: some batch before the marker's."""
+
+
+@dataclass
+class AccountsHop:
+    """See the module. ``trusts`` says whether the policy in force lists an actor."""
+
+    settings: Settings
+    partitions: int
+    trusts: Callable[[str], bool]
+    owned: dict[int, AccountPartition] = field(default_factory=dict)
+
+    def places(self, partition: int) -> tuple[Place, Place]:
+        """The inputs of one partition: transactions, feedback."""
+        topic = self.settings.topic
+        return Place(topic("bank.transactions.v1"), partition), Place(topic("bank.feedback.v1"), partition)
+
+    def process(
+        self, publisher: Publisher, partition: int, transactions: Sequence[Record], feedback: Sequence[Record]
+    ) -> tuple[dict[Place, int], Counts]:
+        """Walk one batch and write what it causes; returns the offsets to commit and what was counted."""
+        owner = self.owned[partition]
+        counts = Counts()
+        decoded = self._decode_transactions(partition, transactions)
+        outcomes = self._decode_feedback(partition, feedback, self.trusts)
+        profiled = owner.core.process(decoded.columns, outcomes.columns)
+        for to, frame in profiled.frames:
+            publisher.send(self.settings.topic("risk.profiled.v1"), frame, partition=to)
+        conflicts = [
+            Refusal(int(decoded.accepted[row]), "id_conflict", "this transaction_id was seen with other content")
+            for row in np.flatnonzero(profiled.status == account.CONFLICT).tolist()
+        ]
+        transactions_place, feedback_place = self.places(partition)
+        self._bury(publisher, transactions_place, transactions, [*decoded.refused, *conflicts])
+        self._bury(publisher, feedback_place, feedback, outcomes.refused)
+        counts.add(transactions_place, decided=int(np.count_nonzero(profiled.status == account.DECIDED)),
+                   duplicate=int(np.count_nonzero(profiled.status == account.DUPLICATE)),
+                   dead=len(decoded.refused) + len(conflicts))  # fmt: skip
+        counts.add(feedback_place, decided=len(outcomes.columns), dead=len(outcomes.refused))
+        untrusted = [int(feedback[r.index].offset) for r in outcomes.refused if r.reason == "untrusted"]
+        self._record_batch(publisher, owner, partition, transactions, feedback, untrusted)
+        return {transactions_place: owner.transactions, feedback_place: owner.feedback}, counts
+
+    def checkpoint(self, publisher: Publisher, partition: int) -> int:
+        """Write the rows changed since the last checkpoint and a marker of what they stand for."""
+        owner = self.owned[partition]
+        written = publisher.acknowledged.get(self._batches(partition), owner.batches)
+        owner.batches = max(owner.batches, written)
+        return write_rows(publisher, self._rows(partition), owner.core.table, self._marker(owner))
+
+    def written(self, partition: int) -> None:
+        """Say that the last checkpoint was committed."""
+        table = self.owned[partition].core.table
+        table.forget_changes(table.changed())
+
+    def recover(self, reader: Reader, partition: int, transactions: int, feedback: int) -> None:
+        """Rebuild one partition: rows as of the last marker, then the batches recorded after it once more, silently.
+
+        Parameters
+        ----------
+        transactions, feedback
+            Where the group stands: what the batches must add up to.
+        """
+        core = AccountHop(partition, hop_settings(self.settings, self.partitions))
+        marker = read_rows(reader, self._rows(partition), core.table)
+        owner = AccountPartition(core, transactions, feedback)
+        if marker is not None:
+            core.highest[0] = marker["highest"]
+            owner.sequence, owner.batches = marker["sequence"], marker["batches"]
+        self.owned[partition] = owner
+        self._repeat(reader, partition, owner, transactions, feedback)
+
+    def _repeat(self, reader: Reader, partition: int, owner: AccountPartition, transactions: int, feedback: int) -> None:
+        batches = [
+            batch
+            for chunk in reader.read(self._batches(partition), owner.batches)
+            for record in chunk
+            if (batch := orjson.loads(record.value or b"{}"))["sequence"] > owner.sequence
+        ]
+        if not batches:
+            return
+        places = self.places(partition)
+        first = batches[0]["transactions"][0], batches[0]["feedback"][0]
+        records = [
+            [record for chunk in reader.read(place, start, stop) for record in chunk]
+            for place, start, stop in zip(places, first, (transactions, feedback), strict=True)
+        ]
+        for batch in batches:
+            taken = [
+                [r for r in known if batch[name][0] <= r.offset < batch[name][1]]
+                for known, name in zip(records, ("transactions", "feedback"), strict=True)
+            ]
+            decoded = self._decode_transactions(partition, taken[0])
+            # who was trusted is part of the record: rows depend on no policy
+            outcomes = self._decode_feedback(partition, taken[1], None)
+            trusted = ~np.isin(outcomes.columns["offset"], batch["untrusted"])
+            owner.core.process(decoded.columns, outcomes.columns[trusted])
+            owner.sequence = batch["sequence"]
+        last = batches[-1]["transactions"][1], batches[-1]["feedback"][1]
+        if last != (transactions, feedback):
+            raise RiskstreamError(
+                f"partition {partition}: the recorded batches end at offsets {last}, the group stands at "
+                f"{(transactions, feedback)}: the log of batches and the group's offsets do not belong together; "
+                "if offsets were reset by hand, reset the topic prefix too"
+            )
+
+    def _decode_transactions(self, partition: int, records: Sequence[Record]) -> Decoded:
+        return decode_transactions(
+            *_columns(records), partition, self.partitions, future_ms=round(self.settings.future_minutes * 60_000)
+        )
+
+    def _decode_feedback(
+        self, partition: int, records: Sequence[Record], trusts: Callable[[str], bool] | None
+    ) -> Decoded:
+        return decode_feedback(*_columns(records), partition, self.partitions, trusted=trusts)
+
+    def _bury(self, publisher: Publisher, place: Place, records: Sequence[Record], refused: list[Refusal]) -> None:
+        for refusal in refused:
+            record = records[refusal.index]
+            headers = dead_letter(place, record.offset, refusal.reason, refusal.message)
+            publisher.send(place.topic + ".dlq", record.value, record.key, headers=headers)
+
+    def _record_batch(
+        self, publisher: Publisher, owner: AccountPartition, partition: int,
+        transactions: Sequence[Record], feedback: Sequence[Record], untrusted: list[int],
+    ) -> None:  # fmt: skip
+        """Note which offsets this batch took, in which order: what recovery and replay walk again."""
+        owner.sequence += 1
+        spans = {}
+        for name, records in (("transactions", transactions), ("feedback", feedback)):
+            start = getattr(owner, name)
+            stop = records[-1].offset + 1 if records else start
+            setattr(owner, name, stop)
+            spans[name] = [start, stop]
+        value = orjson.dumps({"sequence": owner.sequence, **spans, "untrusted": untrusted})
+        publisher.send(self._batches(partition).topic, value, partition=partition, tracked=True)
+
+    def _marker(self, owner: AccountPartition) -> Marker:
+        return {
+            "transactions": owner.transactions,
+            "feedback": owner.feedback,
+            "sequence": owner.sequence,
+            "batches": owner.batches,
+            "highest": int(owner.core.highest[0]),
+        }
+
+    def _rows(self, partition: int) -> Place:
+        return Place(self.settings.topic("riskstream-accounts-rows"), partition)
+
+    def _batches(self, partition: int) -> Place:
+        return Place(self.settings.topic("riskstream-accounts-batches"), partition)
+
+
+def _columns(records: Sequence[Record]) -> tuple[list[bytes | None], npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+    """Values, offsets and timestamps of records."""
+    return (
+        [record.value for record in records],
+        np.array([record.offset for record in records], np.int64),
+        np.array([record.timestamp for record in records], np.int64),
+    )

@@ -1,0 +1,222 @@
+"""Faust's transport, feeding agents whole batches: one message a hop and poll instead of one a record.
+
+Stock Faust spends 75 to 450 µs of CPU on a record's way through its queues; here it spends them on a batch's way.
+What is overridden, and why:
+
+- ``getmany`` puts fetched records into the line's mailboxes and yields one signal a hop;
+- commits, gaps and livelock checks do nothing: offsets are committed by the hops' own Kafka transactions;
+- ``perform_seek``, Faust's last act of a rebalance, starts the recovery of the line, and the flow resumes when that is
+  done and every partition was sought to where the group stands;
+- the group is assigned by partition number (``assignor.py``), reads committed records only, and waits 10 ms for data
+  where Faust has a hard-coded 1.5 s.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator
+from typing import Any, ClassVar, cast
+
+import aiokafka
+from faust.transport.drivers.aiokafka import AIOKafkaConsumerThread, server_list
+from faust.transport.drivers.aiokafka import Consumer as KafkaConsumer
+from faust.transport.drivers.aiokafka import Transport as KafkaTransport
+from faust.types import TP, ConsumerMessage
+
+from stream.errors import RiskstreamError
+from stream.settings import Settings
+from stream.worker.assignor import LineAssignor
+from stream.worker.line import HOPS, Line
+from stream.worker.log import Place, PublishFailed, Record
+from stream.worker.transactions import Membership
+
+logger = logging.getLogger("riskstream.transport")
+RETRY_S = 1.0
+FETCH_WAIT_MS = 10
+
+
+class _NoPositions(dict[Any, Any]):
+    """Read offsets that are never known: order and repeats are the hops' business, not the fetcher's."""
+
+    def __getitem__(self, key: Any) -> None:
+        return None
+
+
+class BatchConsumerThread(AIOKafkaConsumerThread):  # type: ignore[misc]
+    """The thread that talks to Kafka; only how its consumer is made differs."""
+
+    def _create_worker_consumer(self, transport: Any) -> aiokafka.AIOKafkaConsumer:
+        settings: Settings = self.app.line.settings
+        self._assignor = LineAssignor
+        session = settings.session_timeout_ms
+        return aiokafka.AIOKafkaConsumer(
+            client_id="riskstream",
+            group_id=self.app.conf.id,
+            group_instance_id=settings.instance or None,
+            bootstrap_servers=server_list(transport.url, transport.default_port),
+            partition_assignment_strategy=[LineAssignor],
+            enable_auto_commit=False,
+            auto_offset_reset="earliest",
+            max_poll_records=None,
+            max_poll_interval_ms=600_000,
+            max_partition_fetch_bytes=settings.max_message_bytes + 65_536,
+            fetch_max_wait_ms=FETCH_WAIT_MS,
+            request_timeout_ms=max(10_000, session + 1_000),
+            retry_backoff_ms=50,
+            session_timeout_ms=session,
+            rebalance_timeout_ms=max(session, 10_000),
+            heartbeat_interval_ms=max(100, session // 6),
+            isolation_level="read_committed",
+            metadata_max_age_ms=60_000,
+            check_crcs=False,
+            **security(settings),
+        )
+
+    @property
+    def membership(self) -> Membership:
+        """This consumer's place in its group now."""
+        coordinator = self._ensure_consumer()._coordinator
+        return Membership(
+            self.app.conf.id, coordinator.generation, coordinator.member_id, self.app.line.settings.instance
+        )
+
+
+class BatchConsumer(KafkaConsumer):  # type: ignore[misc]
+    """Feeds the line; see the module."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.line: Line = self.app.line
+        self.line.on_lost = self._on_lost
+        self._read_offset = _NoPositions()
+        self._recovery: asyncio.Task[None] | None = None
+        self._signals = 0
+
+    def _new_consumer_thread(self) -> BatchConsumerThread:
+        return BatchConsumerThread(self, loop=self.loop, beacon=self.beacon)
+
+    # --- offsets are the hops' own
+
+    async def commit(self, topics: Any = None, start_new_transaction: bool = True) -> bool:
+        """Nothing: see the module."""
+        return False
+
+    async def force_commit(self, topics: Any = None, start_new_transaction: bool = True) -> bool:
+        """Nothing: see the module."""
+        return False
+
+    async def _add_gap(self, tp: TP, offset_from: int, offset_to: int) -> None:
+        return None
+
+    def _new_offset(self, tp: TP) -> int | None:
+        return None
+
+    async def verify_all_partitions_active(self) -> None:
+        """Nothing: the watchdog looks at offsets."""
+
+    # --- records into mailboxes
+
+    async def getmany(self, timeout: float) -> AsyncIterator[tuple[TP, ConsumerMessage]]:
+        """Fetch once; yield a signal for every hop that has something waiting."""
+        if not self.flow_active:
+            await self.wait(self.can_resume_flow)
+        if not self.line.ready:
+            await asyncio.sleep(0.01)
+            return
+        recovered = self.line.recovered_at
+        wanted = {tp for tp in self._get_active_partitions() if self._has_room(tp)}
+        if not wanted:
+            await asyncio.sleep(0.002)
+            return
+        fetched = await self._getmany(active_partitions=wanted, timeout=min(timeout, 0.2))
+        if not fetched or self.should_stop or not self.line.ready or recovered != self.line.recovered_at:
+            return  # fetched before a seek: it comes again from where the group stands
+        for tp, records in fetched.items():
+            self.line.lane_of(tp.topic).mailbox.put(Place(tp.topic, tp.partition), [_record(r) for r in records])
+        for name in HOPS:
+            if self.line.lanes[name].mailbox:
+                yield self._signal(name)
+        await asyncio.sleep(self.line.settings.pace_ms / 1000)
+
+    def _has_room(self, tp: TP) -> bool:
+        return self.line.lane_of(tp.topic).mailbox.has_room(Place(tp.topic, tp.partition))
+
+    def _signal(self, name: str) -> tuple[TP, ConsumerMessage]:
+        """A message that says "look into the mailbox"; it carries no record."""
+        topic = next(t for t in self.line.topics if self.line.lane_of(t).name == name)
+        tp = next(tp for tp in self.assignment() if tp.topic == topic)
+        self._signals += 1
+        message = ConsumerMessage(topic, tp.partition, self._signals, 0.0, 0, None, None, name.encode(), None, 0, 0, tp)
+        return tp, message
+
+    # --- rebalance and recovery
+
+    async def on_partitions_revoked(self, revoked: set[TP]) -> None:
+        """Let a commit in flight end, then forget the rows: whoever comes next recovers them."""
+        await self._stop_recovery()
+        self.line.ready = False
+        await self.line.idle()
+        await asyncio.get_running_loop().run_in_executor(None, self.line.release)
+        await super().on_partitions_revoked(revoked)
+
+    async def perform_seek(self) -> None:
+        """Start to recover what was assigned; :meth:`getmany` waits until the line is ready."""
+        await self._stop_recovery()
+        self._recovery = asyncio.get_running_loop().create_task(self._recover())
+
+    def _on_lost(self, reason: str) -> None:
+        """A transaction failed: recover in place, unless a rebalance does so anyway."""
+        if self._recovery is None or self._recovery.done():
+            self._recovery = asyncio.get_running_loop().create_task(self._recover())
+
+    async def _recover(self) -> None:
+        loop = asyncio.get_running_loop()
+        while not self.should_stop:
+            assigned = self.assignment()
+            membership = cast(BatchConsumerThread, self._thread).membership
+            await self.line.idle()
+            try:
+                offsets = await loop.run_in_executor(
+                    None, self.line.recover, {tp.partition for tp in assigned}, membership
+                )
+                await self.seek_wait({TP(place.topic, place.partition): offset for place, offset in offsets.items()})
+                return
+            except (PublishFailed, RiskstreamError) as error:
+                self.line.ready = False
+                logger.warning("recovery did not succeed, trying again: %s", error)
+                await asyncio.sleep(RETRY_S)
+
+    async def _stop_recovery(self) -> None:
+        task, self._recovery = self._recovery, None
+        if task is not None and not task.done():
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
+
+
+class BatchTransport(KafkaTransport):  # type: ignore[misc]
+    """Faust's Kafka transport with the consumer above."""
+
+    Consumer: ClassVar[type[BatchConsumer]] = BatchConsumer
+
+
+def security(settings: Settings) -> dict[str, Any]:
+    """Connection security as aiokafka names it."""
+    options: dict[str, Any] = {"security_protocol": settings.security_protocol}
+    if settings.sasl_mechanism:
+        options.update(
+            sasl_mechanism=settings.sasl_mechanism,
+            sasl_plain_username=settings.sasl_username,
+            sasl_plain_password=settings.sasl_password,
+        )
+    if settings.security_protocol.endswith("SSL"):
+        options["ssl_context"] = aiokafka.helpers.create_ssl_context(
+            cafile=settings.ssl_ca or None,
+            certfile=settings.ssl_certificate or None,
+            keyfile=settings.ssl_key or None,
+        )
+    return options
+
+
+def _record(record: Any) -> Record:
+    return Record(record.offset, record.timestamp, record.key, record.value)

@@ -1,0 +1,40 @@
+"""What a batch counted: decided, duplicate and dead records, by input partition."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from stream.worker.log import Place
+
+
+@dataclass(slots=True)
+class Tally:
+    """Records of one input partition by what became of them."""
+
+    decided: int = 0
+    duplicate: int = 0
+    dead: int = 0
+
+
+@dataclass(slots=True)
+class Counts:
+    """Tallies of a batch, to be added to the metrics once it is committed."""
+
+    tallies: dict[Place, Tally] = field(default_factory=dict)
+
+    def add(self, place: Place, decided: int = 0, duplicate: int = 0, dead: int = 0) -> None:
+        """Count records of a place."""
+        tally = self.tallies.setdefault(place, Tally())
+        tally.decided += decided
+        tally.duplicate += duplicate
+        tally.dead += dead
+
+    def merge(self, other: Counts) -> None:
+        """Add another batch's counts."""
+        for place, tally in other.tallies.items():
+            self.add(place, tally.decided, tally.duplicate, tally.dead)
+
+    def items(self) -> Mapping[Place, Tally]:
+        """The tallies by place."""
+        return self.tallies

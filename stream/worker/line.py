@@ -1,0 +1,252 @@
+"""Both hops of one worker: recover them for the partitions it owns, run their batches, keep their transactions.
+
+The line knows no Faust. Its owner (the Faust consumer in ``batch_transport.py``) tells it which partitions it has in
+which generation of the group, puts fetched records into the mailboxes, and lets the agents step.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable, Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from stream.settings import Settings
+from stream.worker.accounts import AccountsHop
+from stream.worker.counts import Counts
+from stream.worker.log import Place, Publisher, PublishFailed, Record
+from stream.worker.mailbox import Mailbox
+from stream.worker.metrics import Metrics
+from stream.worker.payees import PayeesHop
+from stream.worker.reader import KafkaReader
+from stream.worker.transactions import Membership, PlainPublisher, TransactionalPublisher, fence
+from stream.worker.versions import Versions
+
+logger = logging.getLogger("riskstream.line")
+HOPS = ("accounts", "payees")
+
+
+class _Checkpointed(Protocol):
+    def checkpoint(self, publisher: Publisher, partition: int) -> int: ...
+
+    def written(self, partition: int) -> None: ...
+
+
+@dataclass
+class Lane:
+    """What one hop needs to run: its mailbox, its publisher of this generation, when its rows are due."""
+
+    name: str
+    mailbox: Mailbox
+    hop: _Checkpointed
+    publisher: Publisher | None = None
+    due: dict[int, float] = field(default_factory=dict)
+    """Monotonic time of each partition's next checkpoint."""
+    lock: asyncio.Lock = field(default_factory=asyncio.Lock)
+
+
+class Line:
+    """See the module.
+
+    Parameters
+    ----------
+    settings, partitions
+        Settings, and how many partitions the line's topics have.
+    worker
+        Name of this process, unique in the group: part of its transactional ids.
+    transactional
+        False only on the embedded broker, which has no isolation.
+    """
+
+    def __init__(
+        self, settings: Settings, partitions: int, worker: str, versions: Versions, metrics: Metrics,
+        transactional: bool = True,
+    ) -> None:  # fmt: skip
+        self.settings = settings
+        self.worker = worker
+        self.transactional = transactional
+        self.metrics = metrics
+        self.accounts = AccountsHop(settings, partitions, versions.trusts)
+        self.payees = PayeesHop(settings, versions.decider)
+        limit = 4 * settings.batch_records
+        self.lanes = {
+            "accounts": Lane("accounts", Mailbox(limit), self.accounts),
+            "payees": Lane("payees", Mailbox(limit), self.payees),
+        }
+        self.ready = False
+        self.recovered_at = 0.0
+        self.on_lost: Callable[[str], None] = lambda reason: None
+        """Called when a transaction failed: rows are no longer to be trusted."""
+        self._commits = ThreadPoolExecutor(max_workers=2, thread_name_prefix="commit")
+        self._lane_of = {
+            settings.topic("bank.transactions.v1"): "accounts",
+            settings.topic("bank.feedback.v1"): "accounts",
+            settings.topic("risk.profiled.v1"): "payees",
+        }
+
+    @property
+    def topics(self) -> list[str]:
+        """Input topics of both hops."""
+        return list(self._lane_of)
+
+    def lane_of(self, topic: str) -> Lane:
+        """The lane that an input topic belongs to."""
+        return self.lanes[self._lane_of[topic]]
+
+    def recover(self, partitions: Iterable[int], membership: Membership) -> dict[Place, int]:
+        """Become the owner of partitions: fence who had them, rebuild their rows; blocks.
+
+        Returns
+        -------
+        The next offset to read of every input partition.
+
+        Raises
+        ------
+        RiskstreamError
+            The broker does not give what is needed, or another generation has begun.
+        """
+        self.release()
+        owned = sorted(partitions)
+        places = [place for p in owned for place in (*self.accounts.places(p), self.payees.place(p))]
+        reader = KafkaReader(self.settings, self.settings.recovery_timeout_s)
+        began = time.monotonic()
+        if self.transactional:
+            self._take_over(reader, places, membership)
+        else:
+            for lane in self.lanes.values():
+                lane.publisher = PlainPublisher(self.settings)
+        positions = reader.positions(places)
+        offsets = {place: position.offset for place, position in positions.items()}
+        self._claim(offsets)
+        for number, partition in enumerate(owned, 1):
+            transactions, feedback = self.accounts.places(partition)
+            self.accounts.recover(reader, partition, offsets[transactions], offsets[feedback])
+            self.payees.recover(reader, partition, offsets[self.payees.place(partition)])
+            logger.info(
+                "recovered partition %d (%d of %d): %d accounts, %d payees, %.1f s",
+                partition, number, len(owned), len(self.accounts.owned[partition].core.table),
+                len(self.payees.owned[partition].core.table), time.monotonic() - began,
+            )  # fmt: skip
+        self._schedule_checkpoints(owned)
+        self.ready = True
+        self.recovered_at = time.monotonic()
+        return offsets
+
+    def release(self) -> None:
+        """Forget rows, waiting records and publishers: what the log holds is the truth."""
+        self.ready = False
+        for lane in self.lanes.values():
+            lane.mailbox.clear()
+            lane.due.clear()
+            if lane.publisher is not None:
+                lane.publisher.close()
+                lane.publisher = None
+        self.accounts.owned.clear()
+        self.payees.owned.clear()
+
+    async def idle(self) -> None:
+        """Wait until no batch is between its first record and its commit."""
+        for lane in self.lanes.values():
+            async with lane.lock:
+                pass
+
+    async def step(self, name: str) -> None:
+        """Take what waits for a hop, walk it, and commit it as one transaction."""
+        lane = self.lanes[name]
+        async with lane.lock:
+            if not self.ready or lane.publisher is None:
+                return
+            batch = lane.mailbox.take(self.settings.batch_records)
+            if batch:
+                await self._run(lane, batch, self._due(lane))
+
+    async def checkpoint_all(self) -> None:
+        """Write every changed row now: the last act of a worker that is asked to end."""
+        for lane in self.lanes.values():
+            async with lane.lock:
+                if self.ready and lane.publisher is not None and self.transactional:
+                    await self._run(lane, {}, list(lane.due))
+
+    async def _run(self, lane: Lane, batch: Mapping[Place, list[Record]], due: list[int]) -> None:
+        publisher = lane.publisher
+        assert publisher is not None
+        try:
+            publisher.begin()
+            offsets, after = self._walk(lane, publisher, batch)
+            for partition in due:
+                lane.hop.checkpoint(publisher, partition)
+            await asyncio.get_running_loop().run_in_executor(self._commits, publisher.commit, offsets)
+        except PublishFailed as error:
+            self.ready = False
+            self.metrics.transaction_failed(str(error))
+            logger.warning("%s: %s; recovering", lane.name, error)
+            self.on_lost(str(error))
+            return
+        for partition in due:
+            lane.hop.written(partition)
+            lane.due[partition] = time.monotonic() + self.settings.checkpoint_interval_ms / 1000
+        after()
+
+    def _walk(
+        self, lane: Lane, publisher: Publisher, batch: Mapping[Place, list[Record]]
+    ) -> tuple[dict[Place, int], Callable[[], None]]:
+        """Process a batch; returns the offsets to commit and what to count once they are."""
+        if lane.name == "accounts":
+            return self._walk_accounts(publisher, batch)
+        offsets: dict[Place, int] = {}
+        decisions = []
+        for place, records in batch.items():
+            stands, decided = self.payees.process(publisher, place.partition, records)
+            offsets.update(stands)
+            if decided is not None:
+                decisions.append(decided)
+        return offsets, lambda: self.metrics.decided(decisions)
+
+    def _walk_accounts(
+        self, publisher: Publisher, batch: Mapping[Place, list[Record]]
+    ) -> tuple[dict[Place, int], Callable[[], None]]:
+        offsets: dict[Place, int] = {}
+        counts = Counts()
+        for partition in sorted({place.partition for place in batch}):
+            transactions, feedback = self.accounts.places(partition)
+            stands, counted = self.accounts.process(
+                publisher, partition, batch.get(transactions, []), batch.get(feedback, [])
+            )
+            offsets.update(stands)
+            counts.merge(counted)
+        return offsets, lambda: self.metrics.counted(counts)
+
+    def _take_over(self, reader: KafkaReader, places: list[Place], membership: Membership) -> None:
+        """Fence the previous owners, so that nothing of theirs is pending, and become the owner."""
+        own = {name: f"{self.settings.group}-{self.worker}-{membership.generation}-{name}" for name in HOPS}
+        if self.settings.topic_prefix:
+            own = {name: self.settings.topic_prefix + text for name, text in own.items()}
+        previous = sorted({owner for owner in reader.owners(places).values() if owner} - set(own.values()))
+        for name, transactional_id in own.items():
+            self.lanes[name].publisher = TransactionalPublisher(self.settings, transactional_id, membership)
+        for transactional_id in previous:
+            fence(self.settings, transactional_id)
+
+    def _claim(self, offsets: Mapping[Place, int]) -> None:
+        """Write the same offsets under the own name, so that the next owner knows whom to fence."""
+        for lane in self.lanes.values():
+            assert lane.publisher is not None
+            lane.publisher.begin()
+            lane.publisher.commit({p: o for p, o in offsets.items() if self._lane_of[p.topic] == lane.name})
+
+    def _schedule_checkpoints(self, owned: list[int]) -> None:
+        """Let the partitions take turns, so that their rows do not come in one burst."""
+        interval = self.settings.checkpoint_interval_ms / 1000
+        for order, lane in enumerate(self.lanes.values()):
+            for number, partition in enumerate(owned):
+                share = (number + order / 2) / max(len(owned), 1)
+                lane.due[partition] = time.monotonic() + interval * (0.1 + share)
+
+    def _due(self, lane: Lane) -> list[int]:
+        if not self.transactional:
+            return []
+        now = time.monotonic()
+        return [partition for partition, at in lane.due.items() if at <= now]

@@ -1,0 +1,116 @@
+"""What the worker tells Prometheus; names and labels as in the contract, no account, payee or transaction in one."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+
+import numpy as np
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+
+from rules.ladder import OUTCOMES
+from stream.core.columns import ABSENT_TIME, SCENARIOS
+from stream.core.decide import CHALLENGE, Decided
+from stream.worker.counts import Counts
+from stream.worker.log import Place
+
+BUCKETS = (0.005, 0.01, 0.02, 0.03, 0.04, 0.05, 0.075, 0.1, 0.15, 0.2, 0.3, 0.5, 1.0, 2.0, 5.0, 15.0, 60.0)
+FAMILIAR_PPM = 500_000
+
+
+class Metrics:
+    """All metrics of one worker, in a registry of its own."""
+
+    def __init__(self) -> None:
+        self.registry = CollectorRegistry()
+        add = {"registry": self.registry}
+        self._records = Counter(
+            "riskstream_records_total", "Input records by what became of them.", ("topic", "result"), **add
+        )
+        self._in_flight = Gauge(
+            "riskstream_in_flight", "Records profiled and not yet decided.", ("topic", "partition"), **add
+        )
+        self._decisions = Counter("riskstream_decisions_total", "Decisions.", ("scenario", "outcome"), **add)
+        self._latency = Histogram(
+            "riskstream_decision_latency_seconds",
+            "Kafka timestamp of the transaction to acknowledged decision.",
+            buckets=BUCKETS,
+            **add,
+        )
+        self._lag = Gauge("riskstream_lag", "Records not yet read.", ("topic", "partition"), **add)
+        self._touched = Counter(
+            "riskstream_touched_total",
+            "Challenged, reviewed or declined.",
+            ("scenario", "familiar", "outcome"),
+            **add,
+        )
+        self._matured = Counter(
+            "riskstream_genuine_matured_total", "Transactions that matured without fraud.", ("scenario",), **add
+        )
+        self._version = Gauge("riskstream_version_info", "Versions in force.", ("model", "policy"), **add)
+        self._transactions = Counter(
+            "riskstream_transactions_total", "Kafka transactions by how they ended.", ("result",), **add
+        )
+        self._missed = Counter("riskstream_deadline_missed_total", "Decisions published past decide_by.", **add)
+        self.last_commit = time.monotonic()
+
+    def counted(self, counts: Counts) -> None:
+        """A batch of the accounts hop was committed."""
+        self._committed()
+        for place, tally in counts.items().items():
+            for result in ("decided", "duplicate", "dead"):
+                number = getattr(tally, result)
+                if number:
+                    self._records.labels(place.topic, result).inc(number)
+
+    def decided(self, batch: Sequence[Decided]) -> None:
+        """A batch of the payees hop was committed."""
+        self._committed()
+        now_ms = time.time_ns() // 1_000_000
+        for decided in batch:
+            transactions, verdicts = decided.received.transactions, decided.verdicts
+            self._count_outcomes(decided)
+            for seconds in ((now_ms - transactions["timestamp"]) / 1000.0).tolist():
+                self._latency.observe(max(seconds, 0.0))
+            by = transactions["decide_by"]
+            self._missed.inc(int(np.count_nonzero((by != ABSENT_TIME) & (by < now_ms * 1000))))
+            assert len(verdicts) == len(transactions)
+
+    def transaction_failed(self, reason: str) -> None:
+        """A transaction was refused, aborted, or ended in doubt."""
+        fenced = "fenced" in reason.lower() or "generation" in reason.lower() or "member" in reason.lower()
+        self._transactions.labels("fenced" if fenced else "aborted").inc()
+
+    def matured(self, scenario: int, number: int) -> None:
+        """The learner saw transactions mature without fraud."""
+        self._matured.labels(SCENARIOS[scenario]).inc(number)
+
+    def versions(self, model: str, policy: str) -> None:
+        """These versions are in force now."""
+        self._version.clear()
+        self._version.labels(model, policy).set(1)
+
+    def lag(self, place: Place, records: int) -> None:
+        """How many records of a partition wait in Kafka."""
+        self._lag.labels(place.topic, str(place.partition)).set(records)
+
+    def in_flight(self, place: Place, records: int) -> None:
+        """How many records of a partition are between the hops."""
+        self._in_flight.labels(place.topic, str(place.partition)).set(records)
+
+    def _committed(self) -> None:
+        self.last_commit = time.monotonic()
+        self._transactions.labels("committed").inc()
+
+    def _count_outcomes(self, decided: Decided) -> None:
+        verdicts = decided.verdicts
+        codes, numbers = np.unique(
+            verdicts["scenario"].astype(np.int64) * len(OUTCOMES) + verdicts["outcome"], return_counts=True
+        )
+        for code, number in zip(codes.tolist(), numbers.tolist(), strict=True):
+            scenario, outcome = divmod(code, len(OUTCOMES))
+            self._decisions.labels(SCENARIOS[scenario], OUTCOMES[outcome]).inc(number)
+        for row in np.flatnonzero(verdicts["outcome"] >= CHALLENGE).tolist():
+            verdict = verdicts[row]
+            familiar = "true" if verdict["familiarity_ppm"] >= FAMILIAR_PPM else "false"
+            self._touched.labels(SCENARIOS[verdict["scenario"]], familiar, OUTCOMES[verdict["outcome"]]).inc()

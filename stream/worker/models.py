@@ -1,0 +1,77 @@
+"""Model snapshots on ``risk.models.v1``: chunks below a megabyte that make a version, and which version is active."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass, field
+
+import orjson
+
+from detectors.ensemble import Snapshot, SnapshotError
+
+logger = logging.getLogger("riskstream.models")
+CHUNK_BYTES = 900_000
+KEPT = 16
+"""Complete versions that are kept in memory for a rollback."""
+PIN_KEY = b"pin"
+
+
+def chunks(snapshot: Snapshot) -> list[tuple[bytes, bytes]]:
+    """Key and value of each record of a snapshot: ``version/number/count``.
+
+    A snapshot is complete when all of its chunks were read.
+    """
+    data = snapshot.to_bytes()
+    count = max(1, -(-len(data) // CHUNK_BYTES))
+    return [
+        (f"{snapshot.version}/{number}/{count}".encode(), data[number * CHUNK_BYTES : (number + 1) * CHUNK_BYTES])
+        for number in range(count)
+    ]
+
+
+def chunk_key(key: bytes) -> tuple[str, int, int]:
+    """Version, number and count of a chunk's key."""
+    version, number, count = key.decode().rsplit("/", 2)
+    return version, int(number), int(count)
+
+
+@dataclass
+class ModelLog:
+    """Snapshots as they were read, in order; the newest is active unless a pin names another."""
+
+    first: Snapshot
+    complete: dict[str, Snapshot] = field(default_factory=dict)
+    pinned: str = ""
+    _partial: dict[str, dict[int, bytes]] = field(default_factory=dict)
+
+    @property
+    def active(self) -> Snapshot:
+        """The snapshot in force."""
+        if self.pinned:
+            if self.pinned == self.first.version:
+                return self.first
+            if self.pinned in self.complete:
+                return self.complete[self.pinned]
+        return next(reversed(self.complete.values()), self.first)
+
+    def take(self, key: bytes, value: bytes | None) -> None:
+        """Read one record of the topic."""
+        if key == PIN_KEY:
+            self.pinned = orjson.loads(value)["version"] if value else ""
+            return
+        version, number, count = chunk_key(key)
+        if value is None:
+            self.complete.pop(version, None)
+            self._partial.pop(version, None)
+            return
+        parts = self._partial.setdefault(version, {})
+        parts[number] = value
+        if len(parts) < count:
+            return
+        del self._partial[version]
+        try:
+            self.complete[version] = Snapshot.from_bytes(b"".join(parts[n] for n in range(count)))
+        except SnapshotError as error:
+            logger.error("model %s cannot be read and is passed over: %s", version, error)
+        while len(self.complete) > KEPT:
+            del self.complete[next(v for v in self.complete if v != self.pinned)]

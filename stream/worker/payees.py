@@ -1,0 +1,124 @@
+"""The payees hop on a log: frames in, decisions, alerts and what the learner needs out.
+
+Like the accounts hop it owns partitions (of ``risk.profiled.v1``), their rows and their place; its one input needs no
+batch record: recovery walks the frames behind the last marker again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from stream.core.decide import Decided, Decider
+from stream.core.frame import decode_frame
+from stream.core.learning import label_record, scored_records
+from stream.core.receive import PayeeHop
+from stream.core.render import render
+from stream.settings import Settings
+from stream.worker.checkpoint import Marker, read_rows, write_rows
+from stream.worker.log import Place, Publisher, Reader, Record
+from stream.worker.transactions import now_header
+
+SOURCE, PROFILED = "riskstream.source", "riskstream.profiled"
+
+
+@dataclass(slots=True)
+class PayeePartition:
+    """One partition's rows and place in its input."""
+
+    core: PayeeHop
+    profiled: int
+    """Next offset of the frames."""
+
+
+@dataclass
+class PayeesHop:
+    """See the module. ``decider`` gives the model and policy in force; it is asked once a batch."""
+
+    settings: Settings
+    decider: Callable[[], Decider]
+    owned: dict[int, PayeePartition] = field(default_factory=dict)
+
+    def place(self, partition: int) -> Place:
+        """The input of one partition."""
+        return Place(self.settings.topic("risk.profiled.v1"), partition)
+
+    def process(
+        self, publisher: Publisher, partition: int, records: Sequence[Record]
+    ) -> tuple[dict[Place, int], Decided | None]:
+        """Walk one batch and write what it causes; returns the offsets to commit and what was decided."""
+        owner = self.owned[partition]
+        frames = [(record.offset, decode_frame(record.value or b"")) for record in records]
+        received = owner.core.process(frames)
+        owner.profiled = records[-1].offset + 1
+        decided: Decided | None = None
+        if len(received.transactions):
+            decider = self.decider()
+            decided = decider.decide(received)
+            self._publish(publisher, partition, decided, decider)
+        self._forward_labels(publisher, partition, received.feedback, received.feedback_frame, received.feedback_place)
+        return {self.place(partition): owner.profiled}, decided
+
+    def checkpoint(self, publisher: Publisher, partition: int) -> int:
+        """Write the rows changed since the last checkpoint and a marker of what they stand for."""
+        owner = self.owned[partition]
+        marker: Marker = {"profiled": owner.profiled}
+        return write_rows(publisher, self._rows(partition), owner.core.table, marker)
+
+    def written(self, partition: int) -> None:
+        """Say that the last checkpoint was committed."""
+        table = self.owned[partition].core.table
+        table.forget_changes(table.changed())
+
+    def recover(self, reader: Reader, partition: int, profiled: int) -> None:
+        """Rebuild one partition: rows as of the last marker, then the frames behind it once more, silently."""
+        core = PayeeHop(partition)
+        marker = read_rows(reader, self._rows(partition), core.table)
+        start = marker["profiled"] if marker is not None else 0
+        for chunk in reader.read(self.place(partition), start, profiled):
+            core.process([(record.offset, decode_frame(record.value or b"")) for record in chunk])
+        self.owned[partition] = PayeePartition(core, profiled)
+
+    def _publish(self, publisher: Publisher, partition: int, decided: Decided, decider: Decider) -> None:
+        rendered = render(decided, decider)
+        transactions = decided.received.transactions
+        topic = self.settings.topic
+        source_topic, profiled_topic = topic("bank.transactions.v1"), self.place(partition).topic
+        decisions, alerts, learning = topic("risk.decisions.v1"), topic("risk.alerts.v1"), topic("risk.learning.v1")
+        stamp = now_header()
+        scored = scored_records(decided)
+        headers = []
+        for source_partition, source_offset, frame, place in zip(
+            transactions["source_partition"].tolist(), transactions["source_offset"].tolist(),
+            decided.received.frame.tolist(), decided.received.place.tolist(), strict=True,
+        ):  # fmt: skip
+            source = f"{source_topic}/{source_partition}/{source_offset}".encode()
+            profiled = f"{profiled_topic}/{partition}/{frame}/{place}".encode()
+            headers.append([(SOURCE, source), (PROFILED, profiled), stamp])
+        send = publisher.send
+        for transaction_id, key, decision, features, header in zip(
+            transactions["transaction_id"].tolist(), rendered.keys, rendered.decisions, scored, headers, strict=True
+        ):
+            send(decisions, decision, key, headers=header)
+            send(learning, features, transaction_id, headers=header[1:2])
+        for row, alert in rendered.alerts:
+            send(alerts, alert, rendered.keys[row], headers=headers[row])
+
+    def _forward_labels(
+        self, publisher: Publisher, partition: int, feedback: np.ndarray, frames: np.ndarray, places: np.ndarray
+    ) -> None:
+        profiled_topic = self.place(partition).topic
+        source_topic = self.settings.topic("bank.feedback.v1")
+        for record, frame, place in zip(feedback, frames.tolist(), places.tolist(), strict=True):
+            headers = [
+                (SOURCE, f"{source_topic}/{record['source_partition']}/{record['source_offset']}".encode()),
+                (PROFILED, f"{profiled_topic}/{partition}/{frame}/f{place}".encode()),
+            ]
+            publisher.send(
+                self.settings.topic("risk.learning.v1"), label_record(record), record["transaction_id"], headers=headers
+            )
+
+    def _rows(self, partition: int) -> Place:
+        return Place(self.settings.topic("riskstream-payees-rows"), partition)

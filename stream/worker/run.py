@@ -1,0 +1,61 @@
+"""Start one worker process: topics, versions, line, Faust, and what runs beside them."""
+
+from __future__ import annotations
+
+import gc
+import logging
+import os
+import secrets
+import socket
+import sys
+import time
+
+import faust
+
+from stream.brokers.topics import ensure_topics
+from stream.settings import Settings
+from stream.worker.app import build
+from stream.worker.line import Line
+from stream.worker.metrics import Metrics
+from stream.worker.versions import Versions
+
+logger = logging.getLogger("riskstream.worker")
+
+
+def run_worker(settings: Settings, *, transactional: bool = True, partitions: int | None = None) -> int:
+    """Run a worker until it is asked to end; returns the exit status.
+
+    Parameters
+    ----------
+    transactional
+        False on the embedded broker alone.
+    partitions
+        Partition count of the line where the broker cannot be asked (the embedded one).
+    """
+    logging.basicConfig(
+        level=logging.INFO, stream=sys.stderr, format="%(asctime)s %(levelname)s %(name)s: %(message)s"
+    )
+    logging.getLogger("aiokafka").setLevel(logging.WARNING)
+    count = partitions or ensure_topics(settings)
+    metrics = Metrics()
+    versions = Versions(settings, lambda: time.time_ns() // 1000)
+    versions.on_change = metrics.versions
+    versions.start()
+    line = Line(settings, count, worker_name(settings), versions, metrics, transactional)
+    app = build(settings, line)
+    # what was imported lives as long as the process: keep the collector from walking it again and again
+    gc.collect()
+    gc.freeze()
+    worker = faust.Worker(app, loglevel="INFO", redirect_stdouts=False)
+    try:
+        worker.execute_from_commandline()
+    except SystemExit as ended:
+        return int(ended.code or 0)
+    finally:
+        versions.stop()
+    return 0
+
+
+def worker_name(settings: Settings) -> str:
+    """A name no other process of the group has: the static instance, else host, process and a random word."""
+    return settings.instance or f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(3)}"

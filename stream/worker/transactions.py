@@ -1,0 +1,198 @@
+"""Kafka transactions of a hop: outputs, input offsets and rows commit together or not at all.
+
+The producer is librdkafka's, the consumer group is the one that Faust's consumer belongs to: a commit carries that
+member's generation (KIP-447), so the broker refuses an owner whose partitions have moved.
+"""
+
+from __future__ import annotations
+
+import struct
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from confluent_kafka import KafkaError, KafkaException, Producer, TopicPartition
+
+from stream.brokers.connect import producer_config
+from stream.settings import Settings
+from stream.worker.log import Headers, Place, PublishFailed
+
+INIT_TIMEOUT_S = 30.0
+COMMIT_TIMEOUT_S = 30.0
+FLUSH_TIMEOUT_S = 30.0
+PRODUCED_AT = "riskstream.produced_at"
+
+
+@dataclass(frozen=True, slots=True)
+class Membership:
+    """This worker's membership in the consumer group, as the broker checks it.
+
+    Parameters
+    ----------
+    group, generation, member
+        As the coordinator gave them.
+    instance
+        Group instance id with static membership, else empty.
+    """
+
+    group: str
+    generation: int
+    member: str
+    instance: str = ""
+
+    def metadata(self) -> bytes:
+        """The bytes librdkafka 2.x takes for a consumer's group metadata.
+
+        The format is librdkafka's own (``rd_kafka_consumer_group_metadata_write``); confluent-kafka is pinned for it
+        and an integration test commits with it.
+
+        >>> Membership("g", 3, "m").metadata()
+        b'CGMDv2:\\x03\\x00\\x00\\x00g\\x00m\\x00\\x01'
+        """
+        instance = b"\x00" + self.instance.encode() + b"\x00" if self.instance else b"\x01"
+        return (
+            b"CGMDv2:" + struct.pack("<i", self.generation) + self.group.encode() + b"\x00"
+            + self.member.encode() + b"\x00" + instance
+        )  # fmt: skip
+
+
+class TransactionalPublisher:
+    """One hop's transactions in one generation of the group; see :class:`stream.worker.log.Publisher`."""
+
+    def __init__(self, settings: Settings, transactional_id: str, membership: Membership) -> None:
+        self.transactional_id = transactional_id
+        self._membership = membership.metadata()
+        self.acknowledged: dict[Place, int] = {}
+        self._producer = _producer(settings, transactional_id)
+        try:
+            self._producer.init_transactions(INIT_TIMEOUT_S)
+        except KafkaException as error:
+            raise PublishFailed(f"transactional producer {transactional_id}: {error.args[0].str()}") from error
+
+    def begin(self) -> None:
+        """Open a transaction."""
+        try:
+            self._producer.begin_transaction()
+        except KafkaException as error:
+            raise PublishFailed(f"begin: {error.args[0].str()}") from error
+
+    def send(
+        self, topic: str, value: bytes | None, key: bytes | None = None, partition: int = -1,
+        headers: Headers = (), tracked: bool = False,
+    ) -> None:  # fmt: skip
+        """Add a record, waiting while librdkafka's bounded queue is full.
+
+        A record that cannot be delivered fails the commit, so only tracked ones need a delivery report.
+        """
+        report = self._delivered if tracked else None
+        while True:
+            try:
+                self._producer.produce(topic, value, key, partition, headers=headers or None, on_delivery=report)
+                return
+            except BufferError:
+                self._producer.poll(0.05)
+            except KafkaException as error:
+                raise PublishFailed(f"send to {topic}: {error.args[0].str()}") from error
+
+    def commit(self, offsets: Mapping[Place, int]) -> None:
+        """Commit; any other end than success makes this publisher unusable."""
+        try:
+            if offsets:
+                named = [TopicPartition(p.topic, p.partition, offset, self.transactional_id) for p, offset in offsets.items()]
+                self._producer.send_offsets_to_transaction(named, self._membership, COMMIT_TIMEOUT_S)
+            self._producer.commit_transaction(COMMIT_TIMEOUT_S)
+        except KafkaException as error:
+            raise PublishFailed(f"transaction of {self.transactional_id}: {error.args[0].str()}") from error
+
+    def close(self) -> None:
+        """Abort what is open, as far as the broker listens, and forget the rest."""
+        try:
+            self._producer.abort_transaction(1.0)
+        except KafkaException:
+            # Fenced, fatal or out of reach: the broker aborts it for the next owner, or by its time-out.
+            self._producer.purge()
+
+    def _delivered(self, error: KafkaError | None, message: Any) -> None:
+        if error is None:
+            self.acknowledged[Place(message.topic(), message.partition())] = message.offset()
+
+
+class PlainPublisher:
+    """The embedded broker's publisher: no isolation there, so no transactions; sent, awaited, and that is all.
+
+    A crash between the sends and the offsets' commit repeats a batch. For demonstrations only.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        self._producer = Producer(producer_config(settings))
+        self._errors: list[KafkaError] = []
+        self.acknowledged: dict[Place, int] = {}
+        self.committed: dict[Place, int] = {}
+        """Offsets handed to :meth:`commit`, for whoever commits them to the group."""
+
+    def begin(self) -> None:
+        """Nothing to open."""
+        self._errors.clear()
+
+    def send(
+        self, topic: str, value: bytes | None, key: bytes | None = None, partition: int = -1,
+        headers: Headers = (), tracked: bool = False,
+    ) -> None:  # fmt: skip
+        """Send a record, waiting while librdkafka's bounded queue is full."""
+        while True:
+            try:
+                self._producer.produce(
+                    topic, value, key, partition, headers=headers or None, on_delivery=self._delivered
+                )
+                return
+            except BufferError:
+                self._producer.poll(0.05)
+
+    def commit(self, offsets: Mapping[Place, int]) -> None:
+        """Wait until everything sent is acknowledged."""
+        left = self._producer.flush(FLUSH_TIMEOUT_S)
+        if left or self._errors:
+            raise PublishFailed(
+                f"{left} records not acknowledged"
+                if left
+                else f"delivery to the embedded broker: {self._errors[0].str()}"
+            )
+        self.committed.update(offsets)
+
+    def close(self) -> None:
+        """Send what is left."""
+        self._producer.flush(1.0)
+
+    def _delivered(self, error: KafkaError | None, message: Any) -> None:
+        if error is not None:
+            self._errors.append(error)
+        else:
+            self.acknowledged[Place(message.topic(), message.partition())] = message.offset()
+
+
+def fence(settings: Settings, transactional_id: str) -> None:
+    """Take over a dead owner's transactional id: its open transaction is aborted now, not by its time-out."""
+    producer = _producer(settings, transactional_id)
+    try:
+        producer.init_transactions(INIT_TIMEOUT_S)
+    except KafkaException as error:
+        raise PublishFailed(f"fencing {transactional_id}: {error.args[0].str()}") from error
+
+
+def now_header() -> tuple[str, bytes]:
+    """The header that says when a record was produced, ms since the epoch; outside the compared bytes."""
+    return PRODUCED_AT, str(time.time_ns() // 1_000_000).encode()
+
+
+def _producer(settings: Settings, transactional_id: str) -> Producer:
+    configuration: dict[str, Any] = {
+        **producer_config(settings),
+        "transactional.id": transactional_id,
+        "transaction.timeout.ms": settings.transaction_timeout_ms,
+        "compression.type": "lz4",
+        "linger.ms": 1,
+        "batch.size": 1 << 20,
+        "queue.buffering.max.messages": 500_000,
+    }
+    return Producer(configuration)

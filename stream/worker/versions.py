@@ -1,0 +1,111 @@
+"""Which model and which policy are in force: read from their topics at the start, followed while the worker runs.
+
+A batch is decided by the decider it asks for at its beginning; a new one takes over at the next batch. Nothing here
+touches rows, so versions may change at any time without changing what recovery rebuilds.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable
+
+from confluent_kafka import Consumer, KafkaError, TopicPartition
+
+from detectors.ensemble import Snapshot
+from rules.policy import Policy
+from stream.brokers.connect import consumer_config
+from stream.core.decide import Decider
+from stream.core.genesis import first_snapshot
+from stream.settings import Settings
+from stream.worker.models import ModelLog
+from stream.worker.policies import PolicyLog
+
+logger = logging.getLogger("riskstream.versions")
+POLL_S = 0.5
+
+
+class Versions:
+    """The decider in force, and who keeps it current."""
+
+    def __init__(self, settings: Settings, now_us: Callable[[], int]) -> None:
+        self._settings = settings
+        self._now_us = now_us
+        self.models = ModelLog(first_snapshot(settings.seed))
+        self.policies = PolicyLog()
+        self._decider = self._make(self.models.active, self.policies.in_force(now_us()))
+        self._stop = threading.Event()
+        self._thread: threading.Thread | None = None
+        self.on_change: Callable[[str, str], None] = lambda model, policy: None
+
+    def decider(self) -> Decider:
+        """The decider in force now."""
+        return self._decider
+
+    def trusts(self, actor: str) -> bool:
+        """Whether the policy in force takes this actor's feedback."""
+        return self._decider.policy.trusts(actor)
+
+    def start(self) -> None:
+        """Read both topics to their ends, then follow them on a thread."""
+        consumer = self._consumer()
+        self._follow(consumer, until_end=True)
+        self._refresh()
+        self.on_change(self._decider.model_version, self._decider.policy_version)
+        self._thread = threading.Thread(target=self._run, args=(consumer,), name="versions", daemon=True)
+        self._thread.start()
+
+    def stop(self) -> None:
+        """End the thread."""
+        self._stop.set()
+        if self._thread is not None:
+            self._thread.join(5.0)
+
+    def _run(self, consumer: Consumer) -> None:
+        while not self._stop.is_set():
+            self._follow(consumer, until_end=False)
+            self._refresh()
+        consumer.close()
+
+    def _follow(self, consumer: Consumer, *, until_end: bool) -> None:
+        ended: set[str] = set()
+        while len(ended) < 2 and not self._stop.is_set():
+            messages = consumer.consume(100, POLL_S)
+            for message in messages:
+                error = message.error()
+                if error is not None:
+                    if error.code() == KafkaError._PARTITION_EOF:
+                        ended.add(message.topic())
+                    else:
+                        logger.warning("following versions: %s", error.str())
+                    continue
+                self._take(message.topic(), message.key() or b"", message.value())
+            if not until_end:
+                return
+
+    def _take(self, topic: str, key: bytes, value: bytes | None) -> None:
+        if topic == self._settings.topic("risk.models.v1"):
+            self.models.take(key, value)
+        else:
+            self.policies.take(key, value)
+
+    def _refresh(self) -> None:
+        snapshot, policy = self.models.active, self.policies.in_force(self._now_us())
+        if (snapshot.version, policy.version) == (self._decider.model_version, self._decider.policy_version):
+            return
+        self._decider = self._make(snapshot, policy)
+        logger.info("in force: model %s, policy %s", snapshot.version, policy.version)
+        self.on_change(snapshot.version, policy.version)
+
+    def _make(self, snapshot: Snapshot, policy: Policy) -> Decider:
+        decider = Decider(snapshot, policy)
+        decider.scorer.warm_up()
+        return decider
+
+    def _consumer(self) -> Consumer:
+        consumer = Consumer(
+            {**consumer_config(self._settings, "versions"), "enable.partition.eof": True, "fetch.wait.max.ms": 100}
+        )
+        names = [self._settings.topic("risk.models.v1"), self._settings.topic("risk.policies.v1")]
+        consumer.assign([TopicPartition(name, 0, 0) for name in names])
+        return consumer
