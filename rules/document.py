@@ -61,6 +61,10 @@ class Item:
         line, column = self.place(offset) if offset is not None else (self.line, self.column)
         return Problem(self.file, line, column, message)
 
+    def warning(self, message: str) -> Problem:
+        """A doubt at this value that does not keep a policy from being loaded."""
+        return Problem(self.file, self.line, self.column, message, "warning")
+
     def key_problem(self, message: str) -> Problem:
         """A problem at the key of this value."""
         return Problem(self.file, self.key_line, self.key_column, message)

@@ -32,9 +32,11 @@ class Policy:
     Made by :meth:`load` and :meth:`from_files`.
     """
 
-    def __init__(self, files: Mapping[str, bytes], packs: tuple[Pack, ...]) -> None:
+    def __init__(self, files: Mapping[str, bytes], packs: tuple[Pack, ...], given: frozenset[str]) -> None:
         self.files: Mapping[str, bytes] = files
         self.packs = packs
+        self.given = given
+        """Names of the files that were handed in; the shipped common pack may be beside them."""
         self.version = _version(files)
 
     @classmethod
@@ -46,20 +48,7 @@ class Policy:
         PackError
             A file that cannot be read, or anything wrong that can be seen without a schema.
         """
-        files: dict[str, bytes] = {}
-        problems: list[Problem] = []
-        for path in paths:
-            for file in _yaml_files(path):
-                try:
-                    files[str(file)] = file.read_bytes()
-                except OSError as error:
-                    problems.append(Problem(str(file), 1, 1, f"cannot be read: {error.strerror}"))
-        if not files and not problems:
-            named = ", ".join(str(path) for path in paths)
-            problems.append(Problem(named or ".", 1, 1, "no pack here; a pack is a file that ends in .yaml"))
-        if problems:
-            raise PackError(problems)
-        return cls.from_files(files)
+        return cls.from_files(_read_files(paths))
 
     @classmethod
     def from_files(cls, files: Mapping[str, bytes]) -> Policy:
@@ -74,22 +63,14 @@ class Policy:
         Traceback (most recent call last):
         rules.problem.PackError: a.yaml:3:17: the condition ends too early; expected a value
         """
-        problems: list[Problem] = []
-        packs: list[Pack] = []
-        if len(files) > MAX_FILES:
-            raise PackError([Problem(next(iter(files)), 1, 1, f"more than {MAX_FILES} files in one policy")])
-        for name in sorted(files, key=_order):
-            try:
-                packs.append(read_pack(name, files[name], problems))
-            except PackError as error:
-                problems.extend(error.problems)
+        packs, problems = _read_packs(files)
         if errors(problems):
             raise PackError(problems)
         complete = {pack.file: files[pack.file] for pack in packs}
         if not any(pack.kind == "common" for pack in packs):
             complete[COMMON_FILE] = (PACKS / COMMON_FILE).read_bytes()
             packs.append(read_pack(COMMON_FILE, complete[COMMON_FILE], problems))
-        return cls(complete, tuple(sorted(packs, key=lambda pack: _order(pack.file))))
+        return cls(complete, tuple(sorted(packs, key=lambda pack: _order(pack.file))), frozenset(files))
 
     @property
     def common(self) -> Common:
@@ -134,10 +115,56 @@ class Policy:
         return compile_policy(self.version, self.packs, schema, hash_id)
 
 
+def check_files(paths: Sequence[Path], schema: Schema) -> list[Problem]:
+    """Everything wrong or doubtful with the packs of these paths, however early it shows, in file order."""
+    try:
+        return Policy.load(paths).check(schema)
+    except PackError as error:
+        found = error.problems
+    try:
+        packs, problems = _read_packs(_read_files(paths))
+    except PackError:
+        return found
+    if not any(pack.kind == "common" for pack in packs):
+        packs.append(read_pack(COMMON_FILE, (PACKS / COMMON_FILE).read_bytes(), problems))
+    return sorted({*problems, *check_policy(packs, schema)})
+
+
 @lru_cache(maxsize=1)
 def shipped() -> Policy:
     """The policy that comes with riskstream."""
     return Policy.from_files({file.name: file.read_bytes() for file in _yaml_files(PACKS)})
+
+
+def _read_files(paths: Sequence[Path]) -> dict[str, bytes]:
+    files: dict[str, bytes] = {}
+    problems: list[Problem] = []
+    for path in paths:
+        for file in _yaml_files(path):
+            try:
+                files[str(file)] = file.read_bytes()
+            except OSError as error:
+                problems.append(Problem(str(file), 1, 1, f"cannot be read: {error.strerror}"))
+    if not files and not problems:
+        named = ", ".join(str(path) for path in paths)
+        problems.append(Problem(named or ".", 1, 1, "no pack here; a pack is a file that ends in .yaml"))
+    if len(files) > MAX_FILES:
+        problems.append(Problem(next(iter(files)), 1, 1, f"more than {MAX_FILES} files in one policy"))
+    if problems:
+        raise PackError(problems)
+    return files
+
+
+def _read_packs(files: Mapping[str, bytes]) -> tuple[list[Pack], list[Problem]]:
+    """The packs that could be read, and every problem met on the way."""
+    problems: list[Problem] = []
+    packs: list[Pack] = []
+    for name in sorted(files, key=_order):
+        try:
+            packs.append(read_pack(name, files[name], problems))
+        except PackError as error:
+            problems.extend(error.problems)
+    return packs, problems
 
 
 def _yaml_files(path: Path) -> list[Path]:

@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Callable, Generator, Iterator, Sequence
 
 from rules.condition import Term, check, columns_read
+from rules.contradiction import contradictions
 from rules.expression import ConditionError
 from rules.fields import Condition
 from rules.pack import Pack, Rule
-from rules.policy_compiler import limit_periods
-from rules.problem import Problem
+from rules.parity import probed_parity, written_parity
+from rules.policy_compiler import compile_policy, limit_periods
+from rules.problem import Problem, errors
 from rules.schema import Schema
 from rules.tolerance import SLIP_VARIABLES
-
-PROTECTED_VARIABLES = ("age_band", "vulnerable")
-"""Variables by which a rule may make an outcome stricter only as a written, protective rule."""
 
 
 def check_policy(packs: Sequence[Pack], schema: Schema) -> list[Problem]:
@@ -27,7 +27,15 @@ def check_policy(packs: Sequence[Pack], schema: Schema) -> list[Problem]:
         problems.extend(_pack_conditions(pack, schema))
         for rule in pack.rules:
             problems.extend(_rule(pack, rule, schema))
+    problems.extend(contradictions(packs, schema))
+    problems.extend(written_parity(packs, schema))
+    if not errors(problems):
+        problems.extend(probed_parity(packs, compile_policy("", packs, schema, _no_hash)))
     return sorted(set(problems))
+
+
+def _no_hash(text: str) -> int:
+    return zlib.crc32(text.encode()) + 1  # probes carry no ids: list entries never apply to them
 
 
 def _structure(packs: Sequence[Pack], schema: Schema) -> Iterator[Problem]:
@@ -115,11 +123,6 @@ def _forbidden(rule: Rule, term: Term, schema: Schema) -> Iterator[Problem]:
     raises = rule.hard or rule.weight_milli > 0
     if raises and names & set(SLIP_VARIABLES):
         yield rule.when.item.problem("slips lead to a reminder alone; remove slips from this condition")
-    if raises and names & set(PROTECTED_VARIABLES) and not rule.protective:
-        yield rule.when.item.problem(
-            "age or vulnerability may make an outcome stricter only by a written rule: "
-            "add 'protective: true' and 'why:', or remove it"
-        )
 
 
 def _history(rule: Rule, term: Term, schema: Schema) -> Iterator[Problem]:
