@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import time
 from typing import Any
 
@@ -18,10 +17,6 @@ Configuration = dict[str, str | int | float | bool]
 REACH_TIMEOUT_S = 10.0
 RECORD_OVERHEAD_BYTES = 64 * 1024
 """Room for key, headers and batch framing, so that a value of exactly ``max_message_bytes`` is accepted."""
-
-_silent = logging.getLogger("riskstream.librdkafka")
-_silent.addHandler(logging.NullHandler())
-_silent.propagate = False
 
 
 def producer_config(settings: Settings) -> Configuration:
@@ -91,9 +86,14 @@ def check_reachable(settings: Settings, timeout: float = REACH_TIMEOUT_S) -> Clu
 
 def _connect(settings: Settings, timeout: float) -> tuple[AdminClient, ClusterMetadata]:
     errors: list[KafkaError] = []
-    configuration: dict[str, Any] = {**settings.librdkafka(), "client.id": "riskstream", "error_cb": errors.append}
+    configuration: dict[str, Any] = {
+        **settings.librdkafka(),
+        "client.id": "riskstream",
+        "error_cb": errors.append,
+        "log_level": 0,  # what went wrong is said once, by the exception, not by librdkafka on stderr again and again
+    }
     try:
-        client = AdminClient(configuration, logger=_silent)
+        client = AdminClient(configuration)
     except KafkaException as error:
         raise UsageError(
             f"Kafka settings cannot be used: {error.args[0].str()}; see `riskstream config show`"

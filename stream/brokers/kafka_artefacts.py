@@ -7,6 +7,7 @@ import hashlib
 import re
 import shutil
 import subprocess
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -101,13 +102,18 @@ def _fetch(pom: Path, folder: Path, progress: Callable[[str], None]) -> None:
     fetched = 0
     with subprocess.Popen(arguments, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as process:
         assert process.stdout is not None
-        for line in process.stdout:
-            output = [*output[-30:], line.rstrip()]
-            if line.startswith("Downloaded from") and ".jar" in line:
-                fetched += 1
-                if fetched % 20 == 0:
-                    progress(f"  {fetched} jars downloaded")
-        status = process.wait(timeout=FETCH_TIMEOUT_S)
+        limit = threading.Timer(FETCH_TIMEOUT_S, process.kill)
+        limit.start()
+        try:
+            for line in process.stdout:
+                output = [*output[-30:], line.rstrip()]
+                if line.startswith("Downloaded from") and ".jar" in line:
+                    fetched += 1
+                    if fetched % 20 == 0:
+                        progress(f"  {fetched} jars downloaded")
+            status = process.wait()
+        finally:
+            limit.cancel()
     if status != 0 or not any(folder.glob("kafka_*.jar")):
         _fail(output)
     progress(f"  Kafka is in {folder}")

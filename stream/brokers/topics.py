@@ -10,10 +10,11 @@ from typing import Literal
 
 from confluent_kafka import KafkaError, KafkaException
 from confluent_kafka.admin import AdminClient
+from confluent_kafka.admin._metadata import TopicMetadata
 from confluent_kafka.cimpl import NewTopic
 
 from stream.brokers.connect import REACH_TIMEOUT_S, RECORD_OVERHEAD_BYTES, admin
-from stream.errors import RiskstreamError
+from stream.errors import BrokerNotReachable, RiskstreamError
 from stream.settings import Settings
 
 CREATE_TIMEOUT_S = 30.0
@@ -126,27 +127,46 @@ def ensure_topics(settings: Settings, timeout: float = CREATE_TIMEOUT_S) -> int:
     """
     client = admin(settings)
     existing = existing_partitions(client, settings)
-    line = existing.get(settings.topic(INPUT), settings.partitions)
-    problem = mismatch(existing, settings, line)
-    if problem:
-        raise RiskstreamError(problem)
-    wanted = partition_counts(settings, line)
+    if settings.topic(INPUT) not in existing:
+        # First and alone: whoever made it, this worker, another one or the bank, its count is the line's.
+        create_topics(
+            client, [topic for topic in TOPICS if topic.name == INPUT], settings, settings.partitions, timeout
+        )
+        existing |= _wait_for(client, settings, {settings.topic(INPUT)}, timeout)
+    line = existing[settings.topic(INPUT)]
+    _refuse_mismatch(existing, settings, line)
     missing = [topic for topic in TOPICS if settings.topic(topic.name) not in existing]
     if missing:
         create_topics(client, missing, settings, line, timeout)
-        existing = _wait_for(client, settings, wanted, timeout)
-        # Another worker, with other settings, may have been faster.
-        problem = mismatch(existing, settings, line)
-        if problem:
-            raise RiskstreamError(problem)
+        existing = _wait_for(client, settings, set(partition_counts(settings)), timeout)
+        _refuse_mismatch(existing, settings, line)
     return line
 
 
+def _refuse_mismatch(existing: Mapping[str, int], settings: Settings, line: int) -> None:
+    problem = mismatch(existing, settings, line)
+    if problem:
+        raise RiskstreamError(problem)
+
+
 def existing_partitions(client: AdminClient, settings: Settings, timeout: float = REACH_TIMEOUT_S) -> dict[str, int]:
-    """Full name and partition count of the table's topics that the broker has."""
+    """Full name and partition count of the table's topics that the broker has.
+
+    Raises
+    ------
+    BrokerNotReachable
+        It does not answer any more.
+    """
     names = set(partition_counts(settings))
-    topics = client.list_topics(timeout=timeout).topics
+    topics = _metadata(client, settings, timeout)
     return {name: len(topic.partitions) for name, topic in topics.items() if name in names and topic.error is None}
+
+
+def _metadata(client: AdminClient, settings: Settings, timeout: float) -> dict[str, TopicMetadata]:
+    try:
+        return client.list_topics(timeout=timeout).topics
+    except KafkaException as error:
+        raise BrokerNotReachable(f"Kafka at {settings.broker} answers no more: {error.args[0].str()}") from error
 
 
 def mismatch(existing: Mapping[str, int], settings: Settings, line: int) -> str:
@@ -204,11 +224,11 @@ def create_topics(
                 ) from error
 
 
-def _wait_for(client: AdminClient, settings: Settings, wanted: Mapping[str, int], timeout: float) -> dict[str, int]:
+def _wait_for(client: AdminClient, settings: Settings, wanted: set[str], timeout: float) -> dict[str, int]:
     # A new topic is usable only when every partition has a leader in the broker's own metadata.
     deadline = time.monotonic() + timeout
     while True:
-        topics = client.list_topics(timeout=REACH_TIMEOUT_S).topics
+        topics = _metadata(client, settings, REACH_TIMEOUT_S)
         ready = {
             name: len(topic.partitions)
             for name, topic in topics.items()
@@ -217,6 +237,6 @@ def _wait_for(client: AdminClient, settings: Settings, wanted: Mapping[str, int]
         if len(ready) == len(wanted):
             return ready
         if time.monotonic() > deadline:
-            absent = ", ".join(sorted(set(wanted) - set(ready)))
+            absent = ", ".join(sorted(wanted - ready.keys()))
             raise RiskstreamError(f"topics without a leader after {timeout:.0f} s: {absent}; look at the brokers' logs")
         time.sleep(0.05)
