@@ -10,6 +10,9 @@ from typing import Any
 
 import pytest
 import yaml
+from prometheus_client import generate_latest
+
+from stream.worker.metrics import Metrics
 
 DEPLOY = Path(__file__).resolve().parents[3] / "deploy"
 
@@ -75,6 +78,12 @@ def test_counters_are_read_as_rates_and_gauges_are_not(where: str, expression: s
 def test_every_metric_of_the_contract_is_on_the_board() -> None:
     shown = {name for panel in PANELS for target in panel["targets"] for name, _ in metrics(target["expr"])}
     assert shown == METRICS.keys()
+
+
+def test_a_worker_serves_the_metrics_of_the_contract_and_no_others() -> None:
+    served = re.findall(r"# TYPE (\w+) (?:counter|gauge|histogram)", generate_latest(Metrics().registry).decode())
+    named = {name.removesuffix("_bucket") for name in METRICS.keys() - {"up"}}
+    assert {name for name in served if not name.endswith("_created")} == named
 
 
 def test_what_the_line_can_suffer_has_an_alert() -> None:
