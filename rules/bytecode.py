@@ -196,8 +196,8 @@ class _Writer:
             self.truth(item)
             wanted = [value != 0.0 for value in term.values]
             if len(wanted) == 2:
-                self.emit(_TRUTH, TRUE, truths=1)
-                self.emit(_OR, truths=-1)
+                self.truth(item)  # true unless it is in error
+                self.emit(_SAME, truths=-1)
             elif not wanted[0]:
                 self.emit(_NOT)
         elif item.operator == "column":

@@ -1,7 +1,7 @@
 """A policy ready to decide: plain arrays, the one interpreter, and the one compiled loop over the rows.
 
 Nothing here is compiled for a policy: a new policy is new arrays, so that taking it over costs a running worker
-milliseconds.
+no compilation.
 """
 
 from __future__ import annotations

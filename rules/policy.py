@@ -37,6 +37,7 @@ class Policy:
         self.packs = packs
         self.given = given
         """Names of the files that were handed in; the shipped common pack may be beside them."""
+        self._compiled: tuple[Schema, Callable[[str], int], CompiledPolicy] | None = None
         self.version = _version(files)
 
     @classmethod
@@ -95,7 +96,7 @@ class Policy:
         return check_policy(self.packs, schema)
 
     def compile(self, schema: Schema, hash_id: Callable[[str], int]) -> CompiledPolicy:
-        """Bind the policy to a schema.
+        """Bind the policy to a schema; the result is kept, so that a new model costs no second check.
 
         Parameters
         ----------
@@ -109,10 +110,12 @@ class Policy:
         PackError
             :meth:`check` found errors.
         """
-        found = errors(self.check(schema))
-        if found:
-            raise PackError(found)
-        return compile_policy(self.version, self.packs, schema, hash_id)
+        if self._compiled is None or self._compiled[0] is not schema or self._compiled[1] is not hash_id:
+            found = errors(self.check(schema))
+            if found:
+                raise PackError(found)
+            self._compiled = schema, hash_id, compile_policy(self.version, self.packs, schema, hash_id)
+        return self._compiled[2]
 
 
 def check_files(paths: Sequence[Path], schema: Schema) -> list[Problem]:
