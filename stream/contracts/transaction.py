@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import AfterValidator, Field
+from pydantic_core import PydanticCustomError
 
 from stream.contracts.country import Country
 from stream.contracts.currency import Currency
@@ -20,6 +21,13 @@ PayeeKind = Literal["person", "merchant", "biller", "wallet", "own"]
 NameCheck = Literal["match", "close", "no_match", "not_possible"]
 AgeBand = Literal["<18", "18-29", "30-44", "45-64", "65+"]
 Amount = Annotated[int, Field(ge=0, le=MAX_AMOUNT)]
+
+
+def _few(slips: list[str] | None) -> list[str] | None:
+    """Counted after the items' types are checked: a wrong type comes first in the order of reasons."""
+    if slips is not None and len(slips) > MAX_SLIPS:
+        raise PydanticCustomError("too_long", "more than 8 items")
+    return slips
 
 
 class Customer(InputRecord):
@@ -111,9 +119,10 @@ class Transaction(InputRecord):
     customer: Annotated[Customer | None, Field(description="About the customer. ISO 20022: Dbtr.")] = None
     slips: Annotated[
         list[str] | None,
+        AfterValidator(_few),
         Field(
-            max_length=MAX_SLIPS,
-            description="Honest mistakes noticed with this payment, e.g. mistyped_name. ISO 20022: none.",
+            json_schema_extra={"maxItems": MAX_SLIPS},
+            description="Honest mistakes noticed with this payment, e.g. mistyped_name; at most 8. ISO 20022: none.",
         ),
     ] = None
     name_check: Annotated[

@@ -16,8 +16,8 @@ from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from typing import Any
 
-import numba
 import numpy as np
+from numba import config
 from numpy.typing import NDArray
 
 from stream.contracts.feedback import Feedback, read_feedback
@@ -107,7 +107,7 @@ def decode_transactions(
         refused.append(_misplaced(int(index), rows[index], int(status[index]), partition, partitions, future_ms))
     refused.sort(key=lambda refusal: refusal.index)
     accepted = np.flatnonzero(status == ACCEPTED)
-    return Decoded(rows[accepted], accepted, refused)
+    return Decoded(_chosen(rows, accepted), accepted, refused)
 
 
 def _read(
@@ -120,12 +120,13 @@ def _read(
     for name, limit in (("lat", 90.0), ("lon", 180.0)):
         _read_floats(buf, name, limit, rows, works, status)
     refused = []
-    for index in np.flatnonzero(status == REFERENCE):
+    for index in np.flatnonzero(status == REFERENCE).tolist():
         try:
             transaction = read_transaction(values[index])
         except Refused as refusal:
-            refused.append(Refusal(int(index), refusal.reason, refusal.message))
+            refused.append(Refusal(index, refusal.reason, refusal.message))
             continue
+        rows[index : index + 1].view(np.uint8)[:] = 0
         fill_row(transaction, rows[index], works[index])
         status[index] = ACCEPTED
     return refused
@@ -154,10 +155,14 @@ def _read_floats(
     if not len(places):
         return
     spans = zip(works[f"{name}_start"][places].tolist(), ends[places].tolist(), strict=True)
-    text = memoryview(buf)
-    degrees = np.array([float(bytes(text[start:end])) for start, end in spans]) + 0.0
+    degrees = np.array([float(buf[start:end].tobytes()) for start, end in spans]) + 0.0
     rows[name][places] = degrees
     status[places[np.abs(degrees) > limit]] = REFERENCE
+
+
+def _chosen(rows: NDArray[Any], places: NDArray[np.int64]) -> NDArray[Any]:
+    """Copies of some rows, all their bytes: numpy's own selection leaves padding undefined."""
+    return rows.view(np.dtype((np.void, rows.itemsize)))[places].view(rows.dtype)
 
 
 def _misplaced(index: int, row: Any, status: int, partition: int, partitions: int, future_ms: int) -> Refusal:
@@ -170,7 +175,7 @@ def _misplaced(index: int, row: Any, status: int, partition: int, partitions: in
 
 def _wrapping() -> AbstractContextManager[None]:
     """Plain Python warns where 64-bit hashes wrap as they should; compiled code does not."""
-    return np.errstate(over="ignore") if numba.config.DISABLE_JIT else nullcontext()  # type: ignore[return-value]
+    return np.errstate(over="ignore") if config.DISABLE_JIT else nullcontext()  # type: ignore[attr-defined]
 
 
 def fill_row(transaction: Transaction, row: Any, work: Any) -> None:
@@ -181,11 +186,10 @@ def fill_row(transaction: Transaction, row: Any, work: Any) -> None:
     transaction
         What the reference read.
     row
-        One ``columns.TRANSACTION`` record; overwritten.
+        One ``columns.TRANSACTION`` record of zeros.
     work
         One ``transaction_scan.WORK`` record; its hashes of free text are overwritten.
     """
-    row[()] = np.zeros((), columns.TRANSACTION)[()]
     _fill_ids(transaction, row)
     _fill_amounts_and_places(transaction, row)
     row["event_time"] = microseconds(transaction.event_time)
@@ -283,7 +287,7 @@ def decode_feedback(
     rows["offset"] = offsets
     rows["timestamp"] = timestamps
     places = np.array(accepted, np.int64)
-    return Decoded(rows[places], places, refused)
+    return Decoded(_chosen(rows, places), places, refused)
 
 
 def _check_feedback(feedback: Feedback, partition: int, partitions: int, trusted: Callable[[str], bool] | None) -> None:

@@ -31,7 +31,7 @@ def hash_bytes(buf: NDArray[np.uint8], start: int, length: int) -> np.uint64:
     if length == 0:
         return _ZERO
     h = _FNV_OFFSET
-    for k in range(start, start + length):
+    for k in range(np.uint64(start), np.uint64(start + length)):
         h = (h ^ np.uint64(buf[k])) * _FNV_PRIME
     h = _finish(h)
     return h if h != _ZERO else _ONE

@@ -11,6 +11,8 @@ Source: RFC 8259 (JSON), RFC 3629 section 4 (UTF-8).
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from numba import njit
 from numpy.typing import NDArray
@@ -20,6 +22,9 @@ QUOTE, COMMA, COLON, OPEN_LIST, CLOSE_LIST, OPEN_OBJECT, CLOSE_OBJECT = 34, 44, 
 _BACKSLASH, _MINUS, _POINT, _ZERO, _NINE, _PLUS = 92, 45, 46, 48, 57, 43
 EXACT_MANTISSA = 2**53
 """Below it an integer is exact as a float64, and so are powers of ten up to 10^22 (Clinger, 1990)."""
+_ONE = np.uint64(1)
+_PLAIN = np.array([32 <= c < 128 and c not in (QUOTE, _BACKSLASH) for c in range(256)])
+"""Whether a byte of a string stands for itself and is ASCII."""
 _POWERS_OF_TEN = tuple(10.0**k for k in range(23))
 
 
@@ -32,11 +37,12 @@ def skip_space(buf: NDArray[np.uint8], p: int) -> int:
 
 
 @njit(cache=True)
-def plain_string_end(buf: NDArray[np.uint8], p: int) -> int:
+def plain_string_end(buf: NDArray[np.uint8], p: int) -> Any:
     """From ``p``, inside a string: the first byte that is not printable ASCII, or is a quote or backslash."""
-    while buf[p] != QUOTE and buf[p] != _BACKSLASH and 32 <= buf[p] < 128:
-        p += 1
-    return p
+    k = np.uint64(p)  # an unsigned place needs no test for a negative one
+    while _PLAIN[buf[k]]:
+        k += _ONE
+    return np.int64(k)  # int(k) would stay unsigned
 
 
 @njit(cache=True)
@@ -114,7 +120,7 @@ def _escape(buf: NDArray[np.uint8], p: int, at: int) -> tuple[int, int]:
         elif code < 0 or 0xD800 <= code < 0xE000:
             return -1, 0
         return p, _put_code_point(buf, at, code)
-    if c == QUOTE or c == _BACKSLASH or c == 47:
+    if c == QUOTE or c == _BACKSLASH or c == 47:  # noqa: SIM109 - compiled
         decoded = c
     elif c == 98:
         decoded = 8
@@ -305,7 +311,7 @@ def skip_value(buf: NDArray[np.uint8], p: int, scratch: int) -> int:
     objects = 0  # a bit a level, the innermost lowest: 1 an object, 0 an array
     while True:
         c = buf[p]
-        if c == OPEN_OBJECT or c == OPEN_LIST:
+        if c == OPEN_OBJECT or c == OPEN_LIST:  # noqa: SIM109 - compiled
             if depth == MAX_DEPTH:
                 return -1
             is_object = c == OPEN_OBJECT

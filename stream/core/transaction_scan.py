@@ -119,7 +119,7 @@ def _packed(buf: Bytes, start: int, length: int) -> int:
 def _is_id(buf: Bytes, tables: Any, start: int, length: int) -> bool:
     if length > columns.ID_BYTES:
         return False
-    for k in range(start, start + length):
+    for k in range(start, start + length):  # noqa: SIM110 - compiled
         if tables["id_bytes"][buf[k]] == 0:
             return False
     return True
@@ -237,7 +237,7 @@ def _take_text(buf: Bytes, tables: Any, row: Any, work: Any, field: int, start: 
     """A string that is not empty as the value of a field; False where the field does not take it."""
     if _F_TRANSACTION_ID <= field <= _DEVICE_ID:
         return _take_id(buf, tables, row, work, field, start, length)
-    if field == _EVENT_TIME or field == _DECIDE_BY:
+    if field == _EVENT_TIME or field == _DECIDE_BY:  # noqa: SIM109 - compiled
         return _take_time(buf, tables, row, work, field, start, length)
     if _CURRENCY <= field <= _PAYEE_COUNTRY:
         return _take_code(buf, tables, row, work, field, start, length)
@@ -270,7 +270,7 @@ def _take_place(buf: Bytes, tables: Any, row: Any, work: Any, field: int, p: int
 
 @njit(cache=True)
 def _take_number(buf: Bytes, tables: Any, row: Any, work: Any, field: int, p: int) -> int:
-    if field == _LAT or field == _LON:
+    if field == _LAT or field == _LON:  # noqa: SIM109 - compiled
         return _take_place(buf, tables, row, work, field, p)
     end, value = read_integer(buf, p)
     if end < 0 or value > _MAX_AMOUNT:
