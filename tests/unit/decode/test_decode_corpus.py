@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import json
 import os
+import re
 import subprocess
 import sys
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
-from decode_corpus import ALL, FUTURE_MS, NOW_MS, Case
 
 from stream.contracts.refusal import Refused
 from stream.contracts.transaction import read_transaction
@@ -20,6 +24,46 @@ from stream.core.decode import Decoded, decode_transactions
 from stream.core.partition import partition_of
 from stream.core.transaction_scan import ACCEPTED, REFERENCE, WORK, scan
 
+NOW = datetime(2026, 11, 24, tzinfo=UTC)
+NOW_MS = int(NOW.timestamp() * 1000)
+FUTURE_MS = 300_000
+CORPUS = Path(__file__).parents[2] / "corpus" / "transactions.jsonl"
+SHARED = Path(__file__).parents[4] / "shared" / "corpus" / "transactions.jsonl"
+
+
+@dataclass(frozen=True)
+class Case:
+    name: str
+    key: bytes
+    value: bytes | None
+    reason: str | None
+    elsewhere: bool
+
+
+def _at(match: re.Match[str]) -> str:
+    instant = NOW + timedelta(seconds=int(match[1] or 0))
+    return instant.strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def _value(line: dict[str, Any]) -> bytes | None:
+    if line.get("value_null"):
+        return None
+    if "value_b64" in line:
+        return base64.b64decode(line["value_b64"])
+    text: str = line["value"].replace("{now+0800}", "2026-11-24T08:00:00+08:00")
+    text = text.replace("{now.123456}", "2026-11-24T00:00:00.123456Z")
+    return re.sub(r"\{now(?:\+(\d+))?\}", _at, text).encode()
+
+
+def cases(path: Path) -> list[Case]:
+    lines = [json.loads(line) for line in path.read_text("utf-8").splitlines()] if path.is_file() else []
+    return [
+        Case(line["name"], line["key"].encode(), _value(line), line.get("reason"), line.get("partition") == "wrong")
+        for line in lines
+    ]
+
+
+ALL = cases(CORPUS) + cases(SHARED)
 DECIDED_BY_PLACE = {"wrong_partition", "future", "id_conflict"}
 
 
@@ -86,16 +130,16 @@ def test_the_scanner_and_the_reference_write_the_same_bytes(monkeypatch: pytest.
     assert verdict(fast) == verdict(read(values))
 
 
+def digest() -> str:
+    return hashlib.sha256(repr(verdict(read([case.value for case in ALL]))).encode()).hexdigest()
+
+
 def test_plain_python_and_compiled_code_agree() -> None:
-    code = (
-        "import hashlib; from test_decode_corpus import *;"
-        "print(hashlib.sha256(repr(verdict(read([case.value for case in ALL]))).encode()).hexdigest())"
-    )
-    environment = os.environ | {"NUMBA_DISABLE_JIT": "1", "PYTHONPATH": str(Path(__file__).parent)}
-    command = [sys.executable, "-W", "error::RuntimeWarning", "-c", code]
+    code = "import runpy, sys; print(runpy.run_path(sys.argv[1])['digest']())"
+    command = [sys.executable, "-W", "error::RuntimeWarning", "-c", code, __file__]
+    environment = os.environ | {"NUMBA_DISABLE_JIT": "1"}
     run = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
-    compiled = hashlib.sha256(repr(verdict(read([case.value for case in ALL]))).encode()).hexdigest()
-    assert run.stdout.strip() == compiled
+    assert run.stdout.strip() == digest()
 
 
 def test_ordinary_records_take_the_fast_path() -> None:
