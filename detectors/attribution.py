@@ -16,43 +16,30 @@ from detectors.boosted_trees import add_path_contributions
 
 @njit(cache=True, nogil=True)
 def linear_contributions(
-    transformed: Any,
-    standard: Any,
-    mean: Any,
-    prior: Any,
-    prior_bias: float,
-    limit: float,
-    weights: Any,
-    bias: float,
-    contribution: Any,
-) -> float:
-    """Write each input's share of the linear log-odds (float64[M]); returns the base, what an average row gets.
+    transformed: Any, standard: Any, mean: Any, prior: Any, weights: Any, prior_bias: float, limit: float, share: Any
+) -> None:
+    """Write each input's share of the linear log-odds, against a row of means (float64[M]).
 
-    A missing input is credited with what its mean would have added under the prior.
+    A missing input is credited with not having what its mean adds under the prior. Where the prior was clipped to
+    plus or minus ``limit`` its shares shrink alike.
     """
-    base = prior_bias
-    total = 0.0
+    base, total = prior_bias, 0.0
     for j in range(mean.shape[0]):
         base += prior[j] * mean[j]
-        share = prior[j] * (transformed[j] - mean[j])
-        if transformed[j] != transformed[j]:
-            share = -prior[j] * mean[j]
-        contribution[j] = share
-        total += share
-    rest = min(max(base + total, -limit), limit) - base
-    if base + total != base + rest and total != 0.0:
-        for j in range(mean.shape[0]):
-            contribution[j] *= rest / total
+        share[j] = -prior[j] * mean[j]
+        if prior[j] != 0.0 and transformed[j] == transformed[j]:
+            share[j] += prior[j] * transformed[j]
+        total += share[j]
+    reached = min(max(base + total, -limit), limit)
+    shrink = (reached - base) / total if reached != base + total else 1.0
     for j in range(mean.shape[0]):
-        contribution[j] += weights[j] * standard[j]
-    return base + bias
+        share[j] = share[j] * shrink + weights[j] * standard[j]
 
 
 @njit(cache=True, nogil=True)
 def ensemble_contributions(
-    row: Any, linear: Any, stack: Any, slope: float, limit: float,
-    root: Any, feature: Any, threshold: Any, first_child: Any, missing_right: Any, value: Any, base: float, milli: Any,
-) -> None:  # fmt: skip
+    row: Any, linear: Any, stack: Any, slope: float, limit: float, root: Any, nodes: Any, base: float, milli: Any
+) -> None:
     """Split the calibrated log-odds of one row.
 
     Parameters
@@ -67,7 +54,7 @@ def ensemble_contributions(
         int32[M], written: log-odds x 1000; they add up to the rounded score less the rounded base.
     """
     path = np.zeros(row.shape[0])
-    add_path_contributions(row, root, feature, threshold, first_child, missing_right, value, path)
+    add_path_contributions(row, root, nodes, path)
     total = 0.0
     for j in range(row.shape[0]):
         path[j] = slope * (stack[1] * linear[j] + stack[2] * path[j])
@@ -90,12 +77,3 @@ def ensemble_base(
     """Calibrated log-odds of a row to which no input contributes."""
     together: float = stack[0] + stack[1] * (linear_base - centre) + stack[2] * (tree_base - centre)
     return centre + intercept + slope * together
-
-
-@njit(cache=True, nogil=True)
-def tree_base(root: Any, value: Any) -> float:
-    """Mean margin of the trees over their training rows."""
-    total = 0.0
-    for t in range(root.shape[0]):
-        total += value[root[t]]
-    return total

@@ -39,14 +39,14 @@ class BoostedWindowConfig:
         Seed of column and row sampling.
     """
 
-    window_us: int = 56 * 86_400_000_000
+    window_us: int = 84 * 86_400_000_000
     genuine_capacity: int = 60_000
     fraud_capacity: int = 20_000
     min_frauds: int = 50
-    trees: int = 100
-    leaves: int = 31
-    depth: int = 8
-    learning_rate: float = 0.05
+    trees: int = 200
+    leaves: int = 15
+    depth: int = 5
+    learning_rate: float = 0.03
     min_leaf_rows: int = 20
     column_share: float = 0.5
     row_share: float = 0.8

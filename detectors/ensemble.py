@@ -18,7 +18,7 @@ from detectors.ensemble_config import FOREST_HEIGHT, FOREST_TREES, FOREST_WINDOW
 from detectors.half_space_trees import grow
 from detectors.inputs import STANDARD_LIMIT, Input, scale_codes
 from detectors.learner import Learner
-from detectors.scorer import KIND, Scorer
+from detectors.scorer import INVERSE, KIND, PRIOR, Scorer
 from detectors.snapshot import Snapshot, SnapshotError
 
 __all__ = ["EnsembleConfig", "Input", "Learner", "Scorer", "Snapshot", "SnapshotError", "genesis"]
@@ -67,25 +67,26 @@ def genesis(
         raise ValueError(f"groups: {len(groups)} given, 1 to 256 are possible")
     limits = [(0.0, 0.0) if item.scale == "code" else (-STANDARD_LIMIT / 2, STANDARD_LIMIT / 2) for item in inputs]
     feature, threshold = grow(limits, FOREST_TREES, FOREST_HEIGHT, random.Random(seed))
+    linear = np.zeros((4, len(inputs)))
+    linear[INVERSE], linear[PRIOR] = 1.0, weights
     model: dict[str, NDArray[Any]] = {
         "scale": scale,
-        "mean": np.zeros(len(inputs)),
-        "inverse_deviation": np.ones(len(inputs)),
-        "prior": weights,
-        "weights": np.zeros(len(inputs)),
+        "linear": linear,
         "biases": np.array([intercept, 0.0]),
         **BoostedTrees.empty().arrays("trees."),
         "stack": np.array([0.0, 1.0, 0.0]),
         "maps": np.tile([0.0, 1.0], (len(groups), 1)),
-        "forest.feature": feature,
-        "forest.threshold": threshold,
-        "forest.reference": np.zeros((FOREST_TREES, 2 ** (FOREST_HEIGHT + 1) - 1), dtype=np.int64),
+        "forest.feature": feature.ravel(),
+        "forest.threshold": threshold.ravel(),
+        "forest.reference": np.zeros(FOREST_TREES * (2 ** (FOREST_HEIGHT + 1) - 1), dtype=np.int32),
         "knots": np.zeros(0),
     }
     description = {
         "inputs": [item.name for item in inputs],
         "groups": list(groups),
+        "forest_height": FOREST_HEIGHT,
         "forest_window": FOREST_WINDOW,
         "seed": seed,
+        "counts": {"events": 0, "genuine": 0, "frauds": 0},
     }
     return Snapshot(KIND, 0, "", description, model)

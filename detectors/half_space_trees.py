@@ -5,6 +5,7 @@ from __future__ import annotations
 import collections
 import random
 from collections.abc import Hashable, Mapping, Sequence
+from operator import itemgetter
 from typing import Any
 
 import numpy as np
@@ -18,82 +19,139 @@ SIZE_LIMIT = 0.1
 """A node lighter than this share of the window ends a walk; from the paper."""
 
 
-@njit(cache=True, nogil=True)
-def score_mass(row: Any, present: Any, feature: Any, threshold: Any, reference: Any, latest: Any, limit: float) -> int:
-    """Sum over trees of mass times 2^depth along the row's path; high where the row lies in dense places.
-
-    Whole numbers, so the order of adding does not matter.
-
-    Parameters
-    ----------
-    row, present
-        float64[F] and bool[F]: cells, and whether the cell is there at all (NaN is a value: it goes right).
-    feature, threshold
-        int32[T, 2^h - 1] and float64: splits in heap order (children of i are 2i + 1 and 2i + 2).
-    reference, latest
-        int64[T, 2^(h+1) - 1]: mass of the last full window, which is scored; mass of the running one, which says
-        where a missing cell goes.
-    limit
-        A node with less reference mass ends the walk.
-    """
-    total = 0
-    inner = feature.shape[1]
-    for t in range(feature.shape[0]):
-        node = 0
-        power = 1
-        while True:
-            mass = reference[t, node]
-            total += mass * power
-            if node >= inner or mass < limit:
-                break
-            node = _step(row, present, feature, threshold, latest, t, node)
-            power *= 2
-    return total
-
-
-@njit(cache=True, nogil=True)
-def add_mass(row: Any, present: Any, feature: Any, threshold: Any, latest: Any) -> None:
-    """Count the row in every node of its path; arguments as in :func:`score_mass`."""
-    inner = feature.shape[1]
-    for t in range(feature.shape[0]):
-        node = 0
-        while node < inner:
-            latest[t, node] += 1
-            node = _step(row, present, feature, threshold, latest, t, node)
-        latest[t, node] += 1
+_ONE = np.uint64(1)
+_LANES = 5
 
 
 @njit(cache=True, nogil=True, inline="always")
-def _step(row: Any, present: Any, feature: Any, threshold: Any, latest: Any, t: int, node: int) -> int:
-    f = feature[t, node]
-    left = 2 * node + 1
-    if present[f]:
-        return left if row[f] < threshold[t, node] else left + 1
-    return left + 1 if latest[t, left] < latest[t, left + 1] else left
+def _down(row: Any, feature: Any, threshold: Any, base: Any, node: Any) -> Any:
+    at = base + node
+    return node + node + _ONE + np.uint64(not row[feature[at]] < threshold[at])
 
 
 @njit(cache=True, nogil=True)
-def learn_rows(
-    rows: Any, present: Any, feature: Any, threshold: Any, reference: Any, latest: Any, count: int, window: int
-) -> int:
-    """Learn float64[n, F] in order; a full window becomes the reference. Returns the new running count."""
-    for i in range(rows.shape[0]):
-        add_mass(rows[i], present, feature, threshold, latest)
-        count += 1
-        if count == window:
-            reference[:] = latest
-            latest[:] = 0
-            count = 0
-    return count
+def find_leaves(row: Any, feature: Any, threshold: Any, height: int, leaf: Any) -> None:
+    """The leaf each tree puts a complete row in; five trees are walked in step, to hide memory's latency.
+
+    Parameters
+    ----------
+    row
+        float64[F]; NaN is a value like any other: it goes right.
+    feature, threshold
+        int32 and float64[T * (2^height - 1)]: splits, tree after tree, in heap order (children of i: 2i + 1, 2i + 2).
+    leaf
+        uint64[T], written: place in heap order.
+    """
+    trees = leaf.shape[0]
+    inner = np.uint64((1 << height) - 1)
+    full = trees - trees % _LANES
+    for t in range(0, full, _LANES):
+        b0 = np.uint64(t) * inner
+        b1, b2, b3, b4 = b0 + inner, b0 + inner + inner, b0 + inner + inner + inner, b0 + inner + inner + inner + inner
+        n0 = n1 = n2 = n3 = n4 = np.uint64(0)
+        for _ in range(height):
+            n0 = _down(row, feature, threshold, b0, n0)
+            n1 = _down(row, feature, threshold, b1, n1)
+            n2 = _down(row, feature, threshold, b2, n2)
+            n3 = _down(row, feature, threshold, b3, n3)
+            n4 = _down(row, feature, threshold, b4, n4)
+        leaf[t], leaf[t + 1], leaf[t + 2], leaf[t + 3], leaf[t + 4] = n0, n1, n2, n3, n4
+    for t in range(full, trees):
+        n0 = np.uint64(0)
+        for _ in range(height):
+            n0 = _down(row, feature, threshold, np.uint64(t) * inner, n0)
+        leaf[t] = n0
 
 
 @njit(cache=True, nogil=True)
-def score_rows(rows: Any, present: Any, feature: Any, threshold: Any, reference: Any, latest: Any, limit: float) -> Any:
-    """:func:`score_mass` of float64[n, F] as int64[n]."""
-    masses = np.empty(rows.shape[0], dtype=np.int64)
+def find_leaves_with_gaps(
+    row: Any, present: Any, feature: Any, threshold: Any, latest: Any, height: int, leaf: Any
+) -> None:
+    """As :func:`find_leaves` for a row with absent cells (bool[F]): there the heavier child of the running window wins."""
+    inner = (1 << height) - 1
+    nodes = 2 * inner + 1
+    for t in range(leaf.shape[0]):
+        node = 0
+        while node < inner:
+            f = feature[t * inner + node]
+            left = 2 * node + 1
+            if present[f]:
+                right = not row[f] < threshold[t * inner + node]
+            else:
+                right = latest[t * nodes + left] < latest[t * nodes + left + 1]
+            node = left + 1 if right else left
+        leaf[t] = node
+
+
+@njit(cache=True, nogil=True)
+def path_mass(leaf: Any, reference: Any, height: int, limit: float) -> int:
+    """Sum over trees of mass times 2^depth from the root down; high where the row lies in dense places.
+
+    A node's ancestors follow from its place in the heap, so the walk reads memory without waiting for comparisons.
+    Whole numbers: the order of adding does not matter.
+
+    Parameters
+    ----------
+    leaf
+        uint64[T], from :func:`find_leaves`.
+    reference
+        int32[T * (2^(height + 1) - 1)]: mass of the last full window.
+    limit
+        A node with less mass ends its tree's sum.
+    """
+    nodes = (2 << height) - 1
+    total: Any = 0
+    for t in range(leaf.shape[0]):
+        base = np.uint64(t * nodes)
+        place = leaf[t] + _ONE
+        alive: Any = True
+        for depth in range(height + 1):
+            mass = np.int64(reference[base + (place >> np.uint64(height - depth)) - _ONE])
+            if alive:
+                total += mass << depth
+            alive = alive and mass >= limit
+    mass_sum: int = total
+    return mass_sum
+
+
+@njit(cache=True, nogil=True)
+def add_mass(leaf: Any, latest: Any, height: int) -> None:
+    """Count a row in every node on the way to its leaves; ``latest`` as ``reference`` in :func:`path_mass`."""
+    nodes = (2 << height) - 1
+    for t in range(leaf.shape[0]):
+        base = np.uint64(t * nodes)
+        place = leaf[t] + _ONE
+        for depth in range(height + 1):
+            latest[base + (place >> np.uint64(height - depth)) - _ONE] += 1
+
+
+@njit(cache=True, nogil=True)
+def walk_rows(
+    rows: Any, present: Any, feature: Any, threshold: Any, reference: Any, latest: Any, height: int, window: int,
+    counts: Any, learn: bool, mass: Any,
+) -> None:  # fmt: skip
+    """Score (``mass``: int64[n], or int64[0] for none) and then learn each row in order; a full window becomes the reference.
+
+    ``present`` is bool[F], or bool[0] where all cells are there. ``counts``, int64[2]: rows in the running window,
+    windows filled; nothing scores before the first is full.
+    """
+    leaf = np.zeros(feature.shape[0] // ((1 << height) - 1), dtype=np.uint64)
+    limit = SIZE_LIMIT * window
     for i in range(rows.shape[0]):
-        masses[i] = score_mass(rows[i], present, feature, threshold, reference, latest, limit)
-    return masses
+        if present.shape[0] == 0:
+            find_leaves(rows[i], feature, threshold, height, leaf)
+        else:
+            find_leaves_with_gaps(rows[i], present, feature, threshold, latest, height, leaf)
+        if mass.shape[0] and counts[1]:
+            mass[i] = path_mass(leaf, reference, height, limit)
+        if learn:
+            add_mass(leaf, latest, height)
+            counts[0] += 1
+            if counts[0] == window:
+                reference[:] = latest
+                latest[:] = 0
+                counts[0] = 0
+                counts[1] += 1
 
 
 def grow(
@@ -193,15 +251,15 @@ class HalfSpaceTrees(base.AnomalyDetector):
         self.seed = seed
         self.rng = random.Random(seed)
         self.features: tuple[Hashable, ...] = ()
-        self.counter = 0
-        self._scores = False
-        self._feature = np.zeros((0, 0), dtype=np.int32)
-        self._threshold = np.zeros((0, 0), dtype=np.float64)
-        self._reference = np.zeros((0, 0), dtype=np.int64)
-        self._latest = np.zeros((0, 0), dtype=np.int64)
-        self._row = np.zeros(0)
+        self._counts = np.zeros(2, dtype=np.int64)
+        self._feature = np.zeros(0, dtype=np.int32)
+        self._threshold = np.zeros(0, dtype=np.float64)
+        self._reference = np.zeros(0, dtype=np.int32)
+        self._latest = np.zeros(0, dtype=np.int32)
+        self._row = np.zeros((1, 0))
+        self._mass = np.zeros(1, dtype=np.int64)
         self._present = np.zeros(0, dtype=np.bool_)
-        self._all = np.zeros(0, dtype=np.bool_)
+        self._values: itemgetter[Any] | None = None
 
     @property
     def size_limit(self) -> float:
@@ -217,25 +275,22 @@ class HalfSpaceTrees(base.AnomalyDetector):
         """Count the row; the very first one fixes the features, sorted by name."""
         if not self.features:
             self._plant(sorted(x))  # type: ignore[type-var]
-        self._learn(self._row[None, :], self._read(x))
+        self._walk(self._row, self._read(x), True, _NO_MASS)
 
     def score_one(self, x: Mapping[Hashable, Any]) -> float:
         """Anomaly score in [0, 1]: 1 is alone, 0 until the first window is full."""
-        if not self._scores:
-            return 0
-        return float(self._score(self._row[None, :], self._read(x))[0])
+        if not self._counts[1]:
+            return 0.0
+        self._walk(self._row, self._read(x), False, self._mass)
+        return float(1 - self._mass[0] / self._max_score)
 
     def score_learn_one(self, x: Mapping[Hashable, Any]) -> float:
-        """:meth:`score_one`, then :meth:`learn_one`, reading the row once."""
-        if not self._scores:
+        """:meth:`score_one`, then :meth:`learn_one`, in one walk."""
+        if not self._counts[1]:
             self.learn_one(x)
-            return 0
-        present = self._read(x)
-        mass = score_mass(
-            self._row, present, self._feature, self._threshold, self._reference, self._latest, self.size_limit
-        )
-        self._learn(self._row[None, :], present)
-        return 1 - mass / self._max_score
+            return 0.0
+        self._walk(self._row, self._read(x), True, self._mass)
+        return float(1 - self._mass[0] / self._max_score)
 
     def learn_many(self, X: NDArray[np.float64], features: Sequence[Hashable] | None = None) -> None:
         """Count rows in order; the same as :meth:`learn_one` of each.
@@ -243,76 +298,99 @@ class HalfSpaceTrees(base.AnomalyDetector):
         Parameters
         ----------
         X
-            float64[n, F], C-contiguous.
+            float64[n, F]; NaN is a value, absent cells need :meth:`learn_one`.
         features
-            Names of the columns; needed once, for the first rows. Later rows keep the order of :attr:`features`.
+            Names of the columns, sorted as River visits them; needed once, with the first rows.
         """
-        if not self.features:
-            if features is None:
-                raise ValueError("learn_many: the first call names the columns: pass features=[…]")
-            order = sorted(range(len(features)), key=lambda i: features[i])  # type: ignore[arg-type,return-value]
-            if order != list(range(len(features))):
-                raise ValueError("learn_many: columns must be sorted by name, the order River visits them in")
-            self._plant(list(features))
-        self._learn(self._checked(X), self._all)
+        self._plant_columns(features)
+        self._walk(self._checked(X), _ALL, True, _NO_MASS)
 
     def score_many(self, X: NDArray[np.float64]) -> NDArray[np.float64]:
         """Scores float64[n] of float64[n, F], columns in the order of :attr:`features`."""
-        if not self._scores:
+        if not self._counts[1]:
             return np.zeros(len(X))
-        return self._score(self._checked(X), self._all)
+        mass = np.empty(len(X), dtype=np.int64)
+        self._walk(self._checked(X), _ALL, False, mass)
+        scores: NDArray[np.float64] = 1 - mass / self._max_score
+        return scores
+
+    def score_learn_many(
+        self, X: NDArray[np.float64], features: Sequence[Hashable] | None = None
+    ) -> NDArray[np.float64]:
+        """Score each row, then learn it, row after row: the same as :meth:`score_learn_one` of each."""
+        self._plant_columns(features)
+        mass = np.full(len(X), self._max_score, dtype=np.int64)  # what is not scored yet comes out as 0
+        self._walk(self._checked(X), _ALL, True, mass)
+        scores: NDArray[np.float64] = 1 - mass / self._max_score
+        return scores
 
     def checkpoint(self) -> bytes:
-        """The masses and counters as bytes; trees are regrown from the seed by :meth:`restore`."""
-        head = np.array([self.counter, int(self._scores), len(self.features)], dtype=np.int64)
+        """The masses and counters as bytes; :meth:`restore` grows the trees again from the seed."""
+        head = np.array([*self._counts, len(self.features)], dtype=np.int64)
         return b"".join((head.tobytes(), self._reference.tobytes(), self._latest.tobytes()))
 
     def restore(self, data: bytes, features: Sequence[Hashable]) -> None:
-        """Take up a :meth:`checkpoint` of a model with the same parameters and features."""
+        """Take up a :meth:`checkpoint` of a model with the same parameters (a seed among them) and features.
+
+        Raises
+        ------
+        ValueError
+            The model has no seed, or the bytes are of another model.
+        """
+        if self.seed is None:
+            raise ValueError("restore: the trees cannot be grown again without a seed; construct the model with one")
         self.rng = random.Random(self.seed)
         self._plant(list(features))
-        values = np.frombuffer(data, dtype=np.int64)
         size = self._reference.size
-        if len(values) != 3 + 2 * size or values[2] != len(features):
+        if len(data) != 24 + 8 * size or int.from_bytes(data[16:24], "little") != len(features):
             raise ValueError(f"checkpoint of {len(data)} bytes does not fit {len(features)} features and {size} nodes")
-        self.counter, self._scores = int(values[0]), bool(values[1])
-        self._reference = values[3 : 3 + size].reshape(self._reference.shape).copy()
-        self._latest = values[3 + size :].reshape(self._latest.shape).copy()
+        self._counts = np.frombuffer(data[:16], dtype=np.int64).copy()
+        self._reference = np.frombuffer(data[24 : 24 + 4 * size], dtype=np.int32).copy()
+        self._latest = np.frombuffer(data[24 + 4 * size :], dtype=np.int32).copy()
+
+    def _plant_columns(self, features: Sequence[Hashable] | None) -> None:
+        if self.features:
+            return
+        if features is None:
+            raise ValueError("the first rows name the columns: pass features=[…]")
+        if list(features) != sorted(features):  # type: ignore[type-var]
+            raise ValueError("columns must be sorted by name, the order in which River visits them")
+        self._plant(features)
 
     def _plant(self, features: Sequence[Hashable]) -> None:
         self.features = tuple(features)
         limits = [self.limits[name] for name in features]
-        self._feature, self._threshold = grow(limits, self.n_trees, self.height, self.rng)
-        shape = (self.n_trees, 2 ** (self.height + 1) - 1)
-        self._reference, self._latest = np.zeros(shape, dtype=np.int64), np.zeros(shape, dtype=np.int64)
-        self._row = np.zeros(len(features))
+        feature, threshold = grow(limits, self.n_trees, self.height, self.rng)
+        self._feature, self._threshold = feature.ravel(), threshold.ravel()
+        nodes = self.n_trees * (2 ** (self.height + 1) - 1)
+        self._reference, self._latest = np.zeros(nodes, dtype=np.int32), np.zeros(nodes, dtype=np.int32)
+        self._row = np.zeros((1, len(features)))
         self._present = np.ones(len(features), dtype=np.bool_)
-        self._all = np.ones(len(features), dtype=np.bool_)
+        self._values = itemgetter(*features) if len(features) > 1 else None
 
     def _read(self, x: Mapping[Hashable, Any]) -> NDArray[np.bool_]:
+        """Fill the row; returns which cells are there, or an empty array for all."""
         try:
-            self._row[:] = [x[name] for name in self.features]
+            self._row[0] = self._values(x) if self._values else x[self.features[0]]
         except KeyError:
             self._present[:] = [name in x for name in self.features]
-            self._row[:] = [x.get(name, 0.0) for name in self.features]
+            self._row[0] = [x.get(name, 0.0) for name in self.features]
             return self._present
-        return self._all
+        return _ALL
 
     def _checked(self, X: NDArray[np.float64]) -> NDArray[np.float64]:
         if X.ndim != 2 or X.shape[1] != len(self.features):
             raise ValueError(f"matrix of shape {X.shape}: expected [n, {len(self.features)}], columns {self.features}")
         return np.ascontiguousarray(X, dtype=np.float64)
 
-    def _learn(self, rows: NDArray[np.float64], present: NDArray[np.bool_]) -> None:
-        before = self.counter
-        self.counter = learn_rows(
-            rows, present, self._feature, self._threshold, self._reference, self._latest, before, self.window_size
-        )
-        self._scores = self._scores or before + len(rows) >= self.window_size
+    def _walk(
+        self, rows: NDArray[np.float64], present: NDArray[np.bool_], learn: bool, mass: NDArray[np.int64]
+    ) -> None:
+        walk_rows(
+            rows, present, self._feature, self._threshold, self._reference, self._latest, self.height, self.window_size,
+            self._counts, learn, mass,
+        )  # fmt: skip
 
-    def _score(self, rows: NDArray[np.float64], present: NDArray[np.bool_]) -> NDArray[np.float64]:
-        masses = score_rows(
-            rows, present, self._feature, self._threshold, self._reference, self._latest, self.size_limit
-        )
-        scores: NDArray[np.float64] = 1 - masses / self._max_score
-        return scores
+
+_ALL = np.zeros(0, dtype=np.bool_)
+_NO_MASS = np.zeros(0, dtype=np.int64)

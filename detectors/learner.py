@@ -14,10 +14,10 @@ from detectors.boosted_window import BoostedWindow
 from detectors.calibration import CENTRE, rank_knots
 from detectors.delayed_labels import FRAUD, GENUINE, UNLABELLED, DelayedLabels, Rows
 from detectors.ensemble_config import EnsembleConfig
-from detectors.half_space_trees import SIZE_LIMIT, add_mass, score_mass
+from detectors.half_space_trees import walk_rows
 from detectors.inputs import standardise_row, transform_row, update_moments
 from detectors.online_logistic import adagrad_step
-from detectors.scorer import KIND, linear_part, stacked
+from detectors.scorer import INVERSE, KIND, MEAN, WEIGHT, linear_part, stacked
 from detectors.snapshot import Snapshot, SnapshotError, require_array, require_kind
 from detectors.stacking import filter_step
 
@@ -27,99 +27,75 @@ FIRST_MOMENTS = 200.0
 """Observations that the first means (0) and deviations (1) count for."""
 FIRST_SQUARE = 1.0
 """What AdaGrad's sum of squared gradients starts from: the first labels move a weight by little."""
+STACK_VARIANCE = np.array([1.0, 0.1, 0.1])
+"""Prior variance of the stack's intercept and of each model's coefficient."""
+MAP_VARIANCE = np.array([0.25, 0.02])
+"""Prior variance of a group map's intercept and slope: what the groups share is the stack's to learn."""
 RANK_FIRST = 1_000
 """Anomaly scores needed before a rate is stated."""
 
 
 @njit(cache=True, nogil=True)
-def _inverse_deviation(square: Any) -> Any:
-    inverse = np.empty(square.shape[0])
-    for j in range(square.shape[0]):
-        inverse[j] = 1.0 / np.sqrt(max(square[j], VARIANCE_FLOOR))
-    return inverse
-
-
-@njit(cache=True, nogil=True)
 def _observe(
-    matrix: Any, learn: Any, scale: Any, seen: Any, mean: Any, square: Any, memory: float,
-    split: Any, at: Any, reference: Any, latest: Any, present: Any, counts: Any, ranks: Any, window: int,
+    matrix: Any, learn: Any, scale: Any, linear: Any, seen: Any, square: Any, memory: float,
+    split: Any, at: Any, reference: Any, latest: Any, height: int, window: int, counts: Any, ranks: Any,
 ) -> None:  # fmt: skip
-    """Move means and deviations, score and learn the anomaly model; ``counts``: running, windows filled, ranks kept."""
+    """Move means and deviations; score, then learn the anomaly model. ``counts``: running, windows filled, ranks kept."""
     n, m = matrix.shape
     scratch = np.empty((3, m))
     bits = scratch[0].view(np.int64)
-    limit = SIZE_LIMIT * window
-    most = split.shape[0] * window * reference.shape[1]
+    mass = np.empty(1, dtype=np.int64)
+    all_there = np.zeros(0, dtype=np.bool_)
+    most = reference.shape[0] * window
     for i in range(n):
         if not learn[i]:
             continue
         transform_row(matrix[i], scale, scratch[0], bits, scratch[1])
-        update_moments(scratch[1], seen, mean, square, memory)
+        update_moments(scratch[1], seen, linear[MEAN], square, memory)
         for j in range(m):
-            inverse = 1.0 / np.sqrt(max(square[j], VARIANCE_FLOOR))
-            scratch[0, j] = inverse
-        standardise_row(scratch[1], mean, scratch[0], scratch[2])
-        if counts[1] > 0:
-            mass = score_mass(scratch[2], present, split, at, reference, reference, limit)
-            ranks[counts[2] % ranks.shape[0]] = 1.0 - mass / most
+            linear[INVERSE, j] = 1.0 / np.sqrt(max(square[j], VARIANCE_FLOOR))
+        standardise_row(scratch[1], linear[MEAN], linear[INVERSE], scratch[2])
+        rated = counts[1] > 0
+        walk_rows(scratch[2:], all_there, split, at, reference, latest, height, window, counts[:2], True, mass)
+        if rated:
+            ranks[counts[2] % ranks.shape[0]] = 1.0 - mass[0] / most
             counts[2] += 1
-        add_mass(scratch[2], present, split, at, latest)
-        counts[0] += 1
-        if counts[0] == window:
-            reference[:] = latest
-            latest[:] = 0
-            counts[0] = 0
-            counts[1] += 1
 
 
 @njit(cache=True, nogil=True)
 def _linear_step(
-    row: Any, label: float, weight: float, update: bool, scale: Any, mean: Any, inverse: Any, prior: Any, weights: Any,
-    biases: Any, squares: Any, rate: float, ridge: float, scratch: Any, bits: Any,
+    row: Any, label: float, weight: float, scale: Any, linear: Any, biases: Any, squares: Any, rate: float, ridge: float,
+    scratch: Any, bits: Any,
 ) -> float:  # fmt: skip
-    """The linear log-odds of a row before it is learned; then one step, if asked."""
-    logit = linear_part(row, scale, mean, inverse, prior, biases[0], weights, biases[1], scratch, bits)
-    if update:
-        adagrad_step(scratch[2], label, weight, logit, weights, biases[1:], squares, rate, ridge)
+    """The linear log-odds of a row before it is learned; then one step of learning (none at rate 0)."""
+    logit = linear_part(row, scale, linear, biases, scratch, bits)
+    if rate > 0.0:
+        adagrad_step(scratch[2], label, weight, logit, linear[WEIGHT], biases[1:], squares, rate, ridge)
     return logit
 
 
 @njit(cache=True, nogil=True)
 def _mature(
     matrix: Any, label: Any, weight: Any, group: Any, scored: Any, logits: Any, with_trees: bool,
-    scale: Any, mean: Any, inverse: Any, prior: Any, weights: Any, biases: Any, squares: Any, rate: float, ridge: float,
+    scale: Any, linear: Any, biases: Any, squares: Any, rate: float, ridge: float,
     stack: Any, stack_covariance: Any, stack_keep: float, stack_ceiling: Any,
     maps: Any, map_covariance: Any, map_keep: float, map_ceiling: Any,
 ) -> None:  # fmt: skip
     """Final labels in order: each row is first scored, then learned by the linear model, the stack and its group's map."""
-    n, m = matrix.shape
-    scratch = np.empty((3, m))
+    scratch = np.empty((3, matrix.shape[1]))
     bits = scratch[0].view(np.int64)
     x, spare = np.empty(3), np.empty(3)
-    for i in range(n):
+    for i in range(matrix.shape[0]):
         genuine = label[i] == 0.0
         if genuine or not scored[i]:
-            linear = _linear_step(
-                matrix[i],
-                label[i],
-                weight[i],
-                genuine,
-                scale,
-                mean,
-                inverse,
-                prior,
-                weights,
-                biases,
-                squares,
-                rate,
-                ridge,
-                scratch,
-                bits,
+            step = rate if genuine else 0.0  # a fraud was learned when its label came
+            logit = _linear_step(
+                matrix[i], label[i], weight[i], scale, linear, biases, squares, step, ridge, scratch, bits
             )
             if not scored[i]:
-                logits[i, 0] = linear
+                logits[i, 0] = logit
         margin = logits[i, 1]
-        if margin != margin:
+        if margin != margin:  # the label came before there were trees
             margin = logits[i, 0]
         before = stacked(logits[i, 0], margin, stack)
         x[0], x[1], x[2] = 1.0, logits[i, 0] - CENTRE, 0.0
@@ -153,18 +129,17 @@ class Learner:
         self._round, self._parent = snapshot.round, snapshot.digest
         self.watermark: int | None = None
         self._refit_at: int | None = None
+        self._learned = dict(snapshot.counts)
         self._read_model(snapshot.model)
-        m, groups = len(self._mean), len(self._maps)
+        m, groups = self._linear.shape[1], len(self._maps)
         self._seen = np.full(m, FIRST_MOMENTS)
-        self._square = 1.0 / (self._start_inverse * self._start_inverse)
+        self._square = 1.0 / (self._linear[INVERSE] * self._linear[INVERSE])
         self._squares = np.full(m + 1, FIRST_SQUARE)
-        self._stack_ceiling, self._map_ceiling = np.array([1.0, 0.1, 0.1]), np.array([0.25, 0.02])
-        self._stack_covariance = np.diag(self._stack_ceiling)
-        self._map_covariance = np.tile(np.diag(self._map_ceiling), (groups, 1, 1))
+        self._stack_covariance = np.diag(STACK_VARIANCE)
+        self._map_covariance = np.tile(np.diag(MAP_VARIANCE), (groups, 1, 1))
         self._latest = np.zeros_like(self._reference)
         self._counts = np.zeros(3, dtype=np.int64)
         self._ranks = np.zeros(self.config.rank_sample)
-        self._present = np.ones(m, dtype=np.bool_)
         self._pending = DelayedLabels(m, self.config.pending_capacity, self.config.early_label_capacity)
         self._window = BoostedWindow(m, self.config.boosted)
 
@@ -200,8 +175,9 @@ class Learner:
         suspected
             bool[n]: kept from the anomaly model and the means until they mature as genuine.
         """
-        if matrix.ndim != 2 or matrix.shape[1] != len(self._mean):
-            raise ValueError(f"matrix of shape {matrix.shape}: expected [n, {len(self._mean)}]")
+        if matrix.ndim != 2 or matrix.shape[1] != self._linear.shape[1]:
+            raise ValueError(f"matrix of shape {matrix.shape}: expected [n, {self._linear.shape[1]}]")
+        self._learned["events"] += len(matrix)
         self._learn_normal(matrix, ~suspected)
         for row, label, trust in self._pending.add(transaction_hash, event_time, matrix, group, suspected):
             self._apply(row, label, trust)
@@ -251,15 +227,17 @@ class Learner:
         self._refit_if_due()
         self._round += 1
         state_description, state = self._state() if with_state else ({}, {})
-        snapshot = Snapshot(KIND, self._round, self._parent, self._description, self._model(), state_description, state)
+        description = {**self._description, "counts": dict(self._learned)}
+        snapshot = Snapshot(KIND, self._round, self._parent, description, self._model(), state_description, state)
         self._parent = snapshot.digest
         return snapshot
 
     def _learn_normal(self, matrix: NDArray[np.float64], learn: NDArray[np.bool_]) -> None:
+        described = self._description
         _observe(
-            matrix, learn, self._scale, self._seen, self._mean, self._square, self.config.moments_memory,
-            self._split, self._at, self._reference, self._latest, self._present, self._counts, self._ranks,
-            self._description["forest_window"],
+            matrix, learn, self._scale, self._linear, self._seen, self._square, self.config.moments_memory,
+            self._split, self._at, self._reference, self._latest, described["forest_height"], described["forest_window"],
+            self._counts, self._ranks,
         )  # fmt: skip
 
     def _apply(self, row: int, label: int, trust: float) -> None:
@@ -272,37 +250,39 @@ class Learner:
             matrix = one.matrix.astype(np.float64)
             scratch = np.empty((3, matrix.shape[1]))
             linear = _linear_step(
-                matrix[0], 1.0, weight, True, self._scale, self._mean, _inverse_deviation(self._square), self._prior,
-                self._weights, self._biases, self._squares, self.config.linear_rate, self.config.linear_ridge,
-                scratch, scratch[0].view(np.int64),
+                matrix[0], 1.0, weight, self._scale, self._linear, self._biases, self._squares,
+                self.config.linear_rate, self.config.linear_ridge, scratch, scratch[0].view(np.int64),
             )  # fmt: skip
             margin = self._trees.margin(matrix)[0] if len(self._trees.root) else np.nan
             self._pending.set_logits(row, np.array([linear, margin]))
             self._window.add(one.hash, one.time, one.matrix, np.array([weight], np.float32), np.array([True]))
+            self._learned["frauds"] += 1
         elif label == GENUINE and known == FRAUD:
             self._window.relabel(int(one.hash[0]), False, weight)
+            self._learned["frauds"] -= 1
 
     def _learn_matured(self, rows: Rows) -> None:
         matrix = rows.matrix.astype(np.float64)
         fraud = rows.label == FRAUD
-        maturity = self.config.trust["maturity"]
-        weight = rows.weight.astype(np.float64) * np.where(rows.label == UNLABELLED, maturity, rows.trust)
+        trust = np.where(rows.label == UNLABELLED, self.config.trust["maturity"], rows.trust)
+        weight = rows.weight.astype(np.float64) * trust
         self._learn_normal(matrix, rows.suspected & ~fraud)
         with_trees = len(self._trees.root) > 0
         if with_trees:
             fresh = ~rows.scored
-            rows.logits[fresh, 1] = self._trees.margin(np.ascontiguousarray(matrix[fresh]))
+            rows.logits[fresh, 1] = self._trees.margin(matrix[fresh])
         c = self.config
         _mature(
             matrix, fraud.astype(np.float64), weight, rows.group, rows.scored, rows.logits, with_trees,
-            self._scale, self._mean, _inverse_deviation(self._square), self._prior, self._weights, self._biases, self._squares,
-            c.linear_rate, c.linear_ridge, self._stack, self._stack_covariance, 1.0 - 1.0 / c.stack_memory, self._stack_ceiling,
-            self._maps, self._map_covariance, 1.0 - 1.0 / c.calibration_memory, self._map_ceiling,
+            self._scale, self._linear, self._biases, self._squares, c.linear_rate, c.linear_ridge,
+            self._stack, self._stack_covariance, 1.0 - 1.0 / c.stack_memory, STACK_VARIANCE,
+            self._maps, self._map_covariance, 1.0 - 1.0 / c.calibration_memory, MAP_VARIANCE,
         )  # fmt: skip
         keep = ~fraud
         self._window.add(
             rows.hash[keep], rows.time[keep], rows.matrix[keep], weight[keep].astype(np.float32), fraud[keep]
         )
+        self._learned["genuine"] += int(keep.sum())
 
     def _refit_if_due(self) -> None:
         if self.watermark is None or (self._refit_at is not None and self.watermark < self._refit_at):
@@ -314,22 +294,17 @@ class Learner:
 
     def _read_model(self, model: Mapping[str, NDArray[Any]]) -> None:
         self._scale = model["scale"]
-        self._prior = model["prior"]
-        self._start_inverse = model["inverse_deviation"]
-        self._mean, self._weights, self._biases = model["mean"].copy(), model["weights"].copy(), model["biases"].copy()
+        self._linear, self._biases = model["linear"].copy(), model["biases"].copy()
         self._stack, self._maps = model["stack"].copy(), model["maps"].copy()
-        self._trees = BoostedTrees.from_arrays(model, "trees.", len(self._mean))
+        self._trees = BoostedTrees.from_arrays(model, "trees.", self._linear.shape[1])
         self._split, self._at = model["forest.feature"], model["forest.threshold"]
-        self._reference: NDArray[np.int64] = model["forest.reference"].copy()
+        self._reference: NDArray[np.int32] = model["forest.reference"].copy()
 
     def _model(self) -> dict[str, NDArray[Any]]:
         kept = min(int(self._counts[2]), len(self._ranks))
         return {
             "scale": self._scale,
-            "mean": self._mean.copy(),
-            "inverse_deviation": _inverse_deviation(self._square),
-            "prior": self._prior,
-            "weights": self._weights.copy(),
+            "linear": self._linear.copy(),
             "biases": self._biases.copy(),
             **self._trees.arrays("trees."),
             "stack": self._stack.copy(),

@@ -8,40 +8,41 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from detectors.attribution import ensemble_base, ensemble_contributions, linear_contributions, tree_base
-from detectors.boosted_trees import BoostedTrees, add_margin
-from detectors.calibration import CENTRE, calibrated, rank_fractions, rank_ppm
-from detectors.half_space_trees import SIZE_LIMIT, score_mass
+from detectors.attribution import ensemble_base, ensemble_contributions, linear_contributions
+from detectors.boosted_trees import BoostedTrees, base_margin, row_margin
+from detectors.calibration import CENTRE, KNOTS, calibrated, rank_fractions, rank_ppm
+from detectors.half_space_trees import SIZE_LIMIT, find_leaves, path_mass
 from detectors.inputs import standardise_row, transform_row
 from detectors.online_logistic import PRIOR_LIMIT, linear_logit
-from detectors.snapshot import Snapshot, require_array, require_kind
+from detectors.snapshot import Snapshot, SnapshotError, require_array, require_kind
 
 KIND = "ensemble/1"
 LOGIT_LIMIT = 20.0
 """Calibrated log-odds are clipped to plus or minus this (a probability of 2e-9)."""
+MEAN, INVERSE, PRIOR, WEIGHT = 0, 1, 2, 3
+"""Rows of the packed linear model, float64[4, M]: mean, 1 / deviation, prior weight, learned weight."""
 
 
 @njit(cache=True, nogil=True)
-def linear_part(
-    row: Any,
-    scale: Any,
-    mean: Any,
-    inverse: Any,
-    prior: Any,
-    prior_bias: float,
-    weights: Any,
-    bias: float,
-    scratch: Any,
-    bits: Any,
-) -> float:
-    """Log-odds of the linear model; leaves the transformed row in ``scratch[1]``, the standardised one in ``scratch[2]``."""
+def linear_part(row: Any, scale: Any, linear: Any, biases: Any, scratch: Any, bits: Any) -> float:
+    """Log-odds of the linear model; leaves the transformed row in ``scratch[1]``, the standardised one in ``scratch[2]``.
+
+    Parameters
+    ----------
+    row, scale
+        float64[M] and uint8[M], as in :func:`~detectors.inputs.transform_row`.
+    linear, biases
+        float64[4, M] (rows MEAN, INVERSE, PRIOR, WEIGHT) and float64[2] (prior's, learned).
+    scratch, bits
+        float64[3, M], and the int64 view of its first row.
+    """
     transform_row(row, scale, scratch[0], bits, scratch[1])
-    standardise_row(scratch[1], mean, inverse, scratch[2])
-    offset = prior_bias
+    standardise_row(scratch[1], linear[MEAN], linear[INVERSE], scratch[2])
+    offset = biases[0]
     for j in range(row.shape[0]):
-        if prior[j] != 0.0 and scratch[1, j] == scratch[1, j]:
-            offset += prior[j] * scratch[1, j]
-    return linear_logit(min(max(offset, -PRIOR_LIMIT), PRIOR_LIMIT), scratch[2], weights, bias)
+        if linear[PRIOR, j] != 0.0 and scratch[1, j] == scratch[1, j]:
+            offset += linear[PRIOR, j] * scratch[1, j]
+    return linear_logit(min(max(offset, -PRIOR_LIMIT), PRIOR_LIMIT), scratch[2], linear[WEIGHT], biases[1])
 
 
 @njit(cache=True, nogil=True)
@@ -53,58 +54,44 @@ def stacked(linear: float, margin: float, stack: Any) -> float:
 
 @njit(cache=True, nogil=True)
 def _score(
-    matrix: Any, group: Any, scale: Any, mean: Any, inverse: Any, prior: Any, prior_bias: float, weights: Any, bias: float,
-    root: Any, depth: Any, feature: Any, threshold: Any, first_child: Any, missing_right: Any, value: Any,
-    stack: Any, maps: Any, split: Any, at: Any, reference: Any, limit: float, present: Any, knots: Any, fractions: Any,
-    logit_milli: Any, anomaly_ppm: Any,
+    matrix: Any, group: Any, scale: Any, linear: Any, biases: Any, root: Any, nodes: Any, stack: Any, maps: Any,
+    split: Any, at: Any, reference: Any, height: int, window: int, ranks: Any, logit_milli: Any, anomaly_ppm: Any,
 ) -> None:  # fmt: skip
     n, m = matrix.shape
-    margin = np.zeros(n)
-    add_margin(matrix, root, depth, feature, threshold, first_child, missing_right, value, margin)
     scratch = np.empty((3, m))
     bits = scratch[0].view(np.int64)
-    most = split.shape[0] * (limit / SIZE_LIMIT) * reference.shape[1]
+    leaf = np.zeros(split.shape[0] // ((1 << height) - 1), dtype=np.uint64)
+    most = reference.shape[0] * window
     for i in range(n):
-        linear = linear_part(matrix[i], scale, mean, inverse, prior, prior_bias, weights, bias, scratch, bits)
+        logit = linear_part(matrix[i], scale, linear, biases, scratch, bits)
+        logit = stacked(logit, row_margin(matrix[i], root, nodes), stack)
         g = group[i]
-        logit = calibrated(stacked(linear, margin[i], stack), maps[g, 0], maps[g, 1])
+        logit = calibrated(logit, maps[g, 0], maps[g, 1])
         logit_milli[i] = int(np.rint(1000.0 * min(max(logit, -LOGIT_LIMIT), LOGIT_LIMIT)))
         anomaly_ppm[i] = 0
-        if knots.shape[0]:
-            mass = score_mass(scratch[2], present, split, at, reference, reference, limit)
-            anomaly_ppm[i] = rank_ppm(1.0 - mass / most, knots, fractions)
+        if ranks.shape[1]:
+            find_leaves(scratch[2], split, at, height, leaf)
+            mass = path_mass(leaf, reference, height, SIZE_LIMIT * window)
+            anomaly_ppm[i] = rank_ppm(1.0 - mass / most, ranks[0], ranks[1])
 
 
 @njit(cache=True, nogil=True)
 def _contributions(
-    matrix: Any, group: Any, scale: Any, mean: Any, inverse: Any, prior: Any, prior_bias: float, weights: Any, bias: float,
-    root: Any, feature: Any, threshold: Any, first_child: Any, missing_right: Any, value: Any,
-    stack: Any, maps: Any, base: Any, milli: Any,
+    matrix: Any, group: Any, scale: Any, linear: Any, biases: Any, root: Any, nodes: Any, stack: Any, maps: Any,
+    base: Any, milli: Any,
 ) -> None:  # fmt: skip
     n, m = matrix.shape
     scratch = np.empty((3, m))
     bits = scratch[0].view(np.int64)
-    linear = np.empty(m)
+    share = np.empty(m)
     for i in range(n):
         transform_row(matrix[i], scale, scratch[0], bits, scratch[1])
-        standardise_row(scratch[1], mean, inverse, scratch[2])
-        linear_contributions(scratch[1], scratch[2], mean, prior, prior_bias, PRIOR_LIMIT, weights, bias, linear)
-        g = group[i]
-        ensemble_contributions(
-            matrix[i],
-            linear,
-            stack,
-            maps[g, 1],
-            LOGIT_LIMIT,
-            root,
-            feature,
-            threshold,
-            first_child,
-            missing_right,
-            value,
-            base[g],
-            milli[i],
+        standardise_row(scratch[1], linear[MEAN], linear[INVERSE], scratch[2])
+        linear_contributions(
+            scratch[1], scratch[2], linear[MEAN], linear[PRIOR], linear[WEIGHT], biases[0], PRIOR_LIMIT, share
         )
+        g = group[i]
+        ensemble_contributions(matrix[i], share, stack, maps[g, 1], LOGIT_LIMIT, root, nodes, base[g], milli[i])
 
 
 class Scorer:
@@ -115,6 +102,13 @@ class Scorer:
     snapshot
         From ``genesis`` or ``Learner.close_round``.
 
+    Attributes
+    ----------
+    version, names, groups
+        Of the snapshot, its inputs and its groups.
+    base_milli
+        int64[G]: each group's log-odds x 1000 of a row to which no input contributes.
+
     Raises
     ------
     SnapshotError
@@ -123,29 +117,25 @@ class Scorer:
 
     def __init__(self, snapshot: Snapshot) -> None:
         require_kind(snapshot, KIND)
-        arrays = snapshot.model
+        arrays, described = snapshot.model, snapshot.description
         self.version = snapshot.version
-        self.names: tuple[str, ...] = tuple(snapshot.description["inputs"])
-        self.groups: tuple[str, ...] = tuple(snapshot.description["groups"])
+        self.names: tuple[str, ...] = tuple(described["inputs"])
+        self.groups: tuple[str, ...] = tuple(described["groups"])
+        self._height, self._window = int(described["forest_height"]), int(described["forest_window"])
         m, g = len(self.names), len(self.groups)
-        self._scale = require_array(arrays, "scale", "u1", (m,))
-        self._mean = require_array(arrays, "mean", "f8", (m,))
-        self._inverse = require_array(arrays, "inverse_deviation", "f8", (m,))
-        self._prior = require_array(arrays, "prior", "f8", (m,))
-        self._weights = require_array(arrays, "weights", "f8", (m,))
-        self._biases = require_array(arrays, "biases", "f8", (2,))
         self.trees = BoostedTrees.from_arrays(arrays, "trees.", m)
-        self._stack = require_array(arrays, "stack", "f8", (3,))
-        self._maps = require_array(arrays, "maps", "f8", (g, 2))
-        self._split = require_array(arrays, "forest.feature", "i4", (-1, -1))
-        shape = self._split.shape
-        self._at = require_array(arrays, "forest.threshold", "f8", shape)
-        self._reference = require_array(arrays, "forest.reference", "i8", (shape[0], 2 * shape[1] + 1))
-        self._limit = SIZE_LIMIT * float(snapshot.description["forest_window"])
-        self._knots = require_array(arrays, "knots", "f8", (-1,))
-        self._fractions = rank_fractions()
-        self._present = np.ones(m, dtype=np.bool_)
-        self._base = np.array([self._base_of(k) for k in range(g)])
+        stack, maps = require_array(arrays, "stack", "f8", (3,)), require_array(arrays, "maps", "f8", (g, 2))
+        scale = require_array(arrays, "scale", "u1", (m,))
+        linear, biases = require_array(arrays, "linear", "f8", (4, m)), require_array(arrays, "biases", "f8", (2,))
+        self._model = (scale, linear, biases, self.trees.root, self.trees.nodes, stack, maps)
+        self._anomaly = (*_forest(arrays, self._height, m), self._height, self._window, _ranks(arrays))
+        tree_base = base_margin(self.trees.root, self.trees.nodes)
+        linear_base = biases[0] + biases[1]
+        for j in range(m):
+            linear_base += linear[PRIOR, j] * linear[MEAN, j]
+        self._base = np.array(
+            [ensemble_base(linear_base, tree_base, stack, maps[k, 0], maps[k, 1], CENTRE) for k in range(g)]
+        )
         self.base_milli: NDArray[np.int64] = np.rint(1000.0 * self._base).astype(np.int64)
 
     def score(
@@ -163,24 +153,14 @@ class Scorer:
         self._check(matrix, group)
         logit_milli = np.empty(len(matrix), dtype=np.int64)
         anomaly_ppm = np.empty(len(matrix), dtype=np.int32)
-        t = self.trees
-        _score(
-            matrix, group, self._scale, self._mean, self._inverse, self._prior, self._biases[0], self._weights, self._biases[1],
-            t.root, t.depth, t.feature, t.threshold, t.first_child, t.missing_right, t.value,
-            self._stack, self._maps, self._split, self._at, self._reference, self._limit, self._present, self._knots,
-            self._fractions, logit_milli, anomaly_ppm,
-        )  # fmt: skip
+        _score(matrix, group, *self._model, *self._anomaly, logit_milli, anomaly_ppm)
         return logit_milli, anomaly_ppm
 
     def contributions(self, matrix: NDArray[np.float64], group: NDArray[np.uint8]) -> NDArray[np.int32]:
         """Log-odds x 1000 per input, int32[k, M]; with ``base_milli[group]`` they add up to the score (within 1)."""
         self._check(matrix, group)
         milli = np.empty(matrix.shape, dtype=np.int32)
-        t = self.trees
-        _contributions(
-            matrix, group, self._scale, self._mean, self._inverse, self._prior, self._biases[0], self._weights, self._biases[1],
-            t.root, t.feature, t.threshold, t.first_child, t.missing_right, t.value, self._stack, self._maps, self._base, milli,
-        )  # fmt: skip
+        _contributions(matrix, group, *self._model, self._base, milli)
         return milli
 
     def warm_up(self) -> None:
@@ -189,13 +169,6 @@ class Scorer:
         group = np.zeros(2, dtype=np.uint8)
         self.score(matrix, group)
         self.contributions(matrix, group)
-
-    def _base_of(self, group: int) -> float:
-        linear = self._biases[0] + self._biases[1]
-        for j in range(len(self.names)):
-            linear += self._prior[j] * self._mean[j]
-        trees = tree_base(self.trees.root, self.trees.value)
-        return float(ensemble_base(linear, trees, self._stack, self._maps[group, 0], self._maps[group, 1], CENTRE))
 
     def _check(self, matrix: NDArray[np.float64], group: NDArray[np.uint8]) -> None:
         if (
@@ -213,3 +186,22 @@ class Scorer:
             raise ValueError(
                 f"group {int(group.max())} is unknown; the snapshot has {len(self.groups)}: {', '.join(self.groups)}"
             )
+
+
+def _forest(arrays: Any, height: int, width: int) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any]]:
+    """Splits, thresholds and masses of the anomaly model, checked against each other."""
+    split = require_array(arrays, "forest.feature", "i4", (-1,))
+    at = require_array(arrays, "forest.threshold", "f8", split.shape)
+    trees, rest = divmod(len(split), 2**height - 1)
+    reference = require_array(arrays, "forest.reference", "i4", (trees * (2 ** (height + 1) - 1),))
+    if rest or (split < 0).any() or (split >= width).any():
+        raise SnapshotError(f"forest: {len(split)} splits of height {height} over {width} columns do not fit")
+    return split, at, reference
+
+
+def _ranks(arrays: Any) -> NDArray[np.float64]:
+    """Scores and the shares they stand for, float64[2, KNOTS]; float64[2, 0] before any were learned."""
+    knots = require_array(arrays, "knots", "f8", (-1,))
+    if len(knots) not in (0, KNOTS):
+        raise SnapshotError(f"knots: {len(knots)} of them, expected none or {KNOTS}")
+    return np.vstack((knots, rank_fractions()[: len(knots)]))

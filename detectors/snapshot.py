@@ -84,6 +84,12 @@ class Snapshot:
         """``m<round>-<first 8 digits of the digest>``: names the model and the history that led to it."""
         return f"m{self.round}-{self.digest[:8]}"
 
+    @property
+    def counts(self) -> Mapping[str, int]:
+        """What stands behind the model, where its description has ``counts``: events, genuine and frauds learned."""
+        counts: Mapping[str, int] = self.description.get("counts", {})
+        return counts
+
     def without_state(self) -> Snapshot:
         """The same model, same version and digest, without what only a learner needs."""
         return Snapshot(self.kind, self.round, self.parent, self.description, self.model)
