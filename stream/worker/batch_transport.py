@@ -147,7 +147,10 @@ class BatchConsumer(KafkaConsumer):  # type: ignore[misc]
         topic = next(t for t in self.line.topics if self.line.lane_of(t).name == name)
         tp = next(tp for tp in self.assignment() if tp.topic == topic)
         self._signals += 1
-        message = ConsumerMessage(topic, tp.partition, self._signals, 0.0, 0, None, None, name.encode(), None, 0, 0, tp)
+        message = ConsumerMessage(
+            topic, tp.partition, self._signals, 0.0, 0, None, None, name.encode(), None, 0, 0, tp,
+            generation_id=self.app.consumer_generation_id,
+        )  # fmt: skip
         return tp, message
 
     # --- rebalance and recovery
@@ -181,6 +184,7 @@ class BatchConsumer(KafkaConsumer):  # type: ignore[misc]
                     None, self.line.recover, {tp.partition for tp in assigned}, membership
                 )
                 await self.seek_wait({TP(place.topic, place.partition): offset for place, offset in offsets.items()})
+                self.line.resume()
                 return
             except (PublishFailed, RiskstreamError) as error:
                 self.line.ready = False

@@ -130,10 +130,14 @@ class Line:
                 partition, number, len(owned), len(self.accounts.owned[partition].core.table),
                 len(self.payees.owned[partition].core.table), time.monotonic() - began,
             )  # fmt: skip
+        reader.close()
         self._schedule_checkpoints(owned)
+        return offsets
+
+    def resume(self) -> None:
+        """Take batches: rows are recovered and the consumer stands where they do."""
         self.ready = True
         self.recovered_at = time.monotonic()
-        return offsets
 
     def release(self) -> None:
         """Forget rows, waiting records and publishers: what the log holds is the truth."""
@@ -154,13 +158,13 @@ class Line:
                 pass
 
     async def step(self, name: str) -> None:
-        """Take what waits for a hop, walk it, and commit it as one transaction."""
+        """Take what waits for a hop, walk it, and commit it as one transaction; until nothing waits."""
         lane = self.lanes[name]
-        async with lane.lock:
-            if not self.ready or lane.publisher is None:
-                return
-            batch = lane.mailbox.take(self.settings.batch_records)
-            if batch:
+        while lane.mailbox:
+            async with lane.lock:
+                if not self.ready or lane.publisher is None:
+                    return
+                batch = lane.mailbox.take(self.settings.batch_records)
                 await self._run(lane, batch, self._due(lane))
 
     async def checkpoint_all(self) -> None:

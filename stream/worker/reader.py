@@ -34,104 +34,99 @@ class KafkaReader:
     def __init__(self, settings: Settings, stall_s: float = 30.0) -> None:
         self._settings = settings
         self._stall_s = stall_s
+        self._consumer = self._connect("read_committed")
+
+    def close(self) -> None:
+        """Let go of the connection."""
+        self._consumer.close()
 
     def owners(self, places: Sequence[Place]) -> dict[Place, str]:
         """Transactional ids that committed these places last, pending transactions aside."""
-        found = self._committed(places, "read_uncommitted")
+        consumer = self._connect("read_uncommitted")
+        try:
+            found = self._committed(consumer, places)
+        finally:
+            consumer.close()
         return {Place(p.topic, p.partition): p.metadata or "" for p in found if p.offset >= 0}
 
     def positions(self, places: Sequence[Place]) -> dict[Place, Position]:
         """Where the group stands, after transactions that were pending have ended."""
         positions = {}
-        for found in self._committed(places, "read_committed"):
+        for found in self._committed(self._consumer, places):
             place = Place(found.topic, found.partition)
             if found.offset >= 0:
                 positions[place] = Position(found.offset, found.metadata or "")
             else:
-                positions[place] = Position(self.beginning(place), "")
+                positions[place] = Position(self.watermarks(place)[0], "")
         return positions
 
-    def beginning(self, place: Place) -> int:
-        """First offset that the log still has."""
-        return self._watermarks(place)[0]
-
-    def end(self, place: Place) -> int:
-        """The partition's end offset (last stable offset)."""
-        return self._watermarks(place)[1]
+    def watermarks(self, place: Place) -> tuple[int, int]:
+        """First offset that the log still has, and its end (last stable offset)."""
+        try:
+            low, high = self._consumer.get_watermark_offsets(
+                TopicPartition(place.topic, place.partition), REQUEST_TIMEOUT_S
+            )
+            return low, high
+        except KafkaException as error:
+            raise ReadFailed(f"{place.topic}[{place.partition}]: {error.args[0].str()}") from error
 
     def read(self, place: Place, start: int, stop: int | None = None) -> Iterator[list[Record]]:
         """Chunks of committed records from ``start`` up to ``stop`` or the end as of now."""
-        if stop is not None and start >= stop:
+        low, end = self.watermarks(place)
+        start, stop = max(start, low), end if stop is None else min(stop, end)
+        if start >= stop:
             return
-        consumer = self._consumer("read_committed", {"enable.partition.eof": True})
-        try:
-            consumer.assign([TopicPartition(place.topic, place.partition, start)])
-            waited = 0.0
-            while True:
-                messages = consumer.consume(CHUNK, 0.2)
-                chunk, ended = self._records(place, messages, stop)
-                if chunk:
-                    waited = 0.0
-                    yield chunk
-                if ended:
-                    return
-                waited += 0.0 if messages else 0.2
-                if waited > self._stall_s:
-                    raise ReadFailed(
-                        f"{place.topic}[{place.partition}]: nothing came from offset {start} on within "
-                        f"{self._stall_s:.0f} s; look whether a transaction hangs there, and at the broker's log"
-                    )
-        finally:
-            consumer.close()
+        self._consumer.assign([TopicPartition(place.topic, place.partition, start)])
+        waited = 0.0
+        while True:
+            messages = self._consumer.consume(CHUNK, 0.05)
+            chunk, ended = self._records(place, messages, stop)
+            if chunk:
+                waited = 0.0
+                yield chunk
+            if ended:
+                return
+            waited += 0.0 if messages else 0.05
+            if waited > self._stall_s:
+                raise ReadFailed(
+                    f"{place.topic}[{place.partition}]: nothing came from offset {start} on within "
+                    f"{self._stall_s:.0f} s; look whether a transaction hangs there, and at the broker's log"
+                )
 
-    def _records(self, place: Place, messages: list[Any], stop: int | None) -> tuple[list[Record], bool]:
+    def _records(self, place: Place, messages: list[Any], stop: int) -> tuple[list[Record], bool]:
         chunk = []
         for message in messages:
             error = message.error()
             if error is not None:
+                # the end of the log as of now: control records make it lie behind the last record
                 if error.code() == KafkaError._PARTITION_EOF:
                     return chunk, True
                 raise ReadFailed(f"{place.topic}[{place.partition}]: {error.str()}")
             offset = message.offset()
-            if stop is not None and offset >= stop:
+            if offset >= stop:
                 return chunk, True
             chunk.append(
                 Record(offset, message.timestamp()[1], message.key(), message.value(), tuple(message.headers() or ()))
             )
-        if stop is not None and chunk and chunk[-1].offset >= stop - 1:
-            return chunk, True
-        return chunk, False
+        return chunk, bool(chunk) and chunk[-1].offset >= stop - 1
 
-    def _committed(self, places: Sequence[Place], isolation: str) -> list[TopicPartition]:
-        consumer = self._consumer(isolation, {})
+    def _committed(self, consumer: Consumer, places: Sequence[Place]) -> list[TopicPartition]:
         try:
             asked = [TopicPartition(p.topic, p.partition) for p in places]
             found: list[TopicPartition] = consumer.committed(asked, REQUEST_TIMEOUT_S)
-            for partition in found:
-                if partition.error is not None:
-                    raise ReadFailed(f"offsets of {partition.topic}[{partition.partition}]: {partition.error.str()}")
-            return found
         except KafkaException as error:
             raise ReadFailed(f"offsets of group {self._settings.group}: {error.args[0].str()}") from error
-        finally:
-            consumer.close()
+        for partition in found:
+            if partition.error is not None:
+                raise ReadFailed(f"offsets of {partition.topic}[{partition.partition}]: {partition.error.str()}")
+        return found
 
-    def _watermarks(self, place: Place) -> tuple[int, int]:
-        consumer = self._consumer("read_committed", {})
-        try:
-            low, high = consumer.get_watermark_offsets(TopicPartition(place.topic, place.partition), REQUEST_TIMEOUT_S)
-            return low, high
-        except KafkaException as error:
-            raise ReadFailed(f"{place.topic}[{place.partition}]: {error.args[0].str()}") from error
-        finally:
-            consumer.close()
-
-    def _consumer(self, isolation: str, extra: dict[str, Any]) -> Consumer:
+    def _connect(self, isolation: str) -> Consumer:
         configuration: dict[str, Any] = {
             **consumer_config(self._settings, self._settings.group),
             "isolation.level": isolation,
+            "enable.partition.eof": True,
             "fetch.wait.max.ms": 10,
             "retry.backoff.ms": 10,
-            **extra,
         }
         return Consumer(configuration)
