@@ -1,0 +1,157 @@
+"""Sources: a file of history as chunks of transactions, exactly as Kafka would hold them.
+
+Every row becomes the JSON of the contract and goes through the edge (``stream.core.decode``), the same as a record
+of the topic would. So what ``produce`` sends and what ``replay`` decides about can never differ, and a row that the
+contract refuses is refused here, with the same reason.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import orjson
+import pyarrow as pa
+
+from stream.contracts.transaction import Transaction
+from stream.core.decode import Decoded, decode_transactions
+from stream.errors import UsageError
+from stream.replay.column_map import ColumnMap
+from stream.replay.conversion import field_values
+from stream.replay.labels import Labels, Truth, fraud_codes
+from stream.replay.tables import CHUNK_ROWS, kind_of, lines, tables
+
+_NO_BOUND_MS = 2**60
+
+
+@dataclass(frozen=True, slots=True)
+class Chunk:
+    """Consecutive rows of a source.
+
+    Parameters
+    ----------
+    first_row
+        Row of the first one in the file, from 0; empty lines do not count.
+    values
+        The n rows as JSON of the contract.
+    decoded
+        What the edge reads from them: offset is the row in the file, timestamp the event time in ms.
+    labels
+        Labels of the accepted rows, in the order of ``decoded.columns``; None where the source has none.
+    """
+
+    first_row: int
+    values: list[bytes]
+    decoded: Decoded
+    labels: Labels | None
+
+    @property
+    def accepted_values(self) -> list[bytes]:
+        """The JSON of the accepted rows, in the order of ``decoded.columns``."""
+        return [self.values[index] for index in self.decoded.accepted.tolist()]
+
+
+class Source:
+    """A file of transactions; iterate over :meth:`chunks`.
+
+    Parameters
+    ----------
+    path
+        CSV, TSV, JSONL or Parquet; CSV and JSONL may be gzipped.
+    column_map
+        How columns become fields; None for JSONL that is contract-shaped already.
+    truth
+        Labels from a file of their own; they go before the map's.
+    """
+
+    def __init__(self, path: Path, column_map: ColumnMap | None, truth: Truth | None) -> None:
+        self.path = path
+        self._map = column_map
+        self._truth = truth
+
+    @property
+    def labelled(self) -> bool:
+        """Whether there are labels."""
+        return self._truth is not None or (self._map is not None and self._map.labels is not None)
+
+    def chunks(self, rows: int = CHUNK_ROWS) -> Iterator[Chunk]:
+        """The file from its start, at most ``rows`` rows at a time."""
+        first_row = 0
+        for values, labels in self._json(rows):
+            places = np.arange(first_row, first_row + len(values))
+            decoded = decode_transactions(values, places, np.zeros(len(values), np.int64), 0, 1, future_ms=_NO_BOUND_MS)
+            decoded.columns["timestamp"] = decoded.columns["event_time"] // 1000
+            yield Chunk(first_row, values, decoded, self._labels(decoded, labels))
+            first_row += len(values)
+
+    def _json(self, rows: int) -> Iterator[tuple[list[bytes], Labels | None]]:
+        if self._map is None:
+            for chunk in lines(self.path, rows):
+                yield chunk, None
+            return
+        first_row = 0
+        for table in tables(self.path, self._map.columns, rows=rows):
+            labels = None if self._truth is not None else self._own_labels(table, first_row)
+            yield json_rows(self._map, table, str(self.path), first_row), labels
+            first_row += table.num_rows
+
+    def _own_labels(self, table: pa.RecordBatch, first_row: int) -> Labels | None:
+        if self._map is None or self._map.labels is None:
+            return None
+        where = str(self.path)
+        fraud = fraud_codes(field_values("fraud", self._map.labels.fraud, table, where, first_row), where, first_row)
+        attack = [""] * table.num_rows
+        if self._map.labels.attack is not None:
+            attack = [text or "" for text in field_values("attack", self._map.labels.attack, table, where, first_row)]
+        return Labels(fraud, attack)
+
+    def _labels(self, decoded: Decoded, own: Labels | None) -> Labels | None:
+        if self._truth is not None:
+            ids = decoded.columns["transaction_id"].tolist()
+            return self._truth.of((transaction_id.decode() for transaction_id in ids), len(ids))
+        return None if own is None else own[decoded.accepted]
+
+
+def json_rows(column_map: ColumnMap, table: pa.RecordBatch, where: str, first_row: int) -> list[bytes]:
+    """The rows of a table as JSON of the contract: fields in the contract's order, absent ones left out."""
+    order = {name: place for place, name in enumerate(Transaction.model_fields)}
+    names = sorted(column_map.fields, key=lambda name: order[name.split(".")[0]])
+    top = [name for name in names if not name.startswith("customer.")]
+    inner = [name for name in names if name.startswith("customer.")]
+    values = {name: field_values(name, column_map.fields[name], table, where, first_row) for name in names}
+    customers: list[dict[str, Any]] | None = None
+    if inner:
+        customers = _objects([name.removeprefix("customer.") for name in inner], [values[name] for name in inner])
+    documents = _objects(top, [values[name] for name in top])
+    if customers is not None:
+        for document, customer in zip(documents, customers, strict=True):
+            if customer:
+                document["customer"] = customer
+    return [orjson.dumps(document) for document in documents]
+
+
+def _objects(names: list[str], columns: list[list[Any]]) -> list[dict[str, Any]]:
+    full = all(value is not None for column in columns for value in column)
+    if full:
+        return [dict(zip(names, row, strict=True)) for row in zip(*columns, strict=True)]
+    return [
+        {name: value for name, value in zip(names, row, strict=True) if value is not None}
+        for row in zip(*columns, strict=True)
+    ]
+
+
+def open_source(path: Path, column_map: ColumnMap | None = None, truth: Path | None = None) -> Source:
+    """A source from a file, its map and its labels.
+
+    Raises
+    ------
+    UsageError
+        No such file, no map where one is needed, or columns that the file does not have.
+    """
+    kind = kind_of(path)
+    if column_map is None and kind != "jsonl":
+        raise UsageError(f"{path}: a {kind} file needs a column map: --columns MAP.yaml (see deploy/maps/)")
+    return Source(path, column_map, None if truth is None else Truth(truth))
