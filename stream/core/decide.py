@@ -72,7 +72,7 @@ class Decider:
         self.policy = policy
         self.scorer = Scorer(snapshot)
         self.compiled: CompiledPolicy = policy.compile(SCHEMA, hash_id)
-        known = int(snapshot.description.get("frauds", 0))
+        known = snapshot.counts["frauds"]
         self.prior_milli = 1000 * TRAINED_FRAUDS // (TRAINED_FRAUDS + known)
 
     def decide(self, received: Received) -> Decided:

@@ -78,14 +78,14 @@ class AccountsHop:
             for row in np.flatnonzero(profiled.status == account.CONFLICT).tolist()
         ]
         transactions_place, feedback_place = self.places(partition)
+        duplicates = int(np.count_nonzero(profiled.status == account.DUPLICATE))
         self._bury(publisher, transactions_place, transactions, [*decoded.refused, *conflicts])
         self._bury(publisher, feedback_place, feedback, outcomes.refused)
         counts.add(transactions_place, decided=int(np.count_nonzero(profiled.status == account.DECIDED)),
-                   duplicate=int(np.count_nonzero(profiled.status == account.DUPLICATE)),
-                   dead=len(decoded.refused) + len(conflicts))  # fmt: skip
+                   duplicate=duplicates, dead=len(decoded.refused) + len(conflicts))  # fmt: skip
         counts.add(feedback_place, decided=len(outcomes.columns), dead=len(outcomes.refused))
         untrusted = [int(feedback[r.index].offset) for r in outcomes.refused if r.reason == "untrusted"]
-        self._record_batch(publisher, owner, partition, transactions, feedback, untrusted)
+        self._record_batch(publisher, owner, partition, transactions, feedback, untrusted, duplicates)
         return {transactions_place: owner.transactions, feedback_place: owner.feedback}, counts
 
     def checkpoint(self, publisher: Publisher, partition: int) -> int:
@@ -169,7 +169,7 @@ class AccountsHop:
 
     def _record_batch(
         self, publisher: Publisher, owner: AccountPartition, partition: int,
-        transactions: Sequence[Record], feedback: Sequence[Record], untrusted: list[int],
+        transactions: Sequence[Record], feedback: Sequence[Record], untrusted: list[int], duplicates: int,
     ) -> None:  # fmt: skip
         """Note which offsets this batch took, in which order: what recovery and replay walk again."""
         owner.sequence += 1
@@ -179,7 +179,7 @@ class AccountsHop:
             stop = records[-1].offset + 1 if records else start
             setattr(owner, name, stop)
             spans[name] = [start, stop]
-        value = orjson.dumps({"sequence": owner.sequence, **spans, "untrusted": untrusted})
+        value = orjson.dumps({"sequence": owner.sequence, **spans, "untrusted": untrusted, "duplicates": duplicates})
         publisher.send(self._batches(partition).topic, value, partition=partition, tracked=True)
 
     def _marker(self, owner: AccountPartition) -> Marker:

@@ -14,9 +14,13 @@ CHUNK_BYTES = 900_000
 KEPT = 16
 """Complete versions that are kept in memory for a rollback."""
 PIN_KEY = b"pin"
+ROUNDS = "riskstream.rounds"
+"""Header of a model's records: the end offsets of the round that led to it."""
+STATE_SUFFIX = "+state"
+"""Behind the version in the keys of a snapshot that carries the learning state; scoring passes it over."""
 
 
-def chunks(snapshot: Snapshot) -> list[tuple[bytes, bytes]]:
+def chunks(snapshot: Snapshot, suffix: str = "") -> list[tuple[bytes, bytes]]:
     """Key and value of each record of a snapshot: ``version/number/count``.
 
     A snapshot is complete when all of its chunks were read.
@@ -24,7 +28,7 @@ def chunks(snapshot: Snapshot) -> list[tuple[bytes, bytes]]:
     data = snapshot.to_bytes()
     count = max(1, -(-len(data) // CHUNK_BYTES))
     return [
-        (f"{snapshot.version}/{number}/{count}".encode(), data[number * CHUNK_BYTES : (number + 1) * CHUNK_BYTES])
+        (f"{snapshot.version}{suffix}/{number}/{count}".encode(), data[number * CHUNK_BYTES : (number + 1) * CHUNK_BYTES])
         for number in range(count)
     ]
 
@@ -60,6 +64,8 @@ class ModelLog:
             self.pinned = orjson.loads(value)["version"] if value else ""
             return
         version, number, count = chunk_key(key)
+        if version.endswith(STATE_SUFFIX):
+            return
         if value is None:
             self.complete.pop(version, None)
             self._partial.pop(version, None)

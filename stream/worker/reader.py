@@ -70,6 +70,10 @@ class KafkaReader:
         except KafkaException as error:
             raise ReadFailed(f"{place.topic}[{place.partition}]: {error.args[0].str()}") from error
 
+    def partitions(self, topic: str) -> int:
+        """How many partitions a topic has."""
+        return len(self._consumer.list_topics(topic, REQUEST_TIMEOUT_S).topics[topic].partitions)
+
     def read(self, place: Place, start: int, stop: int | None = None) -> Iterator[list[Record]]:
         """Chunks of committed records from ``start`` up to ``stop`` or the end as of now."""
         low, end = self.watermarks(place)

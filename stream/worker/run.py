@@ -13,8 +13,10 @@ import time
 import faust
 
 from stream.brokers.topics import ensure_topics
+from stream.core.genesis import first_snapshot
 from stream.settings import Settings
 from stream.worker.app import build
+from stream.worker.learner import LearnerThread
 from stream.worker.line import Line
 from stream.worker.metrics import Metrics
 from stream.worker.versions import Versions
@@ -42,6 +44,13 @@ def run_worker(settings: Settings, *, transactional: bool = True, partitions: in
     versions.on_change = metrics.versions
     versions.start()
     line = Line(settings, count, worker_name(settings), versions, metrics, transactional)
+    learner = LearnerThread(
+        settings,
+        first_snapshot(settings.seed),
+        lambda: line.ready and 0 in line.accounts.owned,
+        transactional=transactional,
+    )
+    learner.start()
     app = build(settings, line)
     # what was imported lives as long as the process: keep the collector from walking it again and again
     gc.collect()
@@ -52,6 +61,7 @@ def run_worker(settings: Settings, *, transactional: bool = True, partitions: in
     except SystemExit as ended:
         return int(ended.code or 0)
     finally:
+        learner.stop()
         versions.stop()
     return 0
 

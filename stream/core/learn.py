@@ -1,0 +1,74 @@
+"""Rounds of the learner over ``risk.learning.v1``: what a round read, in order, makes the next model.
+
+A round is a vector of end offsets, taken partition by partition. The same rounds give the same models; what the
+records' arrival times were, or how they were cut into calls, does not matter.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import orjson
+
+from detectors.ensemble import EnsembleConfig, Learner, Snapshot
+from stream.core.learning import is_scored, read_scored
+
+LABEL_KINDS = ("review", "chargeback", "complaint")
+
+
+class StreamLearner:
+    """A learner fed with records of the topic.
+
+    Parameters
+    ----------
+    learner
+        Made from a first snapshot, or restored from a full one.
+    """
+
+    def __init__(self, learner: Learner) -> None:
+        self.learner = learner
+        self._latest: int | None = None
+
+    @classmethod
+    def begin(cls, first: Snapshot, maturity_us: int) -> StreamLearner:
+        """Start from the first snapshot of an installation."""
+        return cls(Learner(first, EnsembleConfig(maturity_us=maturity_us)))
+
+    def absorb(self, values: Sequence[bytes]) -> None:
+        """Read records of one partition in order: runs of features at once, labels one by one."""
+        start = 0
+        for position, value in enumerate(values):
+            if is_scored(value):
+                continue
+            self._observe(values[start:position])
+            self._label(value)
+            start = position + 1
+        self._observe(values[start:])
+
+    def close_round(self, with_state: bool) -> Snapshot:
+        """End a round: what is older than maturity becomes genuine, and the next model is frozen."""
+        if self._latest is not None:
+            self.learner.advance(self._latest)
+        return self.learner.close_round(with_state)
+
+    def _observe(self, values: Sequence[bytes]) -> None:
+        if not values:
+            return
+        records = read_scored(list(values))
+        self.learner.observe(
+            np.ascontiguousarray(records["transaction_hash"]),
+            np.ascontiguousarray(records["event_time"]),
+            records["inputs"].astype(np.float64),
+            np.ascontiguousarray(records["group"]),
+            records["suspected"].astype(np.bool_),
+        )
+        latest = int(records["event_time"].max())
+        self._latest = latest if self._latest is None else max(self._latest, latest)
+
+    def _label(self, value: bytes) -> None:
+        label = orjson.loads(value)
+        if label["kind"] in LABEL_KINDS and label["verdict"] in ("fraud", "genuine"):
+            self.learner.label(
+                label["transaction_hash"], label["occurred_at_us"], label["verdict"] == "fraud", label["kind"]
+            )

@@ -1,0 +1,258 @@
+"""The learner agent: one in the group, on the worker that owns partition 0; it publishes model snapshots.
+
+It reads ``risk.learning.v1`` in rounds. A round's end offsets travel in the headers of the model it led to, so that
+the history of rounds can be walked again: after a restart from the last full state, in verification from the first
+record. Models and their rounds commit in one transaction of a fixed transactional id, which fences a learner whose
+worker lost partition 0.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable
+from typing import Any
+
+import orjson
+from confluent_kafka import Consumer, KafkaError, Producer, TopicPartition
+
+from detectors.ensemble import Learner, Snapshot
+from stream.brokers.connect import consumer_config, producer_config
+from stream.core.learn import StreamLearner
+from stream.settings import Settings
+from stream.worker.log import Place, Record
+from stream.worker.models import ROUNDS, STATE_SUFFIX, chunk_key, chunks
+from stream.worker.reader import KafkaReader
+
+logger = logging.getLogger("riskstream.learner")
+DAY_US = 86_400_000_000
+STATE_EVERY = 20
+"""Rounds between two snapshots that carry the whole learning state."""
+KEPT_VERSIONS = 256
+"""Model versions that stay on the topic; older ones get tombstones, the newest never."""
+IDLE_S = 0.2
+BACKOFF_S = 2.0
+
+
+class LearnerThread:
+    """Runs the learner while ``owns`` says that this worker should.
+
+    Parameters
+    ----------
+    first
+        The model that the first round starts from.
+    owns
+        Whether this worker owns partition 0 now.
+    transactional
+        False on the embedded broker.
+    """
+
+    def __init__(
+        self, settings: Settings, first: Snapshot, owns: Callable[[], bool], *, transactional: bool = True
+    ) -> None:
+        self._settings = settings
+        self._first = first
+        self._owns = owns
+        self._transactional = transactional
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="learner", daemon=True)
+        self.failure = ""
+        """Why the learner does not run, empty while it does."""
+
+    def start(self) -> None:
+        """Start the thread."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """End the thread; a round under way is given up."""
+        self._stop.set()
+        self._thread.join(10.0)
+
+    def _run(self) -> None:
+        while not self._stop.wait(IDLE_S):
+            if not self._owns():
+                continue
+            try:
+                self._learn()
+                self.failure = ""
+            except Exception as error:
+                # whatever it was, decisions go on with the last model; the reason is logged, shown and tried again
+                self.failure = str(error)
+                logger.exception("the learner failed and starts again")
+                self._stop.wait(BACKOFF_S)
+
+    def _learn(self) -> None:
+        producer = self._producer()
+        history = ModelHistory(self._settings, self._first)
+        reader = KafkaReader(self._settings, self._settings.recovery_timeout_s)
+        try:
+            stream, offsets = history.restore(reader, round(self._settings.maturity_days * DAY_US))
+            places = self._places(reader)
+        finally:
+            reader.close()
+        follower = Follower(self._settings, {place: offsets.get(place.partition, 0) for place in places})
+        try:
+            while self._owns() and not self._stop.is_set():
+                taken = follower.gather(self._settings.learning_interval_s, self._stop)
+                if not taken:
+                    continue
+                for partition in sorted(taken):
+                    stream.absorb([record.value or b"" for record in taken[partition]])
+                    offsets[partition] = taken[partition][-1].offset + 1
+                with_state = history.rounds_since_state + 1 >= STATE_EVERY
+                snapshot = stream.close_round(with_state)
+                self._publish(producer, history, snapshot, offsets)
+        finally:
+            follower.close()
+
+    def _publish(self, producer: Producer, history: ModelHistory, snapshot: Snapshot, offsets: dict[int, int]) -> None:
+        topic = self._settings.topic("risk.models.v1")
+        headers = [(ROUNDS, orjson.dumps({str(p): o for p, o in sorted(offsets.items())}))]
+        records = [(key, value, headers) for key, value in chunks(snapshot.without_state())]
+        if snapshot.state:
+            records += [(key, value, headers) for key, value in chunks(snapshot, STATE_SUFFIX)]
+        records += [(key, None, []) for key in history.outdated(snapshot)]
+        if self._transactional:
+            producer.begin_transaction()
+        for key, value, header in records:
+            producer.produce(topic, value, key, headers=header or None)
+            producer.poll(0)
+        if self._transactional:
+            producer.commit_transaction(30.0)
+        else:
+            producer.flush(30.0)
+        history.add([key for key, _, _ in records if key], snapshot)
+        logger.info("published model %s (%s)", snapshot.version, snapshot.counts)
+
+    def _places(self, reader: KafkaReader) -> list[Place]:
+        topic = self._settings.topic("risk.learning.v1")
+        return [Place(topic, partition) for partition in range(reader.partitions(topic))]
+
+    def _producer(self) -> Producer:
+        configuration: dict[str, Any] = {**producer_config(self._settings), "compression.type": "lz4"}
+        if not self._transactional:
+            return Producer(configuration)
+        configuration["transactional.id"] = f"{self._settings.topic_prefix}{self._settings.group}-learner"
+        configuration["transaction.timeout.ms"] = self._settings.transaction_timeout_ms
+        producer = Producer(configuration)
+        producer.init_transactions(30.0)
+        return producer
+
+
+class ModelHistory:
+    """What ``risk.models.v1`` says about the rounds so far."""
+
+    def __init__(self, settings: Settings, first: Snapshot) -> None:
+        self._settings = settings
+        self._first = first
+        self._versions: list[list[bytes]] = []
+        """Keys of the chunks of each version that is still on the topic, oldest first."""
+        self._state_keys: list[bytes] = []
+        self.rounds_since_state = 0
+
+    def restore(self, reader: KafkaReader, maturity_us: int) -> tuple[StreamLearner, dict[int, int]]:
+        """The learner after the last published round, and the offsets that round ended at."""
+        rounds, state = self._read(reader)
+        if state is not None:
+            full, done = Snapshot.from_bytes(state[0]), state[1]
+            stream, offsets = StreamLearner(Learner.restore(full)), dict(done)
+            rounds = [(version, ends) for version, ends in rounds if int(version[1:].split("-")[0]) > full.round]
+        else:
+            stream, offsets = StreamLearner.begin(self._first, maturity_us), {}
+        for version, ends in rounds:
+            self._walk(reader, stream, offsets, ends)
+            again = stream.close_round(with_state=False)
+            if again.version != version:
+                raise RuntimeError(
+                    f"the recorded rounds lead to model {again.version}, but {version} was published: "
+                    "the learning topic lost records, or another version of riskstream learned here"
+                )
+        return stream, offsets
+
+    def outdated(self, snapshot: Snapshot) -> list[bytes]:
+        """Keys that get tombstones with this snapshot: the oldest versions, and the state it replaces."""
+        keys = [key for version in self._versions[: -KEPT_VERSIONS + 1] for key in version]
+        return keys + (self._state_keys if snapshot.state else [])
+
+    def add(self, keys: list[bytes], snapshot: Snapshot) -> None:
+        """Remember what was published."""
+        own = [key for key in keys if key.startswith(snapshot.version.encode() + b"/")]
+        self._versions = [*self._versions[-KEPT_VERSIONS + 1 :], own]
+        self.rounds_since_state += 1
+        if snapshot.state:
+            self._state_keys = [key for key in keys if key.startswith((snapshot.version + STATE_SUFFIX).encode())]
+            self.rounds_since_state = 0
+
+    def _read(self, reader: KafkaReader) -> tuple[list[tuple[str, dict[int, int]]], tuple[bytes, dict[int, int]] | None]:
+        """Rounds in order (version and end offsets), and the last full state with its offsets."""
+        rounds: dict[str, dict[int, int]] = {}
+        keys: dict[str, list[bytes]] = {}
+        parts: dict[str, dict[int, bytes]] = {}
+        state: tuple[bytes, dict[int, int]] | None = None
+        place = Place(self._settings.topic("risk.models.v1"), 0)
+        for chunk in reader.read(place, 0):
+            for record in chunk:
+                if record.key is None or b"/" not in record.key:
+                    continue
+                version, number, count = chunk_key(record.key)
+                if record.value is None:
+                    rounds.pop(version, None)
+                    keys.pop(version, None)
+                    continue
+                ends = _ends(record)
+                if not version.endswith(STATE_SUFFIX):
+                    rounds[version] = ends
+                    keys.setdefault(version, []).append(record.key)
+                    continue
+                known = parts.setdefault(version, {})
+                known[number] = record.value
+                if len(known) == count:
+                    state = b"".join(known[n] for n in range(count)), ends
+                    self._state_keys = [f"{version}/{n}/{count}".encode() for n in range(count)]
+        self._versions = list(keys.values())
+        self.rounds_since_state = len(rounds)
+        return list(rounds.items()), state
+
+    def _walk(self, reader: KafkaReader, stream: StreamLearner, offsets: dict[int, int], ends: dict[int, int]) -> None:
+        topic = self._settings.topic("risk.learning.v1")
+        for partition in sorted(ends):
+            start = offsets.get(partition, 0)
+            if ends[partition] > start:
+                records = [r for c in reader.read(Place(topic, partition), start, ends[partition]) for r in c]
+                stream.absorb([record.value or b"" for record in records])
+            offsets[partition] = ends[partition]
+
+
+class Follower:
+    """Gathers what arrives on some partitions until a round is due."""
+
+    def __init__(self, settings: Settings, starts: dict[Place, int]) -> None:
+        self._consumer = Consumer({**consumer_config(settings, "learner"), "fetch.wait.max.ms": 100})
+        self._consumer.assign([TopicPartition(p.topic, p.partition, offset) for p, offset in starts.items()])
+
+    def gather(self, seconds: float, stop: threading.Event) -> dict[int, list[Record]]:
+        """Records by partition that came within ``seconds``; at least one, unless nothing came."""
+        until = time.monotonic() + seconds
+        taken: dict[int, list[Record]] = {}
+        while time.monotonic() < until and not stop.is_set():
+            for message in self._consumer.consume(5_000, 0.2):
+                error = message.error()
+                if error is not None:
+                    if error.code() == KafkaError._PARTITION_EOF or error.retriable():
+                        continue
+                    raise RuntimeError(f"reading the learning topic: {error.str()}")
+                taken.setdefault(message.partition(), []).append(
+                    Record(message.offset(), message.timestamp()[1], message.key(), message.value())
+                )
+        return taken
+
+    def close(self) -> None:
+        """Let go of the connection."""
+        self._consumer.close()
+
+
+def _ends(record: Record) -> dict[int, int]:
+    """The end offsets of the round that a model record carries."""
+    named = dict(record.headers).get(ROUNDS)
+    return {int(p): o for p, o in orjson.loads(named).items()} if named else {}
