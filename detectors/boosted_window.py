@@ -48,7 +48,7 @@ class BoostedWindowConfig:
     depth: int = 5
     learning_rate: float = 0.03
     min_leaf_rows: int = 20
-    column_share: float = 0.5
+    column_share: float = 0.7
     row_share: float = 0.8
     leaf_ridge: float = 5.0
     bins: int = 255

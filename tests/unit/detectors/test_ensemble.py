@@ -1,0 +1,236 @@
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from detectors_traffic import CONFIG, DAY, INPUTS, Traffic, first_snapshot, learn
+
+from detectors.calibration import expected_calibration_error
+from detectors.ensemble import EnsembleConfig, Input, Learner, Scorer, Snapshot, SnapshotError, genesis
+
+
+def test_genesis_scores_the_prior_alone(traffic: Traffic) -> None:
+    rows = traffic.matrix[:200].copy()
+    rows[0, 1] = np.nan
+    logit_milli, anomaly_ppm = Scorer(first_snapshot()).score(rows, traffic.group[:200])
+    expected = np.where(np.isnan(rows[:, 1]), -5.0, -5.0 + np.log1p(rows[:, 1]))
+    assert np.abs(logit_milli / 1000 - expected).max() < 0.07  # the piecewise linear logarithm
+    assert logit_milli[0] == -5000
+    assert not anomaly_ppm.any()
+
+
+def test_a_prior_on_an_unknown_or_unordered_input_is_refused() -> None:
+    with pytest.raises(ValueError, match="'f9' is not an input with an order"):
+        genesis(INPUTS, {"f9": 1.0}, 0.0, ["all"], 1)
+    with pytest.raises(ValueError, match="'f4' is not an input with an order"):
+        genesis(INPUTS, {"f4": 1.0}, 0.0, ["all"], 1)
+    with pytest.raises(ValueError, match="'a' is listed twice"):
+        genesis([Input("a", "log"), Input("a", "flag")], {}, 0.0, ["all"], 1)
+
+
+def test_learning_finds_what_the_prior_misses_and_stays_calibrated(traffic: Traffic, history: list[Snapshot]) -> None:
+    late = slice(20 * traffic.per_day, 24 * traffic.per_day)
+    fraud = traffic.fraud[late]
+
+    def precision_at_the_top(snapshot: Snapshot) -> float:
+        logit = Scorer(snapshot).score(traffic.matrix[late], traffic.group[late])[0]
+        return float(fraud[np.argsort(-logit, kind="stable")[: int(fraud.sum())]].mean())
+
+    learned = history[19]
+    assert len(learned.model["trees.root"]) > 0
+    assert precision_at_the_top(learned) > precision_at_the_top(first_snapshot()) + 0.15
+    logit = Scorer(learned).score(traffic.matrix[late], traffic.group[late])[0]
+    assert expected_calibration_error(1 / (1 + np.exp(-logit / 1000)), fraud) < 0.015
+
+
+def test_trees_enter_only_with_enough_frauds(history: list[Snapshot]) -> None:
+    for snapshot in history:
+        if snapshot.counts["frauds"] < CONFIG.boosted.min_frauds:
+            assert len(snapshot.model["trees.root"]) == 0
+            assert snapshot.model["stack"][2] == 0.0
+    assert history[-1].counts["frauds"] > 100
+
+
+def test_scores_do_not_depend_on_the_batch(traffic: Traffic, history: list[Snapshot]) -> None:
+    scorer = Scorer(history[-1])
+    rows, group = traffic.matrix[:600], traffic.group[:600]
+    whole = scorer.score(rows, group)
+    for cut in (1, 16, 256):
+        parts = [scorer.score(rows[a : a + cut], group[a : a + cut]) for a in range(0, 600, cut)]
+        assert np.concatenate([p[0] for p in parts]).tobytes() == whole[0].tobytes()
+        assert np.concatenate([p[1] for p in parts]).tobytes() == whole[1].tobytes()
+
+
+def test_contributions_add_up_to_the_score(traffic: Traffic, history: list[Snapshot]) -> None:
+    for snapshot in (first_snapshot(), history[6], history[-1]):
+        scorer = Scorer(snapshot)
+        rows, group = traffic.matrix[:500], traffic.group[:500]
+        total = scorer.contributions(rows, group).sum(axis=1) + scorer.base_milli[group]
+        assert np.abs(total - scorer.score(rows, group)[0]).max() <= 1
+
+
+def test_the_top_factor_set_to_normal_moves_the_score_down(traffic: Traffic, history: list[Snapshot]) -> None:
+    scorer = Scorer(history[-1])
+    logit = scorer.score(traffic.matrix, traffic.group)[0]
+    risky = np.argsort(-logit, kind="stable")[:100]
+    rows, group = traffic.matrix[risky], traffic.group[risky]
+    contributions = scorer.contributions(rows, group)
+    top = contributions.argmax(axis=1)
+    normal = rows.copy()
+    normal[np.arange(100), top] = np.nanmedian(traffic.matrix, axis=0)[top]
+    moved = logit[risky] - scorer.score(normal, group)[0]
+    share = contributions[np.arange(100), top]
+    assert (moved > 0).mean() > 0.95
+    assert 0.5 < np.median(moved / share) < 2.0
+
+
+def test_anomaly_is_a_rate(traffic: Traffic) -> None:
+    rng = np.random.default_rng(3)
+    learner = Learner(first_snapshot(), CONFIG)
+    rows = np.exp(rng.normal(0, 1, (14_000, 6)))
+    quiet = np.zeros(14_000, np.bool_)
+    learner.observe(
+        rng.integers(1, 2**63, 14_000, dtype=np.uint64), np.arange(14_000), rows, np.zeros(14_000, np.uint8), quiet
+    )
+    scorer = Scorer(learner.close_round())
+    fresh = np.exp(rng.normal(0, 1, (8_000, 6)))
+    ppm = scorer.score(fresh, np.zeros(8_000, np.uint8))[1]
+    for rate in (0.5, 0.1, 0.02):
+        assert (ppm >= 1e6 * (1 - rate)).mean() == pytest.approx(rate, rel=0.35)
+    odd = fresh.copy()
+    odd[:, :3] = np.exp(rng.normal(6, 0.2, (8_000, 3)))
+    assert np.median(scorer.score(odd, np.zeros(8_000, np.uint8))[1]) > 970_000
+
+
+def test_suspected_events_do_not_teach_the_anomaly_model_until_they_mature(traffic: Traffic) -> None:
+    rows, n = traffic.matrix[:6000], 6000
+    group = np.zeros(n, np.uint8)
+    suspected = np.zeros(n, np.bool_)
+    suspected[:500] = True
+    with_them, without = Learner(first_snapshot(), CONFIG), Learner(first_snapshot(), CONFIG)
+    with_them.observe(traffic.ids[:n], traffic.time[:n], rows, group, suspected)
+    without.observe(traffic.ids[500:n], traffic.time[500:n], rows[500:], group[500:], suspected[500:])
+    ours, theirs = with_them.close_round().model, without.close_round().model
+    for name in ("forest.reference", "linear", "knots"):
+        assert ours[name].tobytes() == theirs[name].tobytes()
+    with_them.advance(int(traffic.time[500]) + CONFIG.maturity_us)
+    assert with_them.close_round().model["linear"].tobytes() != theirs["linear"].tobytes()
+
+
+@pytest.mark.parametrize("cut", [1, 37])
+def test_the_same_history_gives_the_same_bytes_however_it_is_cut(
+    traffic: Traffic, history: list[Snapshot], cut: int
+) -> None:
+    days = 14 if cut > 1 else 3
+    cut_up = learn(Learner(first_snapshot(), CONFIG), traffic, range(days), cut=cut)
+    assert [s.version for s in cut_up] == [s.version for s in history[:days]]
+    assert cut_up[-1].to_bytes() == history[days - 1].to_bytes()
+
+
+@pytest.mark.parametrize("day", [2, 9, 17])
+def test_a_restored_learner_goes_on_to_the_same_bytes(traffic: Traffic, history: list[Snapshot], day: int) -> None:
+    learner = Learner.restore(Snapshot.from_bytes(history[day].to_bytes()))
+    again = learn(learner, traffic, range(day + 1, day + 5))
+    assert again[-1].to_bytes() == history[day + 4].to_bytes()
+
+
+def test_a_snapshot_without_state_scores_alike_but_cannot_be_restored(
+    traffic: Traffic, history: list[Snapshot]
+) -> None:
+    small = Snapshot.from_bytes(history[-1].without_state().to_bytes())
+    assert small.version == history[-1].version
+    assert (
+        Scorer(small).score(traffic.matrix, traffic.group)[0].tobytes()
+        == Scorer(history[-1]).score(traffic.matrix, traffic.group)[0].tobytes()
+    )
+    with pytest.raises(SnapshotError, match="no learning state"):
+        Learner.restore(small)
+
+
+def test_changed_labels_change_no_score_before_they_could_be_known(traffic: Traffic, history: list[Snapshot]) -> None:
+    changed_from = 10
+    flipped = traffic.fraud.copy()
+    flipped[changed_from * traffic.per_day :] = (
+        np.random.default_rng(1).random(len(flipped) - changed_from * traffic.per_day) < 0.2
+    )
+    other = learn(Learner(first_snapshot(), CONFIG), traffic, range(traffic.days), labels=flipped)
+    delay = CONFIG.maturity_us // DAY
+    for day in range(changed_from + delay):
+        assert other[day].digest == history[day].digest
+    assert other[changed_from + delay].digest != history[changed_from + delay].digest
+
+
+def test_a_genuine_verdict_supersedes_a_fraud_label(traffic: Traffic) -> None:
+    learner = Learner(first_snapshot(), CONFIG)
+    learner.observe(
+        traffic.ids[:400], traffic.time[:400], traffic.matrix[:400], traffic.group[:400], np.zeros(400, np.bool_)
+    )
+    for i in (3, 5):
+        learner.label(int(traffic.ids[i]), DAY, True, "complaint")
+    learner.label(int(traffic.ids[3]), 2 * DAY, False, "review")
+    assert learner.close_round().counts == {"events": 400, "genuine": 0, "frauds": 1}
+    learner.advance(10 * DAY)
+    assert learner.close_round().counts == {"events": 400, "genuine": 399, "frauds": 1}
+
+
+def test_a_less_trusted_source_moves_the_model_less(traffic: Traffic) -> None:
+    moved = {}
+    for source in ("chargeback", "complaint"):
+        learner = Learner(first_snapshot(), CONFIG)
+        learner.observe(
+            traffic.ids[:400], traffic.time[:400], traffic.matrix[:400], traffic.group[:400], np.zeros(400, np.bool_)
+        )
+        before = learner.close_round().model["linear"].copy()
+        for i in range(10):
+            learner.label(int(traffic.ids[i]), DAY, True, source)
+        moved[source] = np.abs(learner.close_round().model["linear"] - before).sum()
+    assert 0 < moved["complaint"] < moved["chargeback"]
+
+
+def test_labels_of_unknown_source_are_refused() -> None:
+    with pytest.raises(ValueError, match="'rumour' has no trust; known: review, chargeback, complaint, maturity"):
+        Learner(first_snapshot(), EnsembleConfig()).label(1, 0, True, "rumour")
+
+
+def test_wrong_matrices_are_refused_with_what_was_expected(traffic: Traffic) -> None:
+    scorer = Scorer(first_snapshot())
+    with pytest.raises(ValueError, match=r"float32\[2, 6\], expected C-contiguous float64\[n, 6\]"):
+        scorer.score(np.zeros((2, 6), np.float32), np.zeros(2, np.uint8))  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match="group 7 is unknown"):
+        scorer.score(np.zeros((2, 6)), np.full(2, 7, np.uint8))
+
+
+_DIGESTS = """
+import sys
+sys.path.insert(0, {here!r})
+import numpy as np
+from detectors_traffic import CONFIG, first_snapshot, learn, make_traffic
+from dataclasses import replace
+from detectors.ensemble import Learner, Scorer
+traffic = make_traffic(seed=2, days=8, per_day=60)
+config = replace(CONFIG, boosted=replace(CONFIG.boosted, min_frauds=3, trees=8))
+last = learn(Learner(first_snapshot(), config), traffic, range(traffic.days))[-1]
+scorer = Scorer(last)
+rows, group = traffic.matrix[:40], traffic.group[:40]
+assert len(last.model["trees.root"]) > 0
+print(last.digest, scorer.score(rows, group)[0].tolist(), scorer.contributions(rows, group).tolist())
+"""
+
+
+def test_compiled_and_plain_python_give_the_same_bytes() -> None:
+    here = str(Path(__file__).parent)
+
+    def run(**environment: str) -> str:
+        code = _DIGESTS.format(here=here)
+        done = subprocess.run(
+            [sys.executable, "-W", "error::RuntimeWarning", "-c", code],
+            env={**os.environ, **environment}, capture_output=True, text=True, check=False, timeout=120,
+        )  # fmt: skip
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    assert run(NUMBA_DISABLE_JIT="1", PYTHONHASHSEED="1") == run(PYTHONHASHSEED="2")
