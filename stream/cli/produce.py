@@ -112,18 +112,21 @@ class Sender:
         How to reach Kafka, and the topics' prefix.
     rate
         Transactions a second; None for as fast as it goes.
+    timeout_ms
+        A record that Kafka has not taken after so long is not delivered, ms.
     """
 
-    def __init__(self, settings: Settings, rate: float | None) -> None:
+    def __init__(self, settings: Settings, rate: float | None, timeout_ms: int = MESSAGE_TIMEOUT_MS) -> None:
         from confluent_kafka import Producer
 
         from stream.brokers.connect import producer_config
 
-        config = producer_config(settings) | {"message.timeout.ms": MESSAGE_TIMEOUT_MS, "linger.ms": 20}
+        config = producer_config(settings) | {"message.timeout.ms": timeout_ms, "linger.ms": 20}
         self._producer = Producer(config)
         self._topics = {kind: settings.topic(topic) for kind, topic in TOPICS.items()}
         self._broker = settings.broker
         self._rate = rate
+        self._timeout_s = timeout_ms / 1000
         self._sent: Counter[str] = Counter()
         self._delivered = 0
         self._failure: KafkaError | None = None
@@ -144,7 +147,7 @@ class Sender:
                 self._pace()
             self._produce(record)
             self._sent[record.kind] += 1
-        self._producer.flush(MESSAGE_TIMEOUT_MS / 1000 + 5)
+        self._producer.flush(self._timeout_s + 5)
         self._check()
         undelivered = self._sent.total() - self._delivered
         if undelivered:
