@@ -154,6 +154,7 @@ class ModelHistory:
     def restore(self, reader: KafkaReader, maturity_us: int) -> tuple[StreamLearner, dict[int, int]]:
         """The learner after the last published round, and the offsets that round ended at."""
         rounds, state = self._read(reader)
+        rounds = [(version, ends) for version, ends in rounds if ends]
         if state is not None:
             full, done = Snapshot.from_bytes(state[0]), state[1]
             stream, offsets = StreamLearner(Learner.restore(full)), dict(done)

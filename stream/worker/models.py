@@ -44,6 +44,8 @@ class ModelLog:
     """Snapshots as they were read, in order; the newest is active unless a pin names another."""
 
     first: Snapshot
+    keep: int | None = KEPT
+    """Most versions in memory; None keeps all."""
     complete: dict[str, Snapshot] = field(default_factory=dict)
     pinned: str = ""
     _partial: dict[str, dict[int, bytes]] = field(default_factory=dict)
@@ -79,5 +81,5 @@ class ModelLog:
             self.complete[version] = Snapshot.from_bytes(b"".join(parts[n] for n in range(count)))
         except SnapshotError as error:
             logger.error("model %s cannot be read and is passed over: %s", version, error)
-        while len(self.complete) > KEPT:
+        while self.keep is not None and len(self.complete) > self.keep:
             del self.complete[next(v for v in self.complete if v != self.pinned)]

@@ -1,16 +1,59 @@
-"""Policy versions on ``risk.policies.v1``, and which of them is in force at a time."""
+"""Policy versions on ``risk.policies.v1``: the records as they were read, and which version is in force at a time."""
 
 from __future__ import annotations
 
+import logging
+
+from rules.approval import ApprovalError, PolicyRecord, decode, encode, in_force
 from rules.policy import Policy, shipped
+
+logger = logging.getLogger("riskstream.policies")
+BASELINE_BY, BASELINE_APPROVED_BY = "riskstream", "installation"
+
+
+def baseline() -> PolicyRecord:
+    """The shipped policy as the first record of an installation: what a rollback leads back to in the end."""
+    policy = shipped()
+    return PolicyRecord(
+        policy.version, policy.files, BASELINE_BY, 0, 0, approved_by=BASELINE_APPROVED_BY, approved_at=0
+    )
 
 
 class PolicyLog:
-    """Policy records as they were read."""
+    """Policy records by version; the newest record of a version counts."""
+
+    def __init__(self) -> None:
+        self.records: dict[str, PolicyRecord] = {}
+        self._policies: dict[str, Policy] = {}
 
     def take(self, key: bytes, value: bytes | None) -> None:
-        """Read one record of the topic."""
+        """Read one record of the topic; one that was altered is named, logged and passed over."""
+        version = key.decode()
+        if value is None:
+            self.records.pop(version, None)
+            return
+        try:
+            self.records[version] = decode(value)
+        except ApprovalError as error:
+            logger.error("policy record %s is passed over: %s", version, error)
 
     def in_force(self, now_us: int) -> Policy:
-        """The approved policy whose time has come, newest first; the shipped one where there is none."""
-        return shipped()
+        """The approved policy whose time has come, the one valid last; the shipped one where there is none."""
+        record = in_force(self.records.values(), now_us)
+        return self.version(record.version) if record is not None else shipped()
+
+    def version(self, version: str) -> Policy:
+        """A policy by its version; KeyError says that it is not there."""
+        if version not in self._policies:
+            if version == shipped().version:
+                self._policies[version] = shipped()
+            elif version in self.records:
+                self._policies[version] = Policy.from_files(self.records[version].files)
+            else:
+                raise KeyError(f"policy {version} is not on the topic of policies")
+        return self._policies[version]
+
+
+def record_of(record: PolicyRecord) -> tuple[bytes, bytes]:
+    """Key and value of a policy record on its topic."""
+    return record.version.encode(), encode(record)

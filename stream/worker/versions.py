@@ -10,19 +10,21 @@ import logging
 import threading
 from collections.abc import Callable
 
-from confluent_kafka import Consumer, KafkaError, TopicPartition
+from confluent_kafka import Consumer, KafkaError, Producer, TopicPartition
 
 from detectors.ensemble import Snapshot
 from rules.policy import Policy
-from stream.brokers.connect import consumer_config
+from stream.brokers.connect import consumer_config, producer_config
 from stream.core.decide import Decider
 from stream.core.genesis import first_snapshot
+from stream.errors import BrokerNotReachable
 from stream.settings import Settings
-from stream.worker.models import ModelLog
-from stream.worker.policies import PolicyLog
+from stream.worker.models import ROUNDS, ModelLog, chunks
+from stream.worker.policies import PolicyLog, baseline, record_of
 
 logger = logging.getLogger("riskstream.versions")
 POLL_S = 0.5
+FOUND_TIMEOUT_S = 30.0
 
 
 class Versions:
@@ -50,6 +52,7 @@ class Versions:
         """Read both topics to their ends, then follow them on a thread."""
         consumer = self._consumer()
         self._follow(consumer, until_end=True)
+        self._found()
         self._refresh()
         self.on_change(self._decider.model_version, self._decider.policy_version)
         self._thread = threading.Thread(target=self._run, args=(consumer,), name="versions", daemon=True)
@@ -60,6 +63,24 @@ class Versions:
         self._stop.set()
         if self._thread is not None:
             self._thread.join(5.0)
+
+    def _found(self) -> None:
+        """Write the first model and policy of an installation, so that what they decided can be computed again after
+        an upgrade has brought others. Workers that start at once write the same bytes."""
+        records: list[tuple[str, bytes, bytes, list[tuple[str, bytes]]]] = []
+        if not self.models.complete:
+            topic = self._settings.topic("risk.models.v1")
+            records += [(topic, key, value, [(ROUNDS, b"{}")]) for key, value in chunks(self.models.first)]
+        if not self.policies.records:
+            records.append((self._settings.topic("risk.policies.v1"), *record_of(baseline()), []))
+        if not records:
+            return
+        producer = Producer(producer_config(self._settings))
+        for topic, key, value, headers in records:
+            producer.produce(topic, value, key, headers=headers or None)
+            self._take(topic, key, value)
+        if producer.flush(FOUND_TIMEOUT_S):
+            raise BrokerNotReachable("the first model and policy could not be written; look at the broker's log")
 
     def _run(self, consumer: Consumer) -> None:
         while not self._stop.is_set():

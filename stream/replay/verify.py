@@ -1,0 +1,286 @@
+"""The oracle: compute again what a live line published, from its inputs and what it recorded, and compare the bytes.
+
+Walks the inputs once more through the pure core: per input partition the batches that were recorded, in the order of
+``risk.profiled.v1`` the frames, with the model and policy that each decision names. Everything derivable is
+derived; a difference is named with its place and, for decisions, field by field.
+
+What is compared: frames, decisions (and that each is there exactly once), alerts, features and labels on the
+learning topic, models (by walking the learner's rounds again), rows (against what recovery rebuilds).
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections import deque
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+import numpy as np
+import orjson
+
+from stream.core.decide import Decider
+from stream.core.decode import Decoded, decode_feedback, decode_transactions
+from stream.core.frame import decode_frame
+from stream.core.learning import label_record, scored_records
+from stream.core.profile import AccountHop, HopSettings
+from stream.core.receive import PayeeHop
+from stream.core.render import render
+
+MOST_DIFFERENCES = 20
+
+
+class Place(Protocol):
+    """A topic and a partition."""
+
+    topic: str
+    partition: int
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """One record of the line as the oracle needs it."""
+
+    offset: int
+    timestamp: int
+    key: bytes | None
+    value: bytes
+    headers: dict[str, bytes]
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """Something that is not as it should be, and where."""
+
+    where: str
+    what: str
+
+    def __str__(self) -> str:
+        return f"{self.where}: {self.what}"
+
+
+@dataclass(slots=True)
+class Verified:
+    """What was compared, and the first differences.
+
+    ``counts`` holds how many frames, decisions, alerts and labels were compared.
+    """
+
+    counts: dict[str, int] = field(default_factory=dict)
+    differences: list[Difference] = field(default_factory=list)
+    accounts: dict[int, AccountHop] = field(default_factory=dict)
+    payees: dict[int, PayeeHop] = field(default_factory=dict)
+
+    @property
+    def equal(self) -> bool:
+        """Whether everything was as computed."""
+        return not self.differences
+
+    def count(self, what: str, number: int = 1) -> None:
+        """Count what was compared."""
+        self.counts[what] = self.counts.get(what, 0) + number
+
+    def differ(self, where: str, what: str) -> None:
+        """Note a difference, up to a bound."""
+        if len(self.differences) < MOST_DIFFERENCES:
+            self.differences.append(Difference(where, what))
+
+
+@dataclass(frozen=True, slots=True)
+class Recorded:
+    """Where the oracle reads: each function yields the records of one partition of a topic (contract name), in order.
+
+    Parameters
+    ----------
+    read
+        ``read(topic, partition)``: committed records from the beginning.
+    partitions
+        Partition count of the line.
+    learning_partitions
+        Of ``risk.learning.v1``.
+    decider
+        The decider of a model and a policy version; raises ``KeyError`` with a message when one is not there.
+    settings
+        What shaped the rows.
+    future_ms
+        Setting ``future_minutes``.
+    prefix
+        Topic prefix, as it stands in headers.
+    """
+
+    read: Callable[[str, int], Iterator[Item]]
+    partitions: int
+    learning_partitions: int
+    decider: Callable[[str, str], Decider]
+    settings: HopSettings
+    future_ms: int
+    prefix: str = ""
+
+
+def verify(recorded: Recorded) -> Verified:
+    """Compute everything again and compare; see the module."""
+    result = Verified()
+    frames: Frames = {}
+    for partition in range(recorded.partitions):
+        for to, frame in _frames(recorded, partition, result):
+            frames.setdefault((partition, to), deque()).append(_digest(frame))
+    published = _published(recorded, result)
+    for partition in range(recorded.partitions):
+        _walk_payees(recorded, partition, frames, published, result)
+    for (partition, to), left in frames.items():
+        if left:
+            result.differ(f"risk.profiled.v1/{to}", f"{len(left)} frames of input partition {partition} are missing")
+    for kind, records in published.items():
+        for where in list(records)[:MOST_DIFFERENCES]:
+            result.differ(where, f"a {kind} that nothing led to")
+    return result
+
+
+Frames = dict[tuple[int, int], deque[bytes]]
+"""Digests of the frames from an input partition to a payee partition, in order."""
+
+
+def _digest(frame: bytes) -> bytes:
+    return hashlib.sha256(frame).digest()
+
+
+def _frames(recorded: Recorded, partition: int, result: Verified) -> Iterator[tuple[int, bytes]]:
+    """Frames that the recorded batches of one input partition lead to, one after the other."""
+    hop = AccountHop(partition, recorded.settings)
+    result.accounts[partition] = hop
+    transactions = _Cursor(recorded.read("bank.transactions.v1", partition))
+    feedback = _Cursor(recorded.read("bank.feedback.v1", partition))
+    for item in recorded.read("riskstream-accounts-batches", partition):
+        batch = orjson.loads(item.value)
+        taken = transactions.until(batch["transactions"][1])
+        outcomes = feedback.until(batch["feedback"][1])
+        decoded = decode_transactions(
+            *_columns(taken), partition, recorded.partitions, future_ms=recorded.future_ms
+        )
+        labels: Decoded = decode_feedback(*_columns(outcomes), partition, recorded.partitions)
+        trusted = ~np.isin(labels.columns["offset"], batch["untrusted"])
+        yield from hop.process(decoded.columns, labels.columns[trusted]).frames
+
+
+class _Cursor:
+    """Takes records of a partition up to an offset."""
+
+    def __init__(self, records: Iterator[Item]) -> None:
+        self._records = records
+        self._next: Item | None = next(records, None)
+
+    def until(self, stop: int) -> list[Item]:
+        """Records below ``stop``, in order."""
+        taken = []
+        while self._next is not None and self._next.offset < stop:
+            taken.append(self._next)
+            self._next = next(self._records, None)
+        return taken
+
+
+def _columns(items: list[Item]) -> tuple[list[bytes | None], Any, Any]:
+    return (
+        [item.value for item in items],
+        np.array([item.offset for item in items], np.int64),
+        np.array([item.timestamp for item in items], np.int64),
+    )
+
+
+Published = dict[str, dict[str, bytes]]
+"""Kind of record, then its place on risk.profiled.v1, then its value."""
+
+
+def _published(recorded: Recorded, result: Verified) -> Published:
+    """Everything the payees hop published, by what it says led to it; a second record of one place is a difference."""
+    published: Published = {"decision": {}, "alert": {}, "learning": {}}
+    topics = (
+        ("decision", "risk.decisions.v1", recorded.partitions),
+        ("alert", "risk.alerts.v1", recorded.partitions),
+        ("learning", "risk.learning.v1", recorded.learning_partitions),
+    )
+    for kind, topic, partitions in topics:
+        known = published[kind]
+        for partition in range(partitions):
+            for item in recorded.read(topic, partition):
+                where = item.headers["riskstream.profiled"].decode()
+                if where in known:
+                    result.differ(where, f"a second {kind}, at {topic}/{partition}/{item.offset}")
+                known[where] = item.value
+    return published
+
+
+def _walk_payees(
+    recorded: Recorded,
+    partition: int,
+    frames: Frames,
+    published: Published,
+    result: Verified,
+) -> None:
+    """Walk one partition of risk.profiled.v1, whose order nothing else can tell."""
+    hop = PayeeHop(partition)
+    result.payees[partition] = hop
+    topic = f"{recorded.prefix}risk.profiled.v1"
+    for item in recorded.read("risk.profiled.v1", partition):
+        frame = decode_frame(item.value)
+        where = f"{topic}/{partition}/{item.offset}"
+        result.count("frame")
+        source = int((frame.transactions if len(frame.transactions) else frame.feedback)["source_partition"][0])
+        expected = frames.get((source, partition))
+        if not expected:
+            result.differ(where, f"a frame of input partition {source} that no batch led to")
+        elif expected.popleft() != _digest(item.value):
+            result.differ(where, f"a frame of input partition {source} differs from what its batch leads to")
+        received = hop.process([(item.offset, frame)])
+        if len(received.transactions):
+            _compare_decisions(recorded, received, where, published, result)
+        for place, feedback in enumerate(received.feedback):
+            _compare(f"{where}/f{place}", "learning", label_record(feedback), published, result)
+
+
+def _compare_decisions(recorded: Recorded, received: Any, where: str, published: Published, result: Verified) -> None:
+    first = published["decision"].get(f"{where}/0")
+    if first is None:
+        result.differ(f"{where}/0", "no decision")
+        return
+    versions = orjson.loads(first)
+    try:
+        decider = recorded.decider(versions["model_version"], versions["policy_version"])
+    except KeyError as error:
+        result.differ(f"{where}/0", str(error.args[0]))
+        return
+    decided = decider.decide(received)
+    rendered = render(decided, decider)
+    alerts = dict(rendered.alerts)
+    for place, (decision, scored) in enumerate(zip(rendered.decisions, scored_records(decided), strict=True)):
+        _compare(f"{where}/{place}", "decision", decision, published, result)
+        _compare(f"{where}/{place}", "learning", scored, published, result)
+        if place in alerts:
+            _compare(f"{where}/{place}", "alert", alerts[place], published, result)
+
+
+def _compare(where: str, kind: str, computed: bytes, published: Published, result: Verified) -> None:
+    found = published[kind].pop(where, None)
+    result.count(kind)
+    if found is None:
+        result.differ(where, f"no {kind}")
+    elif found != computed:
+        result.differ(where, f"{kind} differs: {first_difference(found, computed)}")
+
+
+def first_difference(found: bytes, computed: bytes) -> str:
+    """Where two records part, by field if both are JSON objects.
+
+    >>> first_difference(b'{"risk_ppm":7,"outcome":"approve"}', b'{"risk_ppm":8,"outcome":"approve"}')
+    'risk_ppm is 7, computed 8'
+    """
+    try:
+        left, right = orjson.loads(found), orjson.loads(computed)
+    except orjson.JSONDecodeError:
+        place = next((i for i, (a, b) in enumerate(zip(found, computed, strict=False)) if a != b), len(computed))
+        return f"byte {place} of {len(found)}, computed {len(computed)} bytes"
+    parts = [
+        f"{name} is {orjson.dumps(left.get(name)).decode()}, computed {orjson.dumps(right.get(name)).decode()}"
+        for name in [*left, *(n for n in right if n not in left)]
+        if left.get(name) != right.get(name)
+    ]
+    return "; ".join(parts) or "the same fields in other bytes"

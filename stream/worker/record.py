@@ -1,0 +1,77 @@
+"""A live line as the oracle reads it: committed records, and the deciders of recorded versions."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from detectors.ensemble import Snapshot
+from stream.brokers.topics import ensure_topics
+from stream.core.decide import Decider
+from stream.core.genesis import first_snapshot
+from stream.replay.verify import Item, Recorded
+from stream.settings import Settings
+from stream.worker.accounts import hop_settings
+from stream.worker.log import Place
+from stream.worker.models import ModelLog
+from stream.worker.policies import PolicyLog
+from stream.worker.reader import KafkaReader
+
+
+class LiveRecord:
+    """Reads what a line recorded; :attr:`recorded` is what ``stream.replay.verify.verify`` takes.
+
+    Parameters
+    ----------
+    settings
+        The line's own: broker, prefix, maturity and bounds must be those it ran with.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._partitions = ensure_topics(settings)
+        reader = KafkaReader(settings)
+        self._learning = reader.partitions(settings.topic("risk.learning.v1"))
+        first = first_snapshot(settings.seed)
+        self._models: dict[str, Snapshot] = {first.version: first}
+        log = ModelLog(first, keep=None)
+        self.policies = PolicyLog()
+        for chunk in reader.read(Place(settings.topic("risk.models.v1"), 0), 0):
+            for record in chunk:
+                log.take(record.key or b"", record.value)
+        for chunk in reader.read(Place(settings.topic("risk.policies.v1"), 0), 0):
+            for record in chunk:
+                self.policies.take(record.key or b"", record.value)
+        reader.close()
+        self._models.update(log.complete)
+        self._deciders: dict[tuple[str, str], Decider] = {}
+
+    @property
+    def recorded(self) -> Recorded:
+        """The record, for the oracle."""
+        return Recorded(
+            read=self._read,
+            partitions=self._partitions,
+            learning_partitions=self._learning,
+            decider=self._decider,
+            settings=hop_settings(self._settings, self._partitions),
+            future_ms=round(self._settings.future_minutes * 60_000),
+            prefix=self._settings.topic_prefix,
+        )
+
+    def _read(self, topic: str, partition: int) -> Iterator[Item]:
+        reader = KafkaReader(self._settings)
+        try:
+            for chunk in reader.read(Place(self._settings.topic(topic), partition), 0):
+                for record in chunk:
+                    yield Item(record.offset, record.timestamp, record.key, record.value, dict(record.headers))  # type: ignore[arg-type]
+        finally:
+            reader.close()
+
+    def _decider(self, model: str, policy: str) -> Decider:
+        known = self._deciders.get((model, policy))
+        if known is None:
+            if model not in self._models:
+                raise KeyError(f"model {model} is not on the topic of models any more")
+            known = Decider(self._models[model], self.policies.version(policy))
+            self._deciders[model, policy] = known
+        return known
