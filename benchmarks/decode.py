@@ -79,9 +79,7 @@ def records(count: int, *, purpose: str = "rent", escape: bool = False) -> list[
 
 def decode(values: list[bytes]) -> None:
     count = len(values)
-    decoded = decode_transactions(
-        values, np.arange(count), np.full(count, NOW_MS), 0, PARTITIONS, future_ms=300_000
-    )
+    decoded = decode_transactions(values, np.arange(count), np.full(count, NOW_MS), 0, PARTITIONS, future_ms=300_000)
     assert len(decoded.columns) == count, decoded.refused[0]
 
 
@@ -109,12 +107,18 @@ def main() -> None:
     print(f"  the same, 500, Chinese text in UTF-8             {cost(decode, chinese, 500):8.2f}")
     escaped = records(5_000, purpose="房租 2026年11月", escape=True)
     print(f"  the same, 500, Chinese text as escapes           {cost(decode, escaped, 500):8.2f}")
-    print(f"  orjson, to dicts                                 {cost(lambda b: [orjson.loads(v) for v in b], values, 500):8.2f}")
-    print(f"  msgspec Struct, record by record                 {cost(lambda b: [flat.decode(v) for v in b], values, 500):8.2f}")
+    print(
+        f"  orjson, to dicts                                 {cost(lambda b: [orjson.loads(v) for v in b], values, 500):8.2f}"
+    )
+    print(
+        f"  msgspec Struct, record by record                 {cost(lambda b: [flat.decode(v) for v in b], values, 500):8.2f}"
+    )
     joined = lambda b: flats.decode(b"[" + b",".join(b) + b"]")  # noqa: E731
     print(f"  msgspec Struct, the batch as one array           {cost(joined, values, 500):8.2f}")
     few = values[:500]
-    print(f"  reference (pydantic)                             {cost(lambda b: [read_transaction(v) for v in b], few, 500):8.2f}")
+    print(
+        f"  reference (pydantic)                             {cost(lambda b: [read_transaction(v) for v in b], few, 500):8.2f}"
+    )
 
 
 if __name__ == "__main__":

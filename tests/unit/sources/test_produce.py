@@ -117,5 +117,5 @@ def test_the_rate_is_kept_and_the_limit_ends_it(tmp_path: Path, broker: Embedded
 
 def test_a_record_that_kafka_does_not_take_is_fatal() -> None:
     sender = Sender(Settings(broker=f"127.0.0.1:{free_port()}"), None, timeout_ms=500)
-    with pytest.raises(BrokerNotReachable, match="a record was not delivered.*0 were"):
+    with pytest.raises(BrokerNotReachable, match=r"a record was not delivered.*0 were"):
         sender.send(iter([Scheduled("transaction", b"a", b"{}")]))
