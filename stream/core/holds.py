@@ -1,0 +1,388 @@
+"""Held transactions of one partition, and what ends each of them: pure, and decided by the times in the data alone.
+
+An alert about a ``review`` opens a hold with a stated expiry. A reviewer's verdict or the result of a challenge,
+stamped before that expiry, ends it; else the expiry does, at its stated time. Which of several verdicts counts does
+not depend on which topic was read first, on when anything was noticed, or on where batches were cut:
+
+- a verdict counts when its record's Kafka timestamp lies before the expiry;
+- of those that count, the first in the order of the feedback partition ends the hold, whatever the others say;
+- whatever comes later is late: it is counted and changes nothing.
+
+``docs/holds.md`` is the page for people.
+"""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+import orjson
+
+from stream.core import rfc3339
+from stream.core.columns import FEEDBACK_KINDS, VERDICTS
+from stream.errors import RiskstreamError
+
+Result = Literal["release", "decline"]
+Cause = Literal["reviewer", "challenge", "expiry"]
+
+ROW_VERSION = 1
+MAX_UNMATCHED = 20_000
+"""Transactions per partition whose verdict is kept while no alert about them is known."""
+MAX_ENDED = 20_000
+"""Ended holds per partition that are remembered, so that a repeated alert opens none again."""
+MAX_KEPT_STAMPS = 8
+"""Verdicts kept of one transaction without an alert; see :meth:`Holds.judge`."""
+
+_REVIEW, _CHALLENGE = FEEDBACK_KINDS.index("review"), FEEDBACK_KINDS.index("challenge_result")
+_MEANING: dict[tuple[int, int], tuple[Result, Cause]] = {
+    (_REVIEW, VERDICTS.index("genuine")): ("release", "reviewer"),
+    (_REVIEW, VERDICTS.index("fraud")): ("decline", "reviewer"),
+    (_CHALLENGE, VERDICTS.index("passed")): ("release", "challenge"),
+    (_CHALLENGE, VERDICTS.index("failed")): ("decline", "challenge"),
+}
+
+
+class UnreadableAlert(RiskstreamError):
+    """A record on the alert topic that is no Alert."""
+
+
+class UnknownRow(RiskstreamError):
+    """A stored hold of a schema version that this version does not know."""
+
+
+@dataclass(frozen=True, slots=True)
+class Hold:
+    """A transaction that waits.
+
+    Parameters
+    ----------
+    transaction_id, alert_id, account_id, customer_id
+        As in the alert; customer_id is the key of everything published about it.
+    expires_at
+        When the hold ends by itself, µs since the epoch.
+    on_expiry
+        What happens then.
+    """
+
+    transaction_id: str
+    alert_id: str
+    account_id: str
+    customer_id: str
+    expires_at: int
+    on_expiry: Result
+
+    @property
+    def key(self) -> bytes:
+        """What verdicts find it by: a transaction_id is unique within its account only."""
+        return _key(self.account_id, self.transaction_id)
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """Feedback that can end a hold.
+
+    Parameters
+    ----------
+    transaction_id, account_id
+        What it is about.
+    result, cause
+        What it makes of the hold.
+    stamped_at
+        Kafka timestamp of its record, µs since the epoch.
+    """
+
+    transaction_id: str
+    account_id: str
+    result: Result
+    cause: Cause
+    stamped_at: int
+
+    @property
+    def key(self) -> bytes:
+        """See :attr:`Hold.key`."""
+        return _key(self.account_id, self.transaction_id)
+
+
+@dataclass(frozen=True, slots=True)
+class Ending:
+    """The end of a hold.
+
+    Parameters
+    ----------
+    hold
+        What ended.
+    result, cause
+        How, and by what.
+    at
+        When, by the times in the data: the verdict's stamp or the stated expiry, µs since the epoch.
+    """
+
+    hold: Hold
+    result: Result
+    cause: Cause
+    at: int
+
+    def resolution(self) -> bytes:
+        """The Resolution as published.
+
+        >>> hold = Hold("t-1", "t-1", "a-1", "c-1", 3_600_000_000, "release")
+        >>> Ending(hold, "release", "expiry", hold.expires_at).resolution()
+        b'{"transaction_id":"t-1","alert_id":"t-1","result":"release","cause":"expiry","at":"1970-01-01T01:00:00Z"}'
+        """
+        return orjson.dumps(
+            {
+                "transaction_id": self.hold.transaction_id,
+                "alert_id": self.hold.alert_id,
+                "result": self.result,
+                "cause": self.cause,
+                "at": rfc3339.render(self.at),
+            }
+        )
+
+
+@dataclass(slots=True)
+class Unmatched:
+    """Verdicts about a transaction of which no alert is known yet.
+
+    Parameters
+    ----------
+    seen
+        How many there were.
+    verdicts
+        Those that could be the first before some expiry.
+    """
+
+    seen: int = 0
+    verdicts: list[Verdict] = field(default_factory=list)
+
+
+def read_alert(value: bytes | None) -> Hold | None:
+    """The hold that an alert opens; None where its decision is not a review.
+
+    Raises
+    ------
+    UnreadableAlert
+        Not an Alert.
+    """
+    try:
+        alert = orjson.loads(value or b"")
+        decision = alert["decision"]
+        if decision["outcome"] != "review":
+            return None
+        hold = Hold(
+            transaction_id=str(decision["transaction_id"]),
+            alert_id=str(alert["alert_id"]),
+            account_id=str(decision["account_id"]),
+            customer_id=str(decision.get("customer_id") or decision["account_id"]),
+            expires_at=rfc3339.microseconds(rfc3339.parse(alert["hold_expires_at"])),
+            on_expiry=alert["on_expiry"],
+        )
+    except (ValueError, TypeError, KeyError, AttributeError) as error:
+        raise UnreadableAlert(f"not an alert: {type(error).__name__}; only riskstream may write there") from error
+    if hold.on_expiry not in ("release", "decline"):
+        raise UnreadableAlert("not an alert: on_expiry is neither release nor decline; only riskstream may write there")
+    return hold
+
+
+def read_verdicts(feedback: npt.NDArray[np.void]) -> Iterator[Verdict]:
+    """What of a batch of decoded feedback (dtype ``columns.FEEDBACK``) can end a hold, in order.
+
+    A review says genuine or fraud, a challenge was passed or failed; ``inconclusive``, complaints, chargebacks and
+    supplied documents leave a hold as it is.
+    """
+    for row in feedback:
+        meaning = _MEANING.get((int(row["kind"]), int(row["verdict"])))
+        if meaning is not None:
+            result, cause = meaning
+            yield Verdict(
+                row["transaction_id"].decode(), row["account_id"].decode(), result, cause, int(row["timestamp"]) * 1000
+            )
+
+
+class Holds:
+    """Open holds, early verdicts and ended holds of one partition.
+
+    Each transaction is in at most one of three states: a verdict without an alert (at most ``max_unmatched``, then the
+    oldest goes), open (as many as there are reviews that have not expired: none may be forgotten), ended (the latest
+    ``max_ended``). Every change of state is also a row for the changelog; the rows in log order rebuild the object.
+
+    Parameters
+    ----------
+    max_unmatched, max_ended
+        Limits; see above.
+
+    Examples
+    --------
+    >>> holds = Holds()
+    >>> hold = Hold("t-1", "t-1", "a-1", "c-1", 1_000_000, "decline")
+    >>> holds.judge(Verdict("t-1", "a-1", "release", "reviewer", 999_000))
+    >>> ending = holds.open(hold)
+    >>> ending.result, ending.at, holds.expire(2_000_000)
+    ('release', 999000, [])
+    """
+
+    def __init__(self, max_unmatched: int = MAX_UNMATCHED, max_ended: int = MAX_ENDED) -> None:
+        self.max_unmatched = max_unmatched
+        self.max_ended = max_ended
+        self.late = 0
+        """Verdicts that came after the end, or were stamped at or after the expiry."""
+        self.repeated = 0
+        """Alerts about a transaction that was or had been held already."""
+        self.dropped = 0
+        """Transactions whose early verdict had to go for want of room."""
+        self._open: dict[bytes, Hold] = {}
+        self._unmatched: dict[bytes, Unmatched] = {}
+        self._ended: dict[bytes, int] = {}
+        self._expiries: list[tuple[int, bytes]] = []
+        self._changes: dict[bytes, bytes | None] = {}
+
+    def __len__(self) -> int:
+        """How many holds are open."""
+        return len(self._open)
+
+    @property
+    def unmatched(self) -> int:
+        """How many transactions have a verdict and no alert."""
+        return len(self._unmatched)
+
+    @property
+    def next_expiry(self) -> int | None:
+        """The earliest expiry of an open hold, µs since the epoch; None where nothing is held."""
+        while self._expiries:
+            at, key = self._expiries[0]
+            hold = self._open.get(key)
+            if hold is not None and hold.expires_at == at:
+                return at
+            heapq.heappop(self._expiries)
+        return None
+
+    def open(self, hold: Hold) -> Ending | None:
+        """An alert about a review was read; returns the end where a verdict was there before it."""
+        key = hold.key
+        if key in self._open or key in self._ended:
+            self.repeated += 1
+            return None
+        early = self._unmatched.pop(key, None)
+        if early is not None:
+            first = next((v for v in early.verdicts if v.stamped_at < hold.expires_at), None)
+            self.late += early.seen - (first is not None)
+            if first is not None:
+                return self._end(hold, first.result, first.cause, first.stamped_at)
+        self._open[key] = hold
+        heapq.heappush(self._expiries, (hold.expires_at, key))
+        self._change(key, _hold_row(hold))
+        return None
+
+    def judge(self, verdict: Verdict) -> Ending | None:
+        """A verdict was read; returns the end where it ends a hold.
+
+        Of verdicts before their alert only those are kept whose stamp is lower than that of all before them: no
+        other can be the first before an expiry that is not known yet. With a clock that does not run backwards that
+        is one; at most ``MAX_KEPT_STAMPS`` are.
+        """
+        key = verdict.key
+        if key in self._ended:
+            self.late += 1
+            return None
+        hold = self._open.get(key)
+        if hold is None:
+            self._keep(key, verdict)
+            return None
+        if verdict.stamped_at >= hold.expires_at:
+            self.late += 1
+            return None
+        del self._open[key]
+        return self._end(hold, verdict.result, verdict.cause, verdict.stamped_at)
+
+    def expire(self, read_until: int) -> list[Ending]:
+        """End what no verdict can end any more, in order of expiry.
+
+        Parameters
+        ----------
+        read_until
+            µs since the epoch: the caller vouches that every verdict stamped before it has been handed to
+            :meth:`judge`.
+        """
+        endings = []
+        while (at := self.next_expiry) is not None and at <= read_until:
+            hold = self._open.pop(heapq.heappop(self._expiries)[1])
+            endings.append(self._end(hold, hold.on_expiry, "expiry", at))
+        return endings
+
+    def take_changes(self) -> list[tuple[bytes, bytes | None]]:
+        """Rows changed since the last call, None for one that is gone, in the order of their last change."""
+        changes, self._changes = list(self._changes.items()), {}
+        return changes
+
+    def restore(self, key: bytes, value: bytes | None) -> None:
+        """Put a row back, as :meth:`take_changes` gave it, in log order; into an object that took nothing else yet.
+
+        Raises
+        ------
+        UnknownRow
+            Written by another version.
+        """
+        self._open.pop(key, None)
+        self._unmatched.pop(key, None)
+        self._ended.pop(key, None)
+        if value is None:
+            return
+        row: dict[str, Any] = orjson.loads(value)
+        if row.get("version") != ROW_VERSION:
+            raise UnknownRow(
+                f"a stored hold of schema version {row.get('version')}, this version reads {ROW_VERSION}: run the "
+                "version of riskstream that wrote it"
+            )
+        if row["state"] == "ended":
+            self._ended[key] = row["at"]
+        elif row["state"] == "unmatched":
+            self._unmatched[key] = Unmatched(row["seen"], [Verdict(**verdict) for verdict in row["verdicts"]])
+        else:
+            hold = self._open[key] = Hold(**row["hold"])
+            heapq.heappush(self._expiries, (hold.expires_at, key))
+
+    def _end(self, hold: Hold, result: Result, cause: Cause, at: int) -> Ending:
+        self._ended[hold.key] = at
+        self._change(hold.key, orjson.dumps({"version": ROW_VERSION, "state": "ended", "at": at}))
+        if len(self._ended) > self.max_ended:
+            self._forget(self._ended)
+        return Ending(hold, result, cause, at)
+
+    def _keep(self, key: bytes, verdict: Verdict) -> None:
+        # to the end of the dict: its order is that of the rows' last change, which recovery restores
+        early = self._unmatched.pop(key, None) or Unmatched()
+        early.seen += 1
+        lowest = early.verdicts[-1].stamped_at if early.verdicts else None
+        if (lowest is None or verdict.stamped_at < lowest) and len(early.verdicts) < MAX_KEPT_STAMPS:
+            early.verdicts.append(verdict)
+        self._unmatched[key] = early
+        self._change(key, _unmatched_row(early))
+        if len(self._unmatched) > self.max_unmatched:
+            self._forget(self._unmatched)
+            self.dropped += 1
+
+    def _forget(self, states: dict[bytes, Any]) -> None:
+        oldest = next(iter(states))
+        del states[oldest]
+        self._change(oldest, None)
+
+    def _change(self, key: bytes, row: bytes | None) -> None:
+        self._changes.pop(key, None)
+        self._changes[key] = row
+
+
+def _key(account_id: str, transaction_id: str) -> bytes:
+    # "/" is in no id
+    return f"{account_id}/{transaction_id}".encode()
+
+
+def _hold_row(hold: Hold) -> bytes:
+    return orjson.dumps({"version": ROW_VERSION, "state": "open", "hold": hold})
+
+
+def _unmatched_row(early: Unmatched) -> bytes:
+    return orjson.dumps({"version": ROW_VERSION, "state": "unmatched", "seen": early.seen, "verdicts": early.verdicts})

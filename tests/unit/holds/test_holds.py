@@ -1,0 +1,185 @@
+"""What opens a hold and what ends it."""
+
+from __future__ import annotations
+
+import numpy as np
+import orjson
+import pytest
+
+from stream.contracts.resolution import Resolution
+from stream.core.columns import FEEDBACK, FEEDBACK_KINDS, VERDICTS
+from stream.core.holds import (
+    MAX_KEPT_STAMPS,
+    Ending,
+    Hold,
+    Holds,
+    UnknownRow,
+    UnreadableAlert,
+    Verdict,
+    read_alert,
+    read_verdicts,
+)
+
+SECOND = 1_000_000
+EXPIRY = 100 * SECOND
+
+
+def hold(name: str = "t-1", expires_at: int = EXPIRY, on_expiry: str = "release", account: str = "a-1") -> Hold:
+    return Hold(name, name, account, "c-1", expires_at, on_expiry)  # type: ignore[arg-type]
+
+
+def verdict(name: str = "t-1", at: int = 0, result: str = "release", cause: str = "reviewer") -> Verdict:
+    return Verdict(name, "a-1", result, cause, at)  # type: ignore[arg-type]
+
+
+def alert(**changed: object) -> bytes:
+    decision = {"transaction_id": "t-1", "account_id": "a-1", "customer_id": "c-1", "outcome": "review"}
+    record = {
+        "alert_id": "t-1",
+        "decision": decision,
+        "hold_expires_at": "1970-01-01T00:01:40Z",
+        "on_expiry": "release",
+    }
+    decision |= {name: changed.pop(name) for name in list(changed) if name in decision}
+    return orjson.dumps({**record, **changed})
+
+
+def test_an_alert_about_a_review_opens_a_hold_until_its_stated_expiry() -> None:
+    assert read_alert(alert()) == hold()
+
+
+def test_an_alert_about_anything_else_holds_nothing() -> None:
+    assert read_alert(alert(outcome="challenge")) is None
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        None, b"", b"\xff", b"[]", b"7", b"{}", b'{"decision":null}', alert(on_expiry="refund"),
+        alert(hold_expires_at="tomorrow"), alert(hold_expires_at=None), alert(hold_expires_at=7),
+    ],
+)  # fmt: skip
+def test_what_is_no_alert_is_refused_with_a_reason(value: bytes | None) -> None:
+    with pytest.raises(UnreadableAlert, match="only riskstream may write there"):
+        read_alert(value)
+
+
+@pytest.mark.parametrize("kind", FEEDBACK_KINDS)
+@pytest.mark.parametrize("word", VERDICTS)
+def test_only_a_reviewers_verdict_and_the_result_of_a_challenge_end_a_hold(kind: str, word: str) -> None:
+    rows = np.zeros(1, FEEDBACK)
+    rows["transaction_id"], rows["account_id"], rows["timestamp"] = b"t-1", b"a-1", 7
+    rows["kind"], rows["verdict"] = FEEDBACK_KINDS.index(kind), VERDICTS.index(word)
+    ends = {
+        ("review", "genuine"): ("release", "reviewer"),
+        ("review", "fraud"): ("decline", "reviewer"),
+        ("challenge_result", "passed"): ("release", "challenge"),
+        ("challenge_result", "failed"): ("decline", "challenge"),
+    }
+    found = [(v.result, v.cause, v.stamped_at) for v in read_verdicts(rows)]
+    assert found == ([(*ends[kind, word], 7_000)] if (kind, word) in ends else [])
+
+
+@pytest.mark.parametrize("on_expiry", ["release", "decline"])
+def test_without_a_verdict_the_expiry_ends_a_hold_at_its_stated_time(on_expiry: str) -> None:
+    holds = Holds()
+    holds.open(hold(on_expiry=on_expiry))
+    assert holds.expire(EXPIRY - 1) == []
+    assert holds.expire(EXPIRY + 5) == [Ending(hold(on_expiry=on_expiry), on_expiry, "expiry", EXPIRY)]  # type: ignore[arg-type]
+    assert holds.expire(EXPIRY * 2) == []
+
+
+def test_a_verdict_stamped_just_before_the_expiry_wins_and_one_stamped_at_it_does_not() -> None:
+    early, late = Holds(), Holds()
+    early.open(hold())
+    late.open(hold())
+    assert early.judge(verdict(at=EXPIRY - 1)) == Ending(hold(), "release", "reviewer", EXPIRY - 1)
+    assert late.judge(verdict(at=EXPIRY)) is None
+    assert [ending.cause for ending in late.expire(EXPIRY)] == ["expiry"]
+    assert late.late == 1
+
+
+def test_a_second_verdict_is_late_whatever_it_says_and_supersedes() -> None:
+    holds = Holds()
+    holds.open(hold())
+    assert holds.judge(verdict(at=5)) is not None
+    assert holds.judge(verdict(at=6, result="decline", cause="challenge")) is None
+    assert holds.late == 1
+
+
+def test_a_verdict_about_another_account_of_the_same_transaction_id_ends_nothing() -> None:
+    holds = Holds()
+    holds.open(hold(account="a-2"))
+    assert holds.judge(verdict()) is None
+    assert (len(holds), holds.unmatched) == (1, 1)
+
+
+def test_a_repeated_alert_opens_no_second_hold() -> None:
+    holds = Holds()
+    holds.open(hold())
+    assert holds.open(hold()) is None
+    assert len(holds.expire(EXPIRY)) == 1
+    assert holds.open(hold()) is None
+    assert (holds.expire(EXPIRY), holds.repeated) == ([], 2)
+
+
+def test_holds_expire_in_the_order_of_their_times() -> None:
+    holds = Holds()
+    for name, at in (("t-3", 30), ("t-1", 10), ("t-2", 20), ("t-0", 10)):
+        holds.open(hold(name, at))
+    assert holds.next_expiry == 10
+    assert [ending.hold.transaction_id for ending in holds.expire(20)] == ["t-0", "t-1", "t-2"]
+    assert holds.next_expiry == 30
+
+
+def test_early_verdicts_are_bounded_and_the_oldest_goes_first() -> None:
+    holds = Holds(max_unmatched=2)
+    for name in ("t-1", "t-2", "t-3"):
+        holds.judge(verdict(name))
+    assert (holds.unmatched, holds.dropped) == (2, 1)
+    assert holds.open(hold("t-1")) is None
+    assert holds.open(hold("t-3")) is not None
+    assert dict(holds.take_changes()).keys() == {b"a-1/t-1", b"a-1/t-2", b"a-1/t-3"}
+
+
+def test_verdicts_kept_of_one_transaction_are_bounded() -> None:
+    holds = Holds()
+    for at in range(3 * MAX_KEPT_STAMPS, 0, -1):
+        holds.judge(verdict(at=at))
+    row = orjson.loads(holds.take_changes()[0][1] or b"")
+    assert len(row["verdicts"]) == MAX_KEPT_STAMPS
+    assert row["seen"] == 3 * MAX_KEPT_STAMPS
+
+
+def test_ended_holds_are_remembered_within_a_bound() -> None:
+    holds = Holds(max_ended=2)
+    for name in ("t-1", "t-2", "t-3"):
+        holds.open(hold(name))
+        holds.judge(verdict(name))
+    changes = holds.take_changes()
+    assert [key for key, value in changes if value is None] == [b"a-1/t-1"]
+    assert holds.open(hold("t-2")) is None
+    assert holds.repeated == 1
+
+
+def test_a_row_of_another_version_is_refused() -> None:
+    with pytest.raises(UnknownRow, match="schema version 99"):
+        Holds().restore(b"k", b'{"version":99,"state":"open"}')
+
+
+def test_a_tombstone_and_a_later_row_take_the_place_of_what_was() -> None:
+    holds = Holds()
+    holds.open(hold())
+    [(key, row)] = holds.take_changes()
+    again = Holds()
+    again.restore(key, row)
+    again.restore(key, None)
+    assert (len(again), again.next_expiry) == (0, None)
+
+
+def test_a_resolution_is_the_contracts() -> None:
+    written = Resolution.model_validate_json(Ending(hold(), "decline", "challenge", 1_500_000).resolution())
+    assert written.model_dump(mode="json") == {
+        "transaction_id": "t-1", "alert_id": "t-1", "result": "decline", "cause": "challenge",
+        "at": "1970-01-01T00:00:01.500000Z",
+    }  # fmt: skip
