@@ -38,7 +38,16 @@ def linear_contributions(
 
 @njit(cache=True, nogil=True)
 def ensemble_contributions(
-    row: Any, linear: Any, stack: Any, slope: float, limit: float, root: Any, nodes: Any, base: float, milli: Any
+    row: Any,
+    linear: Any,
+    stack: Any,
+    slope: float,
+    limit: float,
+    root: Any,
+    link: Any,
+    split: Any,
+    base: float,
+    milli: Any,
 ) -> None:
     """Split the calibrated log-odds of one row.
 
@@ -54,7 +63,7 @@ def ensemble_contributions(
         int32[M], written: log-odds x 1000; they add up to the rounded score less the rounded base.
     """
     path = np.zeros(row.shape[0])
-    add_path_contributions(row, root, nodes, path)
+    add_path_contributions(row, root, link, split, path)
     total = 0.0
     for j in range(row.shape[0]):
         path[j] = slope * (stack[1] * linear[j] + stack[2] * path[j])

@@ -17,11 +17,10 @@ from numpy.typing import NDArray
 
 from detectors.snapshot import SnapshotError, require_array
 
-NODE = np.dtype([("threshold", "f8"), ("link", "u8"), ("value", "f8")])
-"""``link``: first child << 32 | column << 1 | whether NaN goes right. ``value``: output of a leaf, mean output of a node."""
 LANES = 8
 """Trees walked in step; a model is filled up with trees of one leaf of value 0."""
-MAX_COLUMNS = 1 << 31
+BLOCK = 32
+"""Rows that a few trees walk before the next trees do."""
 _DEFAULT_LEFT, _MISSING_NAN = 2, 2
 _ONE, _SHIFT, _COLUMN = np.uint64(1), np.uint64(32), np.uint64(0x7FFFFFFF)
 
@@ -34,22 +33,31 @@ class BoostedTrees:
     ----------
     root
         int64[T, 2]: where each tree starts, and steps to its deepest leaf. T is a multiple of :data:`LANES`.
-    nodes
-        NODE[N]. A node sends ``x <= threshold`` left; a leaf has the threshold +inf and links to itself.
+    link
+        uint64[N]: first child << 32 | column << 1 | whether NaN goes right. A leaf links to itself.
+    split
+        float64[2, N]: thresholds (``<=`` goes left; +inf at a leaf), and outputs (an inner node's is the mean output
+        of the rows it was trained on).
     """
 
     root: NDArray[np.int64]
-    nodes: NDArray[np.void]
+    link: NDArray[np.uint64]
+    split: NDArray[np.float64]
 
     def __post_init__(self) -> None:
         """Read-only, as a snapshot's arrays are: compiled code is specialised on that."""
-        self.root.setflags(write=False)
-        self.nodes.setflags(write=False)
+        for array in (self.root, self.link, self.split):
+            array.setflags(write=False)
+
+    @property
+    def walk(self) -> tuple[NDArray[np.int64], NDArray[np.uint64], NDArray[np.float64]]:
+        """The arrays in the order that the compiled walks take them."""
+        return self.root, self.link, self.split
 
     @classmethod
     def empty(cls) -> BoostedTrees:
         """No trees: every margin is 0."""
-        return cls(np.zeros((0, 2), dtype=np.int64), np.zeros(0, dtype=NODE))
+        return cls(np.zeros((0, 2), dtype=np.int64), np.zeros(0, dtype=np.uint64), np.zeros((2, 0)))
 
     @classmethod
     def from_lightgbm(cls, text: str) -> BoostedTrees:
@@ -68,12 +76,13 @@ class BoostedTrees:
         while len(roots) % LANES:
             roots.append((len(nodes), 0))
             nodes.append((np.inf, len(nodes) << 32, 0.0))
-        return cls(np.array(roots, dtype=np.int64).reshape(-1, 2), np.array(nodes, dtype=NODE))
+        threshold, link, value = zip(*nodes, strict=True) if nodes else ((), (), ())
+        split = np.array([threshold, value], dtype=np.float64).reshape(2, -1)
+        return cls(np.array(roots, dtype=np.int64).reshape(-1, 2), np.array(link, dtype=np.uint64), split)
 
     def arrays(self, prefix: str) -> dict[str, NDArray[Any]]:
         """The arrays under names for a snapshot."""
-        columns = {prefix + name: np.ascontiguousarray(self.nodes[name]) for name in NODE.names or ()}
-        return {prefix + "root": self.root, **columns}
+        return {prefix + "root": self.root, prefix + "link": self.link, prefix + "split": self.split}
 
     @classmethod
     def from_arrays(cls, arrays: Mapping[str, NDArray[Any]], prefix: str, width: int) -> BoostedTrees:
@@ -85,23 +94,21 @@ class BoostedTrees:
             An array is absent, of another type, or points outside.
         """
         root = require_array(arrays, prefix + "root", "i8", (-1, 2))
-        size = len(require_array(arrays, prefix + "link", "u8", (-1,)))
-        nodes = np.zeros(size, dtype=NODE)
-        for name in NODE.names or ():
-            nodes[name] = require_array(arrays, prefix + name, NODE[name].str, (size,))
-        child = (nodes["link"] >> _SHIFT).astype(np.int64)
+        link = require_array(arrays, prefix + "link", "u8", (-1,))
+        size = len(link)
+        split = require_array(arrays, prefix + "split", "f8", (2, size))
+        child, column = (link >> _SHIFT).astype(np.int64), (link >> _ONE) & _COLUMN
         leaf = child == np.arange(size)
-        column = (nodes["link"] >> _ONE) & _COLUMN
-        inside = (child + ~leaf < size).all() and (column < width).all() and (nodes["threshold"][leaf] == np.inf).all()
+        inside = (child + ~leaf < size).all() and (column < width).all() and (split[0][leaf] == np.inf).all()
         start, depth = root[:, 0], root[:, 1]
         if not inside or len(root) % LANES or ((start < 0) | (start >= size) | (depth < 0) | (depth > size)).any():
             raise SnapshotError(f"trees {prefix!r}: a node or root points outside; the snapshot is of another version")
-        return cls(root, nodes)
+        return cls(root, link, split)
 
     def margin(self, matrix: NDArray[np.float64]) -> NDArray[np.float64]:
         """Sum of leaves, float64[n], of float64[n, M]: equal to LightGBM's ``predict(raw_score=True)``."""
         total = np.empty(len(matrix))
-        margins(matrix, self.root, self.nodes, total)
+        margins(matrix, *self.walk, total)
         return total
 
 
@@ -147,56 +154,51 @@ def _missing_right(decision_type: int, threshold: float) -> bool:
 
 
 @njit(cache=True, nogil=True, inline="always")
-def _step(row: Any, nodes: Any, node: Any) -> Any:
-    link = nodes[node]["link"]
-    x = row[(link >> _ONE) & _COLUMN]
-    right = (x > nodes[node]["threshold"]) | ((x != x) & ((link & _ONE) != 0))
-    return (link >> _SHIFT) + np.uint64(right)
+def _step(row: Any, link: Any, threshold: Any, node: Any) -> Any:
+    here = link[node]
+    x = row[(here >> _ONE) & _COLUMN]
+    right = (x > threshold[node]) | ((x != x) & ((here & _ONE) != 0))
+    return (here >> _SHIFT) + np.uint64(right)
 
 
 @njit(cache=True, nogil=True)
-def row_margin(row: Any, root: Any, nodes: Any) -> float:
-    """One row's sum of leaves, tree after tree as LightGBM adds them; arrays as in :class:`BoostedTrees`."""
-    total = 0.0
-    for t in range(0, root.shape[0], LANES):
-        deepest = 0
-        for lane in range(LANES):
-            deepest = max(deepest, root[t + lane, 1])
-        n0, n1, n2, n3 = (
-            np.uint64(root[t, 0]),
-            np.uint64(root[t + 1, 0]),
-            np.uint64(root[t + 2, 0]),
-            np.uint64(root[t + 3, 0]),
-        )
-        n4, n5, n6, n7 = (
-            np.uint64(root[t + 4, 0]),
-            np.uint64(root[t + 5, 0]),
-            np.uint64(root[t + 6, 0]),
-            np.uint64(root[t + 7, 0]),
-        )
+def margins(matrix: Any, root: Any, link: Any, split: Any, total: Any) -> None:
+    """Sums of leaves of float64[n, M] into float64[n], tree after tree as LightGBM adds them.
+
+    Rows are taken in blocks, and a few trees at a time walk a block: both stay in the first-level cache. Arrays as in
+    :class:`BoostedTrees`.
+    """
+    for start in range(0, matrix.shape[0], BLOCK):
+        end = min(start + BLOCK, matrix.shape[0])
+        total[start:end] = 0.0
+        for t in range(0, root.shape[0], LANES):
+            _add_leaves(matrix, root[t : t + LANES], link, split[0], split[1], start, end, total)
+
+
+@njit(cache=True, nogil=True)
+def _add_leaves(
+    matrix: Any, root: Any, link: Any, threshold: Any, value: Any, start: int, end: int, total: Any
+) -> None:
+    """Add the leaves of :data:`LANES` trees to the totals of rows ``start`` to ``end``."""
+    deepest = 0
+    for t in range(LANES):
+        deepest = max(deepest, root[t, 1])
+    r0, r1, r2, r3 = np.uint64(root[0, 0]), np.uint64(root[1, 0]), np.uint64(root[2, 0]), np.uint64(root[3, 0])
+    r4, r5, r6, r7 = np.uint64(root[4, 0]), np.uint64(root[5, 0]), np.uint64(root[6, 0]), np.uint64(root[7, 0])
+    for i in range(start, end):
+        row = matrix[i]
+        n0, n1, n2, n3, n4, n5, n6, n7 = r0, r1, r2, r3, r4, r5, r6, r7
         for _ in range(deepest):
-            n0, n1, n2, n3 = _step(row, nodes, n0), _step(row, nodes, n1), _step(row, nodes, n2), _step(row, nodes, n3)
-            n4, n5, n6, n7 = _step(row, nodes, n4), _step(row, nodes, n5), _step(row, nodes, n6), _step(row, nodes, n7)
-        total += nodes[n0]["value"]
-        total += nodes[n1]["value"]
-        total += nodes[n2]["value"]
-        total += nodes[n3]["value"]
-        total += nodes[n4]["value"]
-        total += nodes[n5]["value"]
-        total += nodes[n6]["value"]
-        total += nodes[n7]["value"]
-    return total
+            n0, n1 = _step(row, link, threshold, n0), _step(row, link, threshold, n1)
+            n2, n3 = _step(row, link, threshold, n2), _step(row, link, threshold, n3)
+            n4, n5 = _step(row, link, threshold, n4), _step(row, link, threshold, n5)
+            n6, n7 = _step(row, link, threshold, n6), _step(row, link, threshold, n7)
+        sum_so_far = total[i] + value[n0] + value[n1] + value[n2] + value[n3]
+        total[i] = sum_so_far + value[n4] + value[n5] + value[n6] + value[n7]
 
 
 @njit(cache=True, nogil=True)
-def margins(matrix: Any, root: Any, nodes: Any, total: Any) -> None:
-    """:func:`row_margin` of float64[n, M] into float64[n]."""
-    for i in range(matrix.shape[0]):
-        total[i] = row_margin(matrix[i], root, nodes)
-
-
-@njit(cache=True, nogil=True)
-def add_path_contributions(row: Any, root: Any, nodes: Any, contribution: Any) -> None:
+def add_path_contributions(row: Any, root: Any, link: Any, split: Any, contribution: Any) -> None:
     """Split one row's margin over the columns on its paths.
 
     Each step from a node to its child credits the change of the mean output to the column split on, so
@@ -209,17 +211,16 @@ def add_path_contributions(row: Any, root: Any, nodes: Any, contribution: Any) -
     for t in range(root.shape[0]):
         node = np.uint64(root[t, 0])
         for _ in range(root[t, 1]):
-            child = _step(row, nodes, node)
+            child = _step(row, link, split[0], node)
             if child != node:
-                column = (nodes[node]["link"] >> _ONE) & _COLUMN
-                contribution[column] += nodes[child]["value"] - nodes[node]["value"]
+                contribution[(link[node] >> _ONE) & _COLUMN] += split[1, child] - split[1, node]
             node = child
 
 
 @njit(cache=True, nogil=True)
-def base_margin(root: Any, nodes: Any) -> float:
+def base_margin(root: Any, split: Any) -> float:
     """Mean margin over the rows the trees were trained on."""
     total = 0.0
     for t in range(root.shape[0]):
-        total += nodes[root[t, 0]]["value"]
+        total += split[1, root[t, 0]]
     return total

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import collections
 import random
+import struct
 from collections.abc import Hashable, Mapping, Sequence
 from operator import itemgetter
 from typing import Any
@@ -256,10 +257,11 @@ class HalfSpaceTrees(base.AnomalyDetector):
         self._threshold = np.zeros(0, dtype=np.float64)
         self._reference = np.zeros(0, dtype=np.int32)
         self._latest = np.zeros(0, dtype=np.int32)
-        self._row = np.zeros((1, 0))
+        self._row: Any = np.zeros((1, 0))
         self._mass = np.zeros(1, dtype=np.int64)
         self._present = np.zeros(0, dtype=np.bool_)
-        self._values: itemgetter[Any] | None = None
+        self._values: Any = None
+        self._layout = ""
 
     @property
     def size_limit(self) -> float:
@@ -364,17 +366,18 @@ class HalfSpaceTrees(base.AnomalyDetector):
         self._feature, self._threshold = feature.ravel(), threshold.ravel()
         nodes = self.n_trees * (2 ** (self.height + 1) - 1)
         self._reference, self._latest = np.zeros(nodes, dtype=np.int32), np.zeros(nodes, dtype=np.int32)
-        self._row = np.zeros((1, len(features)))
+        self._row = np.zeros((1, len(features) + 1))
         self._present = np.ones(len(features), dtype=np.bool_)
-        self._values = itemgetter(*features) if len(features) > 1 else None
+        self._values = itemgetter(*features, features[0])  # one name more: a single one would give no tuple
+        self._layout = f"={len(features) + 1}d"
 
     def _read(self, x: Mapping[Hashable, Any]) -> NDArray[np.bool_]:
         """Fill the row; returns which cells are there, or an empty array for all."""
         try:
-            self._row[0] = self._values(x) if self._values else x[self.features[0]]
+            struct.pack_into(self._layout, self._row, 0, *self._values(x))
         except KeyError:
             self._present[:] = [name in x for name in self.features]
-            self._row[0] = [x.get(name, 0.0) for name in self.features]
+            self._row[0, :-1] = [x.get(name, 0.0) for name in self.features]
             return self._present
         return _ALL
 

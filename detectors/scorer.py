@@ -9,7 +9,7 @@ from numba import njit
 from numpy.typing import NDArray
 
 from detectors.attribution import ensemble_base, ensemble_contributions, linear_contributions
-from detectors.boosted_trees import BoostedTrees, base_margin, row_margin
+from detectors.boosted_trees import BoostedTrees, base_margin, margins
 from detectors.calibration import CENTRE, KNOTS, calibrated, rank_fractions, rank_ppm
 from detectors.half_space_trees import SIZE_LIMIT, find_leaves, path_mass
 from detectors.inputs import standardise_row, transform_row
@@ -54,30 +54,32 @@ def stacked(linear: float, margin: float, stack: Any) -> float:
 
 @njit(cache=True, nogil=True)
 def _score(
-    matrix: Any, group: Any, scale: Any, linear: Any, biases: Any, root: Any, nodes: Any, stack: Any, maps: Any,
-    split: Any, at: Any, reference: Any, height: int, window: int, ranks: Any, logit_milli: Any, anomaly_ppm: Any,
+    matrix: Any, group: Any, scale: Any, linear: Any, biases: Any, root: Any, link: Any, split: Any, stack: Any, maps: Any,
+    feature: Any, at: Any, reference: Any, height: int, window: int, ranks: Any, logit_milli: Any, anomaly_ppm: Any,
 ) -> None:  # fmt: skip
     n, m = matrix.shape
     scratch = np.empty((3, m))
     bits = scratch[0].view(np.int64)
-    leaf = np.zeros(split.shape[0] // ((1 << height) - 1), dtype=np.uint64)
+    margin = np.empty(n)
+    margins(matrix, root, link, split, margin)
+    leaf = np.zeros(feature.shape[0] // ((1 << height) - 1), dtype=np.uint64)
     most = reference.shape[0] * window
     for i in range(n):
         logit = linear_part(matrix[i], scale, linear, biases, scratch, bits)
-        logit = stacked(logit, row_margin(matrix[i], root, nodes), stack)
+        logit = stacked(logit, margin[i], stack)
         g = group[i]
         logit = calibrated(logit, maps[g, 0], maps[g, 1])
         logit_milli[i] = int(np.rint(1000.0 * min(max(logit, -LOGIT_LIMIT), LOGIT_LIMIT)))
         anomaly_ppm[i] = 0
         if ranks.shape[1]:
-            find_leaves(scratch[2], split, at, height, leaf)
+            find_leaves(scratch[2], feature, at, height, leaf)
             mass = path_mass(leaf, reference, height, SIZE_LIMIT * window)
             anomaly_ppm[i] = rank_ppm(1.0 - mass / most, ranks[0], ranks[1])
 
 
 @njit(cache=True, nogil=True)
 def _contributions(
-    matrix: Any, group: Any, scale: Any, linear: Any, biases: Any, root: Any, nodes: Any, stack: Any, maps: Any,
+    matrix: Any, group: Any, scale: Any, linear: Any, biases: Any, root: Any, link: Any, split: Any, stack: Any, maps: Any,
     base: Any, milli: Any,
 ) -> None:  # fmt: skip
     n, m = matrix.shape
@@ -91,7 +93,7 @@ def _contributions(
             scratch[1], scratch[2], linear[MEAN], linear[PRIOR], linear[WEIGHT], biases[0], PRIOR_LIMIT, share
         )
         g = group[i]
-        ensemble_contributions(matrix[i], share, stack, maps[g, 1], LOGIT_LIMIT, root, nodes, base[g], milli[i])
+        ensemble_contributions(matrix[i], share, stack, maps[g, 1], LOGIT_LIMIT, root, link, split, base[g], milli[i])
 
 
 class Scorer:
@@ -127,9 +129,9 @@ class Scorer:
         stack, maps = require_array(arrays, "stack", "f8", (3,)), require_array(arrays, "maps", "f8", (g, 2))
         scale = require_array(arrays, "scale", "u1", (m,))
         linear, biases = require_array(arrays, "linear", "f8", (4, m)), require_array(arrays, "biases", "f8", (2,))
-        self._model = (scale, linear, biases, self.trees.root, self.trees.nodes, stack, maps)
+        self._model = (scale, linear, biases, *self.trees.walk, stack, maps)
         self._anomaly = (*_forest(arrays, self._height, m), self._height, self._window, _ranks(arrays))
-        tree_base = base_margin(self.trees.root, self.trees.nodes)
+        tree_base = base_margin(self.trees.root, self.trees.split)
         linear_base = biases[0] + biases[1]
         for j in range(m):
             linear_base += linear[PRIOR, j] * linear[MEAN, j]

@@ -46,7 +46,7 @@ def test_margins_equal_lightgbm_bit_for_bit(parameters: dict[str, object]) -> No
     rng = np.random.default_rng(5)
     rows[rng.random(rows.shape) < 0.15] = np.nan  # also in columns that had none in training
     rows[rng.random(rows.shape) < 0.15] = 0.0
-    splits = np.unique(trees.nodes["threshold"])
+    splits = np.unique(trees.split[0])
     rows[:50, 0] = rng.choice(splits, 50)  # exactly on a threshold
     rows[50:60] = np.inf
     rows[60:70] = -np.inf
@@ -60,14 +60,14 @@ def test_path_contributions_and_base_add_up_to_the_margin() -> None:
     margin = trees.margin(rows)
     for row, expected in zip(rows, margin, strict=True):
         contribution = np.zeros(8)
-        add_path_contributions(row, trees.root, trees.nodes, contribution)
-        assert base_margin(trees.root, trees.nodes) + contribution.sum() == pytest.approx(expected, abs=1e-9)
+        add_path_contributions(row, *trees.walk, contribution)
+        assert base_margin(trees.root, trees.split) + contribution.sum() == pytest.approx(expected, abs=1e-9)
 
 
 def test_the_base_is_the_mean_margin_of_the_training_rows() -> None:
     booster = _booster(8, num_leaves=15)
     trees = BoostedTrees.from_lightgbm(booster.model_to_string())
-    assert base_margin(trees.root, trees.nodes) == pytest.approx(trees.margin(_rows(8)[0]).mean(), abs=1e-9)
+    assert base_margin(trees.root, trees.split) == pytest.approx(trees.margin(_rows(8)[0]).mean(), abs=1e-9)
 
 
 def test_categorical_splits_are_refused() -> None:
@@ -122,8 +122,8 @@ def test_the_same_rows_give_the_same_trees_however_they_came() -> None:
         ones = np.ones(len(ids[part]), np.float32)
         pieces.add(ids[part], np.arange(4000)[part], rows[part].astype(np.float32), ones, label[part] > 0)
     pieces_trees, trees = pieces.fit(), window.fit()
-    assert pieces_trees.nodes.tobytes() == trees.nodes.tobytes()
-    assert pieces_trees.root.tobytes() == trees.root.tobytes()
+    assert pieces_trees.split.tobytes() == trees.split.tobytes()
+    assert pieces_trees.link.tobytes() == trees.link.tobytes()
 
 
 def test_old_rows_leave_and_a_corrected_label_replaces_the_first() -> None:
