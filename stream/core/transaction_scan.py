@@ -51,29 +51,10 @@ _TRANSACTION_ID, _ACCOUNT_ID = _at("transaction_id"), _at("account_id")
 _CUSTOMER_ID, _PAYEE_ID = _at("customer_id"), _at("payee_id")
 
 (
-    _TYPE,
-    _F_TRANSACTION_ID,
-    _F_ACCOUNT_ID,
-    _F_CUSTOMER_ID,
-    _F_PAYEE_ID,
-    _DEVICE_ID,
-    _EVENT_TIME,
-    _DECIDE_BY,
-    _AMOUNT,
-    _ACCOUNT_AMOUNT,
-    _CURRENCY,
-    _COUNTRY,
-    _PAYEE_COUNTRY,
-    _CHANNEL,
-    _PAYEE_KIND,
-    _NAME_CHECK,
-    _SCENARIO,
-    _PURPOSE,
-    _LAT,
-    _LON,
-    _CUSTOMER,
-    _SLIPS,
-) = range(len(words.FIELDS))
+    _TYPE, _F_TRANSACTION_ID, _F_ACCOUNT_ID, _F_CUSTOMER_ID, _F_PAYEE_ID, _DEVICE_ID, _EVENT_TIME, _DECIDE_BY,
+    _AMOUNT, _ACCOUNT_AMOUNT, _CURRENCY, _COUNTRY, _PAYEE_COUNTRY, _CHANNEL, _PAYEE_KIND, _NAME_CHECK, _SCENARIO,
+    _PURPOSE, _LAT, _LON, _CUSTOMER, _SLIPS,
+) = range(len(words.FIELDS))  # fmt: skip
 _SEGMENT, _AGE_BAND, _HOME_COUNTRY, _VULNERABLE = range(len(words.CUSTOMER_FIELDS))
 
 
