@@ -15,7 +15,7 @@ from stream.core.decode import decode_transactions
 from stream.core.transaction_scan import REFERENCE
 
 NOW_MS = 1_795_478_400_000
-EXAMPLES = settings(max_examples=400, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+EXAMPLES = settings(max_examples=250, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 WHOLE = {
     "transaction_id": "t-1", "account_id": "a-1", "customer_id": "c-1", "payee_id": "p-1",
@@ -96,7 +96,7 @@ def test_bytes_cut_out_and_put_in_anywhere(monkeypatch: pytest.MonkeyPatch, bent
     assert_both_agree(values, monkeypatch)
 
 
-@settings(max_examples=1500, deadline=None)
+@settings(max_examples=600, deadline=None)
 @given(
     st.one_of(
         st.from_regex(
