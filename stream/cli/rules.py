@@ -13,6 +13,7 @@ from rules.problem import Problem, errors
 from stream.cli.options import json_option, print_json
 from stream.core.columns import hash_id
 from stream.core.features import SCHEMA
+from stream.settings import load
 
 _PATHS = click.argument("paths", nargs=-1, type=click.Path(exists=True, path_type=Path))
 
@@ -104,7 +105,12 @@ def _check(paths: tuple[Path, ...]) -> list[Problem]:
 
 def _run(policy: Policy) -> list[ExampleResult]:
     packs = [pack for pack in policy.packs if pack.file in policy.given]
-    return run_examples(packs, policy.compile(SCHEMA, hash_id))
+    histories = None
+    if any(example.event is not None for pack in packs for example in pack.examples):
+        from stream.cli.example_history import ExampleHistories  # the whole core: only where it is asked for
+
+        histories = ExampleHistories(policy, load())
+    return run_examples(packs, policy.compile(SCHEMA, hash_id), histories)
 
 
 def _show(result: ExampleResult) -> None:
