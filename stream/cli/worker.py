@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import sys
+import threading
 
 import click
 
@@ -21,11 +24,28 @@ Examples:
 @click.option("--topic-prefix", metavar="PREFIX", help="Put before every topic name.")
 @click.option("--metrics-port", type=int, metavar="PORT", help="Port of /metrics, /live and /ready.")
 @click.option("--instance", metavar="NAME", help="Static membership: a name that is this worker's alone.")
-def command(broker: str | None, topic_prefix: str | None, metrics_port: int | None, instance: str | None) -> None:
+@click.option("--embedded", type=int, hidden=True, help="On an embedded broker with so many partitions.")
+@click.option("--tied", is_flag=True, hidden=True, help="End when standard input does: whoever started this is gone.")
+def command(
+    broker: str | None,
+    topic_prefix: str | None,
+    metrics_port: int | None,
+    instance: str | None,
+    embedded: int | None,
+    tied: bool,
+) -> None:
     """Decide about transactions until SIGTERM; then finish the batch, write a checkpoint and exit 0."""
+    if tied:
+        threading.Thread(target=_end_with_standard_input, name="tied", daemon=True).start()
     from stream.worker.run import run_worker
 
     settings = load(
         {"broker": broker, "topic_prefix": topic_prefix, "metrics_port": metrics_port, "instance": instance}
     )
-    sys.exit(run_worker(settings))
+    sys.exit(run_worker(settings, transactional=embedded is None, partitions=embedded))
+
+
+def _end_with_standard_input() -> None:
+    while os.read(sys.stdin.fileno(), 4096):
+        pass
+    os.kill(os.getpid(), signal.SIGTERM)
