@@ -147,12 +147,37 @@ def walk_rows(
             mass[i] = path_mass(leaf, reference, height, limit)
         if learn:
             add_mass(leaf, latest, height)
-            counts[0] += 1
-            if counts[0] == window:
-                reference[:] = latest
-                latest[:] = 0
-                counts[0] = 0
-                counts[1] += 1
+            _count_row(reference, latest, window, counts)
+
+
+@njit(cache=True, nogil=True)
+def walk_row(
+    row: Any,
+    feature: Any,
+    threshold: Any,
+    reference: Any,
+    latest: Any,
+    height: int,
+    window: int,
+    counts: Any,
+    leaf: Any,
+) -> int:
+    """Score and then learn one complete row, as :func:`walk_rows` does; returns its mass. ``leaf``: scratch uint64[T]."""
+    find_leaves(row, feature, threshold, height, leaf)
+    mass = path_mass(leaf, reference, height, SIZE_LIMIT * window)
+    add_mass(leaf, latest, height)
+    _count_row(reference, latest, window, counts)
+    return mass
+
+
+@njit(cache=True, nogil=True)
+def _count_row(reference: Any, latest: Any, window: int, counts: Any) -> None:
+    counts[0] += 1
+    if counts[0] == window:
+        reference[:] = latest
+        latest[:] = 0
+        counts[0] = 0
+        counts[1] += 1
 
 
 def grow(
@@ -257,11 +282,12 @@ class HalfSpaceTrees(base.AnomalyDetector):
         self._threshold = np.zeros(0, dtype=np.float64)
         self._reference = np.zeros(0, dtype=np.int32)
         self._latest = np.zeros(0, dtype=np.int32)
-        self._row: Any = np.zeros((1, 0))
+        self._row: Any = np.zeros(0)
         self._mass = np.zeros(1, dtype=np.int64)
         self._present = np.zeros(0, dtype=np.bool_)
         self._values: Any = None
         self._layout = ""
+        self._fused: tuple[Any, ...] = ()
 
     @property
     def size_limit(self) -> float:
@@ -277,13 +303,13 @@ class HalfSpaceTrees(base.AnomalyDetector):
         """Count the row; the very first one fixes the features, sorted by name."""
         if not self.features:
             self._plant(sorted(x))  # type: ignore[type-var]
-        self._walk(self._row, self._read(x), True, _NO_MASS)
+        self._walk(self._row[None], self._read(x), True, _NO_MASS)
 
     def score_one(self, x: Mapping[Hashable, Any]) -> float:
         """Anomaly score in [0, 1]: 1 is alone, 0 until the first window is full."""
         if not self._counts[1]:
             return 0.0
-        self._walk(self._row, self._read(x), False, self._mass)
+        self._walk(self._row[None], self._read(x), False, self._mass)
         return float(1 - self._mass[0] / self._max_score)
 
     def score_learn_one(self, x: Mapping[Hashable, Any]) -> float:
@@ -291,8 +317,13 @@ class HalfSpaceTrees(base.AnomalyDetector):
         if not self._counts[1]:
             self.learn_one(x)
             return 0.0
-        self._walk(self._row, self._read(x), True, self._mass)
-        return float(1 - self._mass[0] / self._max_score)
+        try:
+            struct.pack_into(self._layout, self._row, 0, *self._values(x))
+        except KeyError:
+            self._walk(self._row[None], self._read(x), True, self._mass)
+            return float(1 - self._mass[0] / self._max_score)
+        score: float = 1 - walk_row(*self._fused) / self._max_score
+        return score
 
     def learn_many(self, X: NDArray[np.float64], features: Sequence[Hashable] | None = None) -> None:
         """Count rows in order; the same as :meth:`learn_one` of each.
@@ -346,9 +377,9 @@ class HalfSpaceTrees(base.AnomalyDetector):
         size = self._reference.size
         if len(data) != 24 + 8 * size or int.from_bytes(data[16:24], "little") != len(features):
             raise ValueError(f"checkpoint of {len(data)} bytes does not fit {len(features)} features and {size} nodes")
-        self._counts = np.frombuffer(data[:16], dtype=np.int64).copy()
-        self._reference = np.frombuffer(data[24 : 24 + 4 * size], dtype=np.int32).copy()
-        self._latest = np.frombuffer(data[24 + 4 * size :], dtype=np.int32).copy()
+        self._counts[:] = np.frombuffer(data[:16], dtype=np.int64)
+        self._reference[:] = np.frombuffer(data[24 : 24 + 4 * size], dtype=np.int32)
+        self._latest[:] = np.frombuffer(data[24 + 4 * size :], dtype=np.int32)
 
     def _plant_columns(self, features: Sequence[Hashable] | None) -> None:
         if self.features:
@@ -366,10 +397,15 @@ class HalfSpaceTrees(base.AnomalyDetector):
         self._feature, self._threshold = feature.ravel(), threshold.ravel()
         nodes = self.n_trees * (2 ** (self.height + 1) - 1)
         self._reference, self._latest = np.zeros(nodes, dtype=np.int32), np.zeros(nodes, dtype=np.int32)
-        self._row = np.zeros((1, len(features) + 1))
+        self._row = np.zeros(len(features) + 1)
         self._present = np.ones(len(features), dtype=np.bool_)
         self._values = itemgetter(*features, features[0])  # one name more: a single one would give no tuple
         self._layout = f"={len(features) + 1}d"
+        leaf = np.zeros(self.n_trees, dtype=np.uint64)
+        self._fused = (
+            self._row, self._feature, self._threshold, self._reference, self._latest, self.height, self.window_size,
+            self._counts, leaf,
+        )  # fmt: skip
 
     def _read(self, x: Mapping[Hashable, Any]) -> NDArray[np.bool_]:
         """Fill the row; returns which cells are there, or an empty array for all."""
@@ -377,7 +413,7 @@ class HalfSpaceTrees(base.AnomalyDetector):
             struct.pack_into(self._layout, self._row, 0, *self._values(x))
         except KeyError:
             self._present[:] = [name in x for name in self.features]
-            self._row[0, :-1] = [x.get(name, 0.0) for name in self.features]
+            self._row[:-1] = [x.get(name, 0.0) for name in self.features]
             return self._present
         return _ALL
 
