@@ -1,0 +1,223 @@
+"""``riskstream replay``: the core over a file of history."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from datetime import date, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from stream.cli.options import json_option, print_json
+from stream.errors import UsageError
+from stream.settings import Settings, load
+
+if TYPE_CHECKING:
+    from rules.policy import Policy
+    from stream.replay.engine import ReplaySettings, Step
+    from stream.replay.sources import Chunk, Source
+
+_FILE = click.Path(dir_okay=False, path_type=Path)
+_EPOCH = date(1970, 1, 1).toordinal()
+_DAY_US = 86_400_000_000
+_EXAMPLES = """
+\b
+Examples:
+  riskstream replay bank.jsonl --labels truth.csv --scores scores.parquet
+  riskstream replay cards.parquet --columns deploy/maps/handbook.yaml --decisions decisions.jsonl
+  riskstream replay bank.jsonl --labels truth.csv --without-familiarity --json
+  riskstream replay bank.jsonl --policy my-packs/ --limit 100000
+"""
+
+
+@click.command(
+    epilog=_EXAMPLES,
+    help="Decide about the transactions of FILE (CSV, JSONL or Parquet) as the workers would have, learning from labels "
+    "as they would have come: each is withheld until its payment's event time plus the label delay. The same file, "
+    "labels, policy and seed give the same bytes. Rows that the contract refuses are counted by reason, as dead "
+    "letters would be. How it works: docs/replay.md.",
+)
+@click.argument("file", type=_FILE)
+@click.option(
+    "--columns", "map_file", type=_FILE, help="Column map, YAML; JSONL in the contract's own form needs none."
+)
+@click.option(
+    "--labels", "truth_file", type=_FILE,
+    help="TRUTH file: transaction_id, fraud (0/1), attack. Goes before the map's labels.",
+)  # fmt: skip
+@click.option("--label-delay", default="7d", show_default=True, help="When a label becomes known: 7d, 12h, 30m, 10s.")
+@click.option(
+    "--policy", "policy_dir", type=click.Path(path_type=Path), help="Directory of packs.  [default: the shipped]"
+)
+@click.option("--without-familiarity", is_flag=True, help="No pair has a history: models fitted so, and no discount.")
+@click.option("--scores", "scores_file", type=_FILE, help="Parquet: one row a decision.")
+@click.option("--decisions", "decisions_file", type=_FILE, help="JSON lines: the bytes a worker would publish.")
+@click.option("--limit", type=click.IntRange(min=1), help="Rows, at most.")
+@click.option(
+    "--round",
+    "round_text",
+    default="6h",
+    show_default=True,
+    help="Event time between two rounds of learning; 0s: learn nothing.",
+)
+@click.option(
+    "--measure-from", type=click.DateTime(["%Y-%m-%d"]), help="First day of the first test week.  [default: day 15]"
+)
+@click.option(
+    "--batch", "chunk_rows", type=click.IntRange(1, 1_000_000), help="Rows read at a time; no result depends on it."
+)
+@click.option(
+    "--seed", type=click.IntRange(min=0), help="Seed of everything random in the models.  [default: as configured]"
+)
+@json_option
+def command(
+    file: Path,
+    map_file: Path | None,
+    truth_file: Path | None,
+    label_delay: str,
+    policy_dir: Path | None,
+    without_familiarity: bool,
+    scores_file: Path | None,
+    decisions_file: Path | None,
+    limit: int | None,
+    round_text: str,
+    measure_from: datetime | None,
+    chunk_rows: int | None,
+    seed: int | None,
+    as_json: bool,
+) -> None:
+    """Check what can be wrong, walk the file, say what came of it."""
+    from stream.replay.column_map import load_column_map
+    from stream.replay.sources import open_source
+
+    settings = load({"seed": seed})
+    shape = replay_settings(settings, label_delay, round_text, familiarity=not without_familiarity)
+    policy = read_policy(policy_dir)
+    source = open_source(file, None if map_file is None else load_column_map(map_file), truth_file)
+    with ExitStack() as files:
+        writers = open_writers(files, scores_file, decisions_file)
+        summary = run(source, shape, policy, writers, limit=limit, chunk_rows=chunk_rows, measure_from=measure_from)
+    show(summary)
+    if as_json:
+        print_json(summary)
+
+
+def replay_settings(settings: Settings, label_delay: str, round_text: str, *, familiarity: bool) -> ReplaySettings:
+    """What a replay depends on, from the command line and the settings.
+
+    Raises
+    ------
+    UsageError
+        A delay or a round that cannot be read, or a round that is not whole buckets.
+    """
+    from stream.replay.engine import BUCKET_US, ReplaySettings
+    from stream.replay.schedule import parse_delay
+
+    round_us = parse_delay(round_text)
+    if round_us % BUCKET_US:
+        raise UsageError(f"--round {round_text}: a multiple of {BUCKET_US // 60_000_000}m, for instance 6h")
+    lateness_us = round(settings.lateness_minutes * 60_000_000)
+    return ReplaySettings(parse_delay(label_delay), round_us, lateness_us, settings.seed, familiarity)
+
+
+def read_policy(directory: Path | None) -> Policy:
+    """The policy of a directory of packs, or the shipped one; checked before anything is read.
+
+    Raises
+    ------
+    UsageError
+        A pack is broken; names file, line and column.
+    """
+    from rules.policy import Policy, shipped
+    from rules.problem import PackError
+    from stream.core.columns import hash_id
+    from stream.core.features import SCHEMA
+
+    try:
+        policy = shipped() if directory is None else Policy.load([directory])
+        policy.compile(SCHEMA, hash_id)
+    except PackError as error:
+        raise UsageError(str(error)) from error
+    return policy
+
+
+def open_writers(files: ExitStack, scores: Path | None, decisions: Path | None) -> list[Callable[[Step], None]]:
+    """Whoever writes the steps down; closed with ``files``."""
+    from stream.replay.scores import DecisionsFile, ScoresFile
+
+    if scores is not None and decisions is not None and scores.resolve() == decisions.resolve():
+        raise UsageError(f"--scores and --decisions are the same file {scores}")
+    writers: list[Callable[[Step], None]] = []
+    if scores is not None:
+        writers.append(files.enter_context(ScoresFile(scores)).write)
+    if decisions is not None:
+        writers.append(files.enter_context(DecisionsFile(decisions)).write)
+    return writers
+
+
+def run(
+    source: Source,
+    shape: ReplaySettings,
+    policy: Policy,
+    writers: list[Callable[[Step], None]],
+    *,
+    limit: int | None,
+    chunk_rows: int | None,
+    measure_from: datetime | None,
+) -> dict[str, Any]:
+    """Walk the source; returns the summary."""
+    from stream.replay.engine import FileReplay
+    from stream.replay.run import counts, replay
+    from stream.replay.tally import Tally
+
+    engine = FileReplay(shape, policy)
+    tally = Tally(None if measure_from is None else measure_from.date().toordinal() - _EPOCH)
+    begun = time.perf_counter()
+    with progress(source.path, limit) as advance:
+        intake = replay(source, engine, [tally.add, *writers], limit=limit, chunk_rows=chunk_rows, on_chunk=advance)
+    seconds = time.perf_counter() - begun
+    for row, reason, message in intake.examples:
+        click.echo(f"{source.path}, row {row}: {reason}: {message}", err=True)
+    return {
+        "file": str(source.path),
+        **counts(intake, engine),
+        **tally.result(),
+        "policy_version": policy.version,
+        "model_version": engine.model_version,
+        "familiarity": shape.familiarity,
+        "label_delay_days": shape.label_delay_us / _DAY_US,
+        "seconds": round(seconds, 3),
+        "events_per_s": round(intake.rows / seconds, 1) if seconds > 0 else 0.0,
+    }
+
+
+@contextmanager
+def progress(path: Path, limit: int | None) -> Iterator[Callable[[Chunk], None]]:
+    """A bar with the time left on a terminal's stderr; yields what to call when a chunk is done."""
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    from stream.replay.extent import Extent
+
+    extent = Extent(path, limit)
+    console = Console(stderr=True)
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=console, disable=not console.is_terminal) as bar:
+        task = bar.add_task("replay", total=None)
+
+        def advance(chunk: Chunk) -> None:
+            extent.add(chunk.values)
+            bar.update(task, completed=extent.rows, total=extent.total)
+
+        yield advance
+
+
+def show(summary: dict[str, Any]) -> None:
+    """The summary for a person, on stderr's neighbour: stdout."""
+    from stream.replay.screen import summary_lines
+
+    for line in summary_lines(summary):
+        click.echo(line)

@@ -1,0 +1,225 @@
+"""The core over a file, in one process: what the workers would have decided, had this history been their stream.
+
+Time is the data's own. It goes in buckets (:data:`BUCKET_US`): at the start of a bucket come the labels that are due
+by then, and perhaps a new model; then the bucket's transactions, in the file's order. So a decision depends on
+transactions before it in the file and on labels that were due before its bucket, and on nothing else: not on how the
+file was cut into chunks, not on a clock.
+
+A label is due at event time plus the label delay. Fraud becomes feedback then (a chargeback) to the account hop, the
+payee hop and the learner; a genuine label becomes nothing: what has no adverse outcome matures at the same age.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from detectors.ensemble import EnsembleConfig, Learner
+from rules.policy import Policy
+from stream.core import account, columns
+from stream.core.decide import REVIEW, Decided, Decider
+from stream.core.features import FEATURES
+from stream.core.frame import decode_frame
+from stream.core.genesis import first_snapshot
+from stream.core.profile import AccountHop, HopSettings
+from stream.core.receive import PayeeHop, Received
+from stream.replay.due_labels import DueLabels
+from stream.replay.labels import FRAUD, UNLABELLED, Labels
+from stream.replay.sources import Chunk
+
+BUCKET_US = 600_000_000
+"""Ten minutes: how late, at most, a due label is applied; as long as a live worker may take to hear of it."""
+DAY_US = 86_400_000_000
+_PAIR_COLUMNS = np.array([place for place, feature in enumerate(FEATURES) if feature.pair_dependent])
+_NO_HISTORY = np.array([np.nan if feature.nullable else 0.0 for feature in FEATURES if feature.pair_dependent])
+
+
+@dataclass(frozen=True, slots=True)
+class ReplaySettings:
+    """What a replay's results depend on, beside the file and the policy.
+
+    Parameters
+    ----------
+    label_delay_us
+        Age of a payment at which its label becomes known, and at which one without a label matures, µs.
+    round_us
+        Event time between two rounds of the learner, µs; a multiple of :data:`BUCKET_US`. A new model decides from
+        the next bucket on. 0: nothing is learned, the first model decides throughout.
+    lateness_us
+        Further behind the highest event time: flagged late, µs.
+    seed
+        Of everything random in the models.
+    familiarity
+        False: every payment is decided as if the account had no history with its payee. The models are fitted on
+        that, rules that ask for the pair see a new payee, and there is no discount.
+    """
+
+    label_delay_us: int = 7 * DAY_US
+    round_us: int = DAY_US // 4
+    lateness_us: int = 3_600_000_000
+    seed: int = 42
+    familiarity: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """A run of transactions decided by one model, with their truth beside them.
+
+    Parameters
+    ----------
+    decided
+        Verdicts, in the file's order.
+    decider
+        Who decided.
+    labels_until
+        int64[n], µs: labels of payments up to this event time were known to rows and model; None in a replay without
+        labels.
+    labels
+        Truth of each transaction, for whoever measures; None in a replay without labels. The engine saw none of it.
+    """
+
+    decided: Decided
+    decider: Decider
+    labels_until: npt.NDArray[np.int64] | None
+    labels: Labels | None
+
+    def __len__(self) -> int:
+        return len(self.decided.verdicts)
+
+
+class FileReplay:
+    """The whole line over chunks of a file.
+
+    Parameters
+    ----------
+    settings
+        See there.
+    policy
+        The policy in force throughout.
+    """
+
+    def __init__(self, settings: ReplaySettings, policy: Policy) -> None:
+        self.settings = settings
+        self.policy = policy
+        self.status = np.zeros(3, np.int64)
+        """Transactions decided, duplicate and in conflict so far (``stream.core.account``)."""
+        self.late = 0
+        # a label can be a bucket late, and must still come before its payment matures
+        hop = HopSettings(1, settings.label_delay_us + BUCKET_US, settings.lateness_us)
+        self._accounts = AccountHop(0, hop)
+        self._payees = PayeeHop(0)
+        first = first_snapshot(settings.seed)
+        self._learner = Learner(first, EnsembleConfig(maturity_us=settings.label_delay_us))
+        self._decider = Decider(first, policy)
+        self._due = DueLabels(settings.label_delay_us, BUCKET_US)
+        self._bucket = np.iinfo(np.int64).min
+        self._round: int | None = None
+        self._frames = 0
+
+    @property
+    def model_version(self) -> str:
+        """The model in force."""
+        return self._decider.model_version
+
+    def feed(self, chunk: Chunk) -> Iterator[Step]:
+        """Decide about a chunk's accepted transactions, in order; duplicates and conflicts yield nothing."""
+        rows, labels = chunk.decoded.columns, chunk.labels
+        if not len(rows):
+            return
+        highest = np.maximum.accumulate(np.maximum(rows["event_time"], self._accounts.highest[0]))
+        bucket = highest // BUCKET_US
+        fraud = np.zeros(len(rows), np.bool_) if labels is None else labels.fraud == FRAUD
+        cuts = self._due.buckets(rows["event_time"], bucket, fraud)
+        start = 0
+        while start < len(rows):
+            self._turn(int(bucket[start]))
+            stop = start + int(np.searchsorted(bucket[start:], self._next_turn(cuts, int(bucket[start]))))
+            step = self._decide(
+                rows[start:stop], bucket[start:stop], None if labels is None else _slice(labels, start, stop)
+            )
+            if step is not None:
+                yield step
+            start = stop
+
+    def _next_turn(self, cuts: npt.NDArray[np.int64], bucket: int) -> int:
+        """The next bucket before which something happens: a label is due, or a round ends."""
+        place = int(np.searchsorted(cuts, bucket, side="right"))
+        label = int(cuts[place]) if place < len(cuts) else np.iinfo(np.int64).max
+        ends = np.iinfo(np.int64).max if self._round is None else -(-self._round // BUCKET_US)
+        return min(label, self._due.next_bucket, ends)
+
+    def _turn(self, bucket: int) -> None:
+        """What comes before the transactions of a bucket: labels that are due, and a round if one has ended."""
+        if bucket <= self._bucket:
+            return
+        self._bucket = bucket
+        now, interval = bucket * BUCKET_US, self.settings.round_us
+        if interval and self._round is None:
+            self._round = (now // interval + 1) * interval
+        if self._round is not None and now >= self._round:
+            ended = now // interval * interval
+            self._learn_labels(ended // BUCKET_US)
+            self._learner.advance(ended)
+            self._decider = Decider(self._learner.close_round(with_state=False), self.policy)
+            self._round = ended + interval
+        self._learn_labels(bucket)
+
+    def _learn_labels(self, bucket: int) -> None:
+        feedback = self._due.take(bucket)
+        if not len(feedback):
+            return
+        profiled = self._accounts.process(np.zeros(0, columns.TRANSACTION), feedback)
+        self._receive(profiled.frames)
+        for transaction, occurred_at in zip(
+            feedback["transaction_hash"].tolist(), feedback["occurred_at"].tolist(), strict=True
+        ):
+            self._learner.label(transaction, occurred_at, fraud=True, source="chargeback")
+
+    def _decide(self, rows: npt.NDArray[np.void], bucket: npt.NDArray[np.int64], labels: Labels | None) -> Step | None:
+        profiled = self._accounts.process(rows, np.zeros(0, columns.FEEDBACK))
+        self.status += np.bincount(profiled.status, minlength=3)
+        kept = np.flatnonzero(profiled.status == account.DECIDED)
+        if not len(kept):
+            return None
+        if labels is not None:
+            labels = labels[kept]
+            frauds = kept[labels.fraud == FRAUD]
+            self._due.add(rows[frauds], bucket[frauds])
+        received = self._receive(profiled.frames)
+        self.late += int(np.count_nonzero(received.transactions["late"]))
+        if not self.settings.familiarity:
+            received.features[:, _PAIR_COLUMNS] = _NO_HISTORY
+        decided = self._decider.decide(received)
+        self._observe(decided)
+        until = None if labels is None else bucket[kept] * BUCKET_US - self.settings.label_delay_us
+        return Step(decided, self._decider, until, labels)
+
+    def _receive(self, frames: tuple[tuple[int, bytes], ...]) -> Received:
+        offsets = range(self._frames, self._frames + len(frames))
+        self._frames += len(frames)
+        return self._payees.process(
+            [(offset, decode_frame(frame)) for offset, (_, frame) in zip(offsets, frames, strict=True)]
+        )
+
+    def _observe(self, decided: Decided) -> None:
+        """Hand the learner what ``risk.learning.v1`` would hold: inputs in single precision."""
+        if not self.settings.round_us:
+            return
+        transactions, verdicts = decided.received.transactions, decided.verdicts
+        self._learner.observe(
+            np.ascontiguousarray(transactions["transaction_hash"]),
+            np.ascontiguousarray(transactions["event_time"]),
+            decided.inputs.astype(np.float32).astype(np.float64),
+            np.ascontiguousarray(verdicts["scenario"]),
+            verdicts["outcome"] >= REVIEW,
+        )
+
+
+def _slice(labels: Labels, start: int, stop: int) -> Labels:
+    return Labels(labels.fraud[start:stop], labels.attack[start:stop])
+
+
+__all__ = ["BUCKET_US", "DAY_US", "UNLABELLED", "FileReplay", "ReplaySettings", "Step"]

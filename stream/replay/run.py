@@ -1,0 +1,124 @@
+"""One replay of a file from its start to its end: chunks in, steps to whoever listens, counts at the end."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from stream.core import account
+from stream.replay.engine import FileReplay, Step
+from stream.replay.labels import Labels
+from stream.replay.sources import Chunk, Source
+
+SHOWN_REFUSALS = 5
+
+
+@dataclass
+class Intake:
+    """What was read, and what of it could not be.
+
+    Parameters
+    ----------
+    rows
+        Rows read.
+    refused
+        Rows that would be dead letters, by reason.
+    examples
+        The first few of them: row in the file (from 1), reason and message.
+    """
+
+    rows: int = 0
+    refused: Counter[str] = field(default_factory=Counter)
+    examples: list[tuple[int, str, str]] = field(default_factory=list)
+
+    def add(self, chunk: Chunk) -> None:
+        """Count a chunk."""
+        self.rows += len(chunk.values)
+        for refusal in chunk.decoded.refused:
+            self.refused[refusal.reason] += 1
+            if len(self.examples) < SHOWN_REFUSALS:
+                self.examples.append((chunk.first_row + refusal.index + 1, refusal.reason, refusal.message))
+
+
+def replay(
+    source: Source,
+    engine: FileReplay,
+    listeners: Sequence[Callable[[Step], None]],
+    *,
+    limit: int | None = None,
+    chunk_rows: int | None = None,
+    on_chunk: Callable[[Chunk], None] = lambda chunk: None,
+) -> Intake:
+    """Walk a source through the engine.
+
+    Parameters
+    ----------
+    source, engine
+        What is walked, through what.
+    listeners
+        Called with every step, in order.
+    limit
+        Most rows.
+    chunk_rows
+        Rows read at a time; no result depends on it.
+    on_chunk
+        Called when a chunk is done, for progress.
+    """
+    intake = Intake()
+    for chunk in _limited(source.chunks() if chunk_rows is None else source.chunks(chunk_rows), limit):
+        intake.add(chunk)
+        for step in engine.feed(chunk):
+            for listen in listeners:
+                listen(step)
+        on_chunk(chunk)
+    return intake
+
+
+def counts(intake: Intake, engine: FileReplay) -> dict[str, Any]:
+    """Conservation in records: read = decided + duplicate + dead."""
+    conflicts = int(engine.status[account.CONFLICT])
+    dead = dict(sorted(intake.refused.items()))
+    if conflicts:
+        dead["id_conflict"] = dead.get("id_conflict", 0) + conflicts
+    return {
+        "events": intake.rows,
+        "decided": int(engine.status[account.DECIDED]),
+        "duplicate": int(engine.status[account.DUPLICATE]),
+        "dead": sum(dead.values()),
+        "dead_by_reason": dead,
+        "late": engine.late,
+    }
+
+
+def _limited(chunks: Iterator[Chunk], limit: int | None) -> Iterator[Chunk]:
+    left = limit
+    for chunk in chunks:
+        if left is None or len(chunk.values) <= left:
+            yield chunk
+        elif left > 0:
+            yield _first(chunk, left)
+        if left is not None:
+            left -= len(chunk.values)
+            if left <= 0:
+                return
+
+
+def _first(chunk: Chunk, rows: int) -> Chunk:
+    """The first rows of a chunk."""
+    decoded = chunk.decoded
+    kept = int(np.searchsorted(decoded.accepted, rows))
+    labels = chunk.labels
+    return Chunk(
+        chunk.first_row,
+        chunk.values[:rows],
+        type(decoded)(
+            decoded.columns[:kept],
+            decoded.accepted[:kept],
+            [refusal for refusal in decoded.refused if refusal.index < rows],
+        ),
+        None if labels is None else Labels(labels.fraud[:kept], labels.attack[:kept]),
+    )

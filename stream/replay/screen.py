@@ -1,0 +1,52 @@
+"""A replay's summary on one screen of text."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+
+def summary_lines(summary: Mapping[str, Any]) -> Iterator[str]:
+    """Lines for a terminal, from the summary's JSON values."""
+    yield (
+        f"{summary['events']:,} rows: {summary['decided']:,} decided, {summary['duplicate']:,} duplicate, "
+        f"{summary['dead']:,} refused, {summary['late']:,} late; {summary['seconds']:.1f} s, "
+        f"{summary['events_per_s']:,.0f}/s"
+    )
+    if summary["dead_by_reason"]:
+        yield "  refused: " + ", ".join(f"{reason} {count:,}" for reason, count in summary["dead_by_reason"].items())
+    yield "  outcomes: " + ", ".join(f"{outcome} {count:,}" for outcome, count in summary["outcomes"].items())
+    yield f"  alerts: {summary['alerts']:,}, {summary['alerts_per_day']:,.1f} a day"
+    yield (
+        f"  policy {summary['policy_version']}, model {summary['model_version']}, the last of {summary['models']}"
+        + ("" if summary["familiarity"] else "; without familiarity")
+    )
+    if "frauds" in summary:
+        yield from _truth_lines(summary)
+
+
+def _truth_lines(summary: Mapping[str, Any]) -> Iterator[str]:
+    yield f"  fraud: {summary['frauds']:,}, caught {summary['caught']:,} ({_share(summary['recall'])}), missed {summary['missed']:,}"
+    yield (
+        f"  genuine touched: {summary['genuine_touched']:,} of {summary['genuine']:,}, "
+        f"{_number(summary['genuine_touched_per_10k'])} per 10,000, "
+        f"{_number(summary['genuine_touched_per_fraud_caught'])} per fraud caught; "
+        f"reminded {summary['genuine_reminded']:,}"
+    )
+    yield (
+        f"  familiar pairs touched: {summary['familiar_touched']:,} of {summary['familiar']:,}, "
+        f"{_number(summary['familiar_touched_per_10k'])} per 10,000"
+    )
+    detection = summary["detection"]
+    yield (
+        f"  {len(summary['weeks'])} test weeks, known cards left out: AP {_number(detection['ap'], 3)}, "
+        f"CP@100 {_number(detection['cp100'], 3)}, AUC {_number(detection['auc'], 3)}, ECE {_number(detection['ece'], 4)}"
+    )
+
+
+def _number(value: float | None, digits: int = 2) -> str:
+    return "-" if value is None else f"{value:,.{digits}f}"
+
+
+def _share(value: float | None) -> str:
+    return "-" if value is None else f"{100 * value:.1f} %"
