@@ -60,6 +60,10 @@ class RuleInfo:
         """Whether it decides by itself."""
         return self.rung > 0
 
+    def applied_milli(self, prior_milli: int) -> int:
+        """The weight that :meth:`CompiledPolicy.evaluate` applied, given the share of ``until_trained`` rules."""
+        return self.weight_milli * prior_milli // 1000 if self.until_trained else self.weight_milli
+
 
 @dataclass(frozen=True, slots=True)
 class ScenarioTerms:
@@ -250,6 +254,19 @@ class CompiledPolicy:
     def fired_rules(self, mask: NDArray[np.uint8]) -> list[RuleInfo]:
         """The rules of a ``fired`` or ``failed`` mask, in the policy's order."""
         return [rule for r, rule in enumerate(self.rules) if mask[r >> 3] >> (r & 7) & 1]
+
+    def contributions(self, mask: NDArray[np.uint8], prior_milli: int = 1000) -> dict[str, int]:
+        """What the fired rules of a mask add to the log-odds, in thousandths, by the feature that shows it best.
+
+        A rule counts under the first feature of its ``evidence``; one without any is left out. ``prior_milli`` as in
+        :meth:`evaluate`.
+        """
+        found: dict[str, int] = {}
+        for rule in self.fired_rules(mask):
+            if rule.evidence and rule.weight_milli:
+                feature = rule.evidence[0]
+                found[feature] = found.get(feature, 0) + rule.applied_milli(prior_milli)
+        return found
 
     def degraded_list(self, bits: int) -> list[dict[str, str]]:
         """``degraded`` of a decision: each failed dependency with the least rung it forces."""

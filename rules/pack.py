@@ -17,8 +17,8 @@ from rules.hold import HoldTerms
 from rules.ladder import OUTCOMES, STEP_UPS
 from rules.lists import ListEntry, Snooze
 
-PackKind = Literal["scenario", "common", "jurisdiction", "lists"]
-PACK_KINDS: Final[tuple[PackKind, ...]] = ("scenario", "common", "jurisdiction", "lists")
+PackKind = Literal["scenario", "shared", "common", "jurisdiction", "lists"]
+PACK_KINDS: Final[tuple[PackKind, ...]] = ("scenario", "shared", "common", "jurisdiction", "lists")
 THRESHOLDS: Final = ("remind", "challenge_light", "challenge_strong", "review", "decline")
 SCAMS: Final = (
     "none",

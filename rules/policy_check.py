@@ -109,7 +109,7 @@ def _rule(pack: Pack, rule: Rule, schema: Schema) -> Iterator[Problem]:
 def _references(pack: Pack, rule: Rule, schema: Schema) -> Iterator[Problem]:
     words = schema["scenario"].values
     if rule.scenarios and pack.kind == "scenario":
-        yield rule.item.problem("'scenarios' stands in common and jurisdiction packs; this pack has one scenario")
+        yield rule.item.problem("'scenarios' stands in packs for several scenarios; this pack has one")
     for word in rule.scenarios:
         if word not in words:
             yield rule.item.problem(f"unknown scenario '{word}'; use one of {', '.join(words)}")

@@ -23,6 +23,7 @@ from rules.pack import LANGUAGES
 TEXTS: Final = Path(__file__).parent / "texts"
 MAX_CUSTOMER_FACTS: Final = 2
 MAX_REVIEWER_FACTS: Final = 5
+MAX_RULE_REASONS: Final = 2
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 Evidence = Mapping[str, Any]
@@ -175,7 +176,7 @@ def _reviewer(context: ReasonContext, text: dict[str, Any], language: str) -> st
     own: dict[str, Any] = text["reviewer"]
     facts = _standing(context, text)
     facts += _facts(context, text, "reviewer")[:MAX_REVIEWER_FACTS]
-    facts += [rule.reason[language] for rule in context.rules if rule.protective and rule.reason]
+    facts += [_uncapital(reason) for reason in _rule_reasons(context, language)]
     scam = scam_of(context.rules)
     if scam != "none":
         facts.append(own["scam"].format(scam=text["scams"][scam]))
@@ -183,7 +184,7 @@ def _reviewer(context: ReasonContext, text: dict[str, Any], language: str) -> st
         facts.append(own["protected"])
     if context.hard_rule is not None:
         reason = context.hard_rule.reason
-        facts.insert(0, own["hard_rule"].format(text=reason[language] if reason else context.hard_rule.id))
+        facts.insert(0, own["hard_rule"].format(text=_uncapital(reason[language]) if reason else context.hard_rule.id))
     if not facts:
         facts = [own["no_facts"]]
     return _join(
@@ -197,6 +198,13 @@ def _reviewer(context: ReasonContext, text: dict[str, Any], language: str) -> st
         ],
         language,
     )
+
+
+def _rule_reasons(context: ReasonContext, language: str) -> list[str]:
+    """Sentences of the weightiest rules that raised the risk, protective ones first."""
+    raising = [rule for rule in context.rules if rule.reason and not rule.hard and rule.weight_milli > 0]
+    raising.sort(key=lambda rule: (not rule.protective, -rule.weight_milli, rule.id))
+    return [rule.reason[language] for rule in raising[:MAX_RULE_REASONS] if rule.reason]
 
 
 def _standing(context: ReasonContext, text: dict[str, Any]) -> list[str]:
@@ -248,6 +256,10 @@ def _speaks(value: str, least: float | None) -> bool:
 
 def _capital(sentence: str) -> str:
     return sentence[:1].upper() + sentence[1:]
+
+
+def _uncapital(sentence: str) -> str:
+    return sentence[:1].lower() + sentence[1:]
 
 
 def _join(sentences: Sequence[str], language: str) -> str:

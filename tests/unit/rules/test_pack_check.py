@@ -7,6 +7,7 @@ from types import SimpleNamespace
 
 import pytest
 
+from rules.examples import run_examples
 from rules.policy import PACKS, Policy, check_files, shipped
 from rules.problem import PackError, errors
 from stream.core.columns import hash_id
@@ -164,7 +165,11 @@ def test_every_mistake_is_reported_at_once(tmp_path: Path) -> None:
 def test_the_shipped_packs_and_the_jurisdiction_examples_are_clean() -> None:
     assert shipped().check(SCHEMA) == []
     for path in sorted((PACKS / "jurisdictions").glob("*.yaml")):
-        assert Policy.load([path]).check(SCHEMA) == [], path.name
+        policy = Policy.load([path])
+        assert policy.check(SCHEMA) == [], path.name
+        results = run_examples(policy.packs, policy.compile(SCHEMA, hash_id))
+        assert [problem for result in results for problem in result.problems] == []
+        assert len(results) >= 3
     assert {terms.name for terms in shipped().compile(SCHEMA, hash_id).scenarios if terms.pack != "common"} == set(
         SCHEMA["scenario"].values[1:]
     )
