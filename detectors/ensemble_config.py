@@ -46,9 +46,9 @@ class EnsembleConfig:
     trust: Mapping[str, float] = field(
         default_factory=lambda: {"review": 1.0, "chargeback": 1.0, "complaint": 0.5, "maturity": 1.0}
     )
-    refit_us: int = DAY
+    refit_us: int = 2 * DAY
     boosted: BoostedWindowConfig = field(default_factory=BoostedWindowConfig)
-    linear_rate: float = 0.05
+    linear_rate: float = 0.2
     linear_ridge: float = 0.0
     moments_memory: float = 100_000.0
     stack_memory: float = 200_000.0

@@ -29,7 +29,7 @@ class SnapshotError(ValueError):
     """The bytes are not a snapshot this version can use; the message says what differs and what to do."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Snapshot:
     """Named arrays with a JSON description.
 
