@@ -78,6 +78,7 @@ class Line:
         }
         self.ready = False
         self.recovered_at = 0.0
+        self._recovering: KafkaReader | None = None
         self.on_lost: Callable[[str], None] = lambda reason: None
         """Called when a transaction failed: rows are no longer to be trusted."""
         self._commits = ThreadPoolExecutor(max_workers=2, thread_name_prefix="commit")
@@ -91,6 +92,28 @@ class Line:
     def topics(self) -> list[str]:
         """Input topics of both hops."""
         return list(self._lane_of)
+
+    @property
+    def owned(self) -> list[int]:
+        """Partitions whose rows are here; during a recovery those that are done."""
+        return sorted(set(self.accounts.owned) & set(self.payees.owned))
+
+    @property
+    def positions(self) -> dict[Place, int]:
+        """Next offset to take of every input partition whose rows are here."""
+        found: dict[Place, int] = {}
+        for partition, accounts in list(self.accounts.owned.items()):
+            transactions, feedback = self.accounts.places(partition)
+            found |= {transactions: accounts.transactions, feedback: accounts.feedback}
+        for partition, payees in list(self.payees.owned.items()):
+            found[self.payees.place(partition)] = payees.profiled
+        return found
+
+    @property
+    def progress(self) -> int:
+        """A number that changes while a recovery gets on: partitions done, and records read for the next one."""
+        reader = self._recovering
+        return len(self.accounts.owned) + len(self.payees.owned) + (reader.records_read if reader else 0)
 
     def lane_of(self, topic: str) -> Lane:
         """The lane that an input topic belongs to."""
@@ -111,7 +134,7 @@ class Line:
         self.release()
         owned = sorted(partitions)
         places = [place for p in owned for place in (*self.accounts.places(p), self.payees.place(p))]
-        reader = KafkaReader(self.settings, self.settings.recovery_timeout_s)
+        reader = self._recovering = KafkaReader(self.settings, self.settings.recovery_timeout_s)
         began = time.monotonic()
         if self.transactional:
             self._take_over(reader, places, membership)
@@ -131,6 +154,7 @@ class Line:
                 len(self.payees.owned[partition].core.table), time.monotonic() - began,
             )  # fmt: skip
         reader.close()
+        self._recovering = None
         self._schedule_checkpoints(owned)
         return offsets
 

@@ -35,6 +35,8 @@ class KafkaReader:
         self._settings = settings
         self._stall_s = stall_s
         self._consumer = self._connect("read_committed")
+        self.records_read = 0
+        """Records that :meth:`read` has given so far: who waits for it sees that it gets on."""
 
     def close(self) -> None:
         """Let go of the connection."""
@@ -87,6 +89,7 @@ class KafkaReader:
             chunk, ended = self._records(place, messages, stop)
             if chunk:
                 waited = 0.0
+                self.records_read += len(chunk)
                 yield chunk
             if ended:
                 return
