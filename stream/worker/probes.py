@@ -1,0 +1,288 @@
+"""The worker's own HTTP port: ``/metrics`` for Prometheus, ``/live`` and ``/ready`` for whoever supervises it.
+
+A sampler looks once a second at what the broker says (where the group stands, what waits), sets the gauges of lag and
+of records in flight, and lets the watchdog judge. A worker that has not been alive for long ends itself: an exit is
+safe at any moment, because whatever it had not committed is done again by whoever comes next.
+"""
+
+from __future__ import annotations
+
+import errno
+import logging
+import os
+import threading
+import time
+from collections.abc import Callable, Mapping
+from http import HTTPStatus
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any, Final, Protocol
+
+import mode
+import orjson
+from confluent_kafka import KafkaException
+from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+
+from stream.core.decide import Decider
+from stream.errors import UsageError
+from stream.settings import Settings
+from stream.worker.backlog import Backlog, Sample
+from stream.worker.log import Place
+from stream.worker.metrics import Metrics
+from stream.worker.watchdog import STARTING, Health, Limits, Observation, Watchdog
+
+logger = logging.getLogger("riskstream.probes")
+
+SAMPLE_S: Final = 1.0
+EXIT_STATUS: Final = 1
+EXIT_STATUS_BROKER: Final = 3
+REQUEST_S: Final = 10.0
+
+
+class ObservedLine(Protocol):
+    """What is looked at of :class:`stream.worker.line.Line`."""
+
+    ready: bool
+    transactional: bool
+
+    @property
+    def owned(self) -> list[int]:
+        """Partitions whose rows are here."""
+
+    @property
+    def positions(self) -> dict[Place, int]:
+        """Next offset to take of each of their inputs."""
+
+    @property
+    def progress(self) -> int:
+        """A number that changes while a recovery gets on."""
+
+
+class ObservedVersions(Protocol):
+    """What is looked at of :class:`stream.worker.versions.Versions`."""
+
+    def decider(self) -> Decider:
+        """Model and policy in force."""
+
+
+class Sampler:
+    """Looks at the broker and the line, again and again, on a thread.
+
+    Parameters
+    ----------
+    settings, line, metrics
+        The worker's.
+    parts
+        For each part that works beside the line (``holds``, ``learner``) what says why it does not; empty while it
+        does.
+    end
+        Ends the process at once, with an exit status.
+    clock
+        Monotonic time, s.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        line: ObservedLine,
+        metrics: Metrics,
+        parts: Mapping[str, Callable[[], str]],
+        end: Callable[[int], None] = os._exit,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._settings = settings
+        self._line = line
+        self._metrics = metrics
+        self._parts = dict(parts)
+        self._end = end
+        self._clock = clock
+        self._watchdog = Watchdog(Limits(settings.stall_timeout_s, settings.recovery_timeout_s))
+        self._backlog = Backlog(settings)
+        self._shown: set[Place] = set()
+        self._judged = STARTING
+        self._judged_at = self._clock()
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="sampler", daemon=True)
+
+    @property
+    def health(self) -> Health:
+        """The last judgement, unless it is old: then the sampler itself hangs."""
+        silent = self._clock() - self._judged_at
+        if silent > self._settings.stall_timeout_s:
+            return Health(live=False, ready=False, reasons=(f"the sampler has not looked for {silent:.0f} s",))
+        return self._judged
+
+    def start(self) -> None:
+        """Start the thread."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """End the thread."""
+        self._stop.set()
+        self._thread.join(2 * SAMPLE_S + REQUEST_S)
+        self._backlog.close()
+
+    def look(self) -> Health:
+        """Look once: set the gauges, judge, and end the process where nothing else helps."""
+        seen = self._observe()
+        health = self._watchdog.observe(seen)
+        if (health.live, health.ready) != (self._judged.live, self._judged.ready):
+            level = logging.INFO if health.ready else logging.WARNING
+            logger.log(
+                level, "live: %s, ready: %s; %s", health.live, health.ready, "; ".join(health.reasons) or "all well"
+            )
+        self._judged, self._judged_at = health, self._clock()
+        if health.exhausted:
+            logger.critical("this worker ends itself, to be started anew: %s", "; ".join(health.reasons))
+            logging.shutdown()
+            self._end(EXIT_STATUS_BROKER if seen.broker else EXIT_STATUS)
+        return health
+
+    def _run(self) -> None:
+        while not self._stop.wait(SAMPLE_S):
+            try:
+                self.look()
+            except Exception:
+                # no judgement is a judgement too: `health` turns old, and liveness fails with it
+                logger.exception("the sampler could not look")
+
+    def _observe(self) -> Observation:
+        # taken before the positions: a rebalance in between shows as a line that is not ready
+        ready, progress = self._line.ready, self._line.progress
+        broker, sample = "", Sample({}, {})
+        try:
+            sample = self._backlog.sample(self._positions())
+        except KafkaException as error:
+            broker = error.args[0].str()
+        else:
+            self._show(sample)
+        return Observation(
+            at=self._clock(),
+            broker=broker,
+            recovered=ready and self._line.ready,
+            progress=progress,
+            positions=sample.positions,
+            lag={place: unread.records for place, unread in sample.unread.items()},
+            parts={name: why() for name, why in self._parts.items()},
+        )
+
+    def _positions(self) -> dict[Place, int]:
+        """Where the group stands; with neither transactions nor commits, where the hops stand in memory."""
+        taken = self._line.positions
+        if not self._line.transactional:
+            return taken
+        committed = self._backlog.committed(list(taken)) if taken else {}
+        return {place: committed[place] for place in taken if place in committed}
+
+    def _show(self, sample: Sample) -> None:
+        lost = dict.fromkeys(sorted(self._shown), 0)
+        lag = {place: unread.records for place, unread in sample.unread.items()}
+        in_flight = sample.in_flight(self._settings.topic("bank.transactions.v1"))
+        for place, records in (lost | lag).items():
+            self._metrics.lag(place, records)
+        for place, records in (lost | in_flight).items():
+            self._metrics.in_flight(place, records)
+        self._shown = set(lag) | set(in_flight)
+
+
+class ProbesService(mode.Service):
+    """Server and sampler as a service that Faust's worker starts and stops: ``faust.Worker(app, ProbesService(...))``.
+
+    The port is bound when this is made, so that a port in use is said before anything has started.
+
+    Parameters
+    ----------
+    settings, line, metrics, versions
+        The worker's.
+    parts
+        See :class:`Sampler`.
+
+    Raises
+    ------
+    UsageError
+        The port cannot be listened on.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        line: ObservedLine,
+        metrics: Metrics,
+        versions: ObservedVersions,
+        parts: Mapping[str, Callable[[], str]] | None = None,
+        **options: Any,
+    ) -> None:
+        super().__init__(**options)
+        self._line = line
+        self._metrics = metrics
+        self._versions = versions
+        self._server = _listen(settings, self.answer)
+        self.port: int = self._server.server_address[1]
+        """The port that is listened on, also where the setting was 0."""
+        self.sampler = Sampler(settings, line, metrics, parts or {})
+        self._thread = threading.Thread(target=self._server.serve_forever, name="probes", daemon=True)
+
+    async def on_start(self) -> None:
+        """Answer from now on: a worker that recovers is alive and not ready."""
+        self._thread.start()
+        self.sampler.start()
+        logger.info(
+            "metrics, liveness and readiness on http://%s:%d/metrics, /live, /ready", *self._server.server_address
+        )
+
+    async def on_stop(self) -> None:
+        """Stop answering."""
+        await self.loop.run_in_executor(None, self._close)
+
+    def answer(self, path: str) -> tuple[int, str, bytes]:
+        """Status, content type and body of a path."""
+        path = path.partition("?")[0]
+        if path == "/metrics":
+            return HTTPStatus.OK, CONTENT_TYPE_LATEST, generate_latest(self._metrics.registry)
+        health = self.sampler.health
+        fine = {"/live": health.live, "/ready": health.ready}.get(path)
+        if fine is None:
+            return HTTPStatus.NOT_FOUND, "text/plain", b"/metrics, /live and /ready are here\n"
+        decider = self._versions.decider()
+        body = {
+            "live": health.live,
+            "ready": health.ready,
+            "reasons": health.reasons,
+            "partitions": self._line.owned,
+            "model_version": decider.model_version,
+            "policy_version": decider.policy_version,
+        }
+        status = HTTPStatus.OK if fine else HTTPStatus.SERVICE_UNAVAILABLE
+        return status, "application/json", orjson.dumps(body) + b"\n"
+
+    def _close(self) -> None:
+        self._server.shutdown()
+        self._server.server_close()
+        self.sampler.stop()
+
+
+def _listen(settings: Settings, answer: Callable[[str], tuple[int, str, bytes]]) -> ThreadingHTTPServer:
+    class Handler(BaseHTTPRequestHandler):
+        timeout = REQUEST_S
+
+        def do_GET(self) -> None:
+            status, kind, body = answer(self.path)
+            self.send_response(status)
+            self.send_header("Content-Type", kind)
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, format: str, *arguments: Any) -> None:
+            logger.debug(format, *arguments)
+
+    host, port = settings.metrics_host, settings.metrics_port
+    try:
+        server = ThreadingHTTPServer((host, port), Handler)
+    except OSError as error:
+        what = "is in use" if error.errno == errno.EADDRINUSE else f"cannot be listened on ({error.strerror})"
+        raise UsageError(
+            f"{host}:{port}, for metrics and probes, {what}; choose another with --metrics-port or "
+            "RISKSTREAM_METRICS_PORT (0 picks a free one), the address with RISKSTREAM_METRICS_HOST"
+        ) from error
+    server.daemon_threads = True
+    return server

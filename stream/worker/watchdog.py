@@ -1,0 +1,159 @@
+"""Is this worker alive, and is it ready? A judgement about observations, made without a clock or a connection.
+
+Faust's workers can look healthy for hours while their offsets stand still. So liveness here means progress: offsets
+that advance while there is something to read, a recovery that gets on, a broker that answers. What a restart would
+not mend (a part that fails and tries again by itself) makes the worker unready and leaves it alive.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Final
+
+from stream.worker.log import Place
+
+EXIT_AFTER_S: Final = 90.0
+"""A worker that has not been alive for so long ends itself, so that its supervisor starts a new one."""
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """How long something may last.
+
+    Parameters
+    ----------
+    stall_s
+        Offsets that stand still while records wait; a broker that does not answer.
+    recovery_s
+        A recovery without progress, the first assignment included.
+    exit_s
+        Not being alive.
+    """
+
+    stall_s: float
+    recovery_s: float
+    exit_s: float = EXIT_AFTER_S
+
+
+@dataclass(frozen=True, slots=True)
+class Observation:
+    """What was seen of a worker at one moment.
+
+    Parameters
+    ----------
+    at
+        Monotonic time, s.
+    broker
+        Why the broker could not be asked; empty where it answered, and only then do positions and lag say anything.
+    recovered
+        Whether the line takes batches.
+    progress
+        A number that grows while a recovery gets on; only a new height is progress, so that one that fails and begins
+        anew again and again is not taken for one that gets on.
+    positions
+        Next offset of each input partition that this worker owns.
+    lag
+        Records that wait behind each of them.
+    parts
+        Why a part of the worker (holds, learner) does not work now, empty where it does.
+    """
+
+    at: float
+    broker: str = ""
+    recovered: bool = True
+    progress: int = 0
+    positions: Mapping[Place, int] = field(default_factory=dict)
+    lag: Mapping[Place, int] = field(default_factory=dict)
+    parts: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Health:
+    """A judgement: ``reasons`` says why not, for a person; ``exhausted`` that the process should end now."""
+
+    live: bool
+    ready: bool
+    reasons: tuple[str, ...] = ()
+    exhausted: bool = False
+
+
+STARTING: Final = Health(live=True, ready=False, reasons=("starting",))
+
+
+class Watchdog:
+    """Judges one observation after the other.
+
+    Examples
+    --------
+    >>> watchdog = Watchdog(Limits(stall_s=30.0, recovery_s=60.0))
+    >>> place = Place("bank.transactions.v1", 0)
+    >>> watchdog.observe(Observation(at=0.0, positions={place: 7}, lag={place: 3}))
+    Health(live=True, ready=True, reasons=(), exhausted=False)
+    >>> stalled = watchdog.observe(Observation(at=31.0, positions={place: 7}, lag={place: 3}))
+    >>> stalled.live, stalled.reasons
+    (False, ('bank.transactions.v1[0] stands at offset 7 since 31 s while 3 records wait',))
+    """
+
+    def __init__(self, limits: Limits) -> None:
+        self._limits = limits
+        self._gone_since: float | None = None
+        self._recovering: tuple[float, int] | None = None
+        """Since when without progress, and the most there was."""
+        self._standing: dict[Place, tuple[float, int]] = {}
+        """Since when partitions with records that wait stand still, and where."""
+        self._dead_since: float | None = None
+
+    def observe(self, seen: Observation) -> Health:
+        """Judge what was seen now; observations come in the order of their times."""
+        fatal = [*self._broker(seen), *self._recovery(seen), *self._stalls(seen)]
+        soft = [] if seen.recovered else ["recovering: rows are being rebuilt, or no partition was assigned yet"]
+        if seen.broker and not fatal:
+            soft.append(f"the broker does not answer: {seen.broker}")
+        soft += [f"{name}: {why}" for name, why in sorted(seen.parts.items()) if why]
+        if not fatal:
+            self._dead_since = None
+        elif self._dead_since is None:
+            self._dead_since = seen.at
+        exhausted = self._dead_since is not None and seen.at - self._dead_since >= self._limits.exit_s
+        return Health(not fatal, not fatal and not soft, (*fatal, *soft), exhausted)
+
+    def _broker(self, seen: Observation) -> list[str]:
+        if not seen.broker:
+            self._gone_since = None
+            return []
+        if self._gone_since is None:
+            self._gone_since = seen.at
+        gone = seen.at - self._gone_since
+        if gone <= self._limits.stall_s:
+            return []
+        return [f"the broker has not answered for {gone:.0f} s: {seen.broker}"]
+
+    def _recovery(self, seen: Observation) -> list[str]:
+        if seen.recovered or seen.broker:
+            # without a broker nothing can get on: its own time-out counts
+            self._recovering = None
+            return []
+        if self._recovering is None or seen.progress > self._recovering[1]:
+            self._recovering = seen.at, seen.progress
+        still = seen.at - self._recovering[0]
+        if still <= self._limits.recovery_s:
+            return []
+        return [f"recovery has made no progress for {still:.0f} s"]
+
+    def _stalls(self, seen: Observation) -> list[str]:
+        if seen.broker or not seen.recovered:
+            self._standing.clear()
+            return []
+        standing = {}
+        for place, offset in seen.positions.items():
+            if seen.lag.get(place, 0) > 0:
+                since, before = self._standing.get(place, (seen.at, offset))
+                standing[place] = (since if before == offset else seen.at), offset
+        self._standing = standing
+        return [
+            f"{place.topic}[{place.partition}] stands at offset {offset} since {seen.at - since:.0f} s "
+            f"while {seen.lag[place]} records wait"
+            for place, (since, offset) in sorted(standing.items())
+            if seen.at - since > self._limits.stall_s
+        ]

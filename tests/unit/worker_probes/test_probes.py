@@ -1,0 +1,136 @@
+"""What the worker's HTTP port answers, without a broker."""
+
+from __future__ import annotations
+
+import json
+import socket
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+import pytest
+
+from stream.errors import UsageError
+from stream.settings import Settings
+from stream.worker.backlog import Sample, Unread
+from stream.worker.log import Place
+from stream.worker.metrics import Metrics
+from stream.worker.probes import EXIT_STATUS_BROKER, ProbesService, Sampler
+
+
+@dataclass
+class StillLine:
+    """A line that owns nothing yet."""
+
+    ready: bool = False
+    transactional: bool = True
+    owned: list[int] = field(default_factory=list)
+    positions: dict[Place, int] = field(default_factory=dict)
+    progress: int = 0
+
+
+@dataclass(frozen=True)
+class Versions:
+    model_version: str = "m1"
+    policy_version: str = "p1"
+
+    def decider(self) -> Versions:
+        return self
+
+
+@pytest.fixture
+def service() -> Iterator[ProbesService]:
+    with socket.socket() as closed:
+        closed.bind(("127.0.0.1", 0))
+        settings = Settings(broker=f"127.0.0.1:{closed.getsockname()[1]}", metrics_port=0)
+    made = ProbesService(settings, StillLine(), Metrics(), Versions(), {"holds": lambda: "no topic"})  # type: ignore[arg-type]
+    made._thread.start()
+    yield made
+    made._server.shutdown()
+    made._server.server_close()
+
+
+def get(service: ProbesService, path: str) -> tuple[int, bytes]:
+    try:
+        with urllib.request.urlopen(f"http://127.0.0.1:{service.port}{path}", timeout=10) as answer:
+            return answer.status, answer.read()
+    except urllib.error.HTTPError as error:
+        return error.code, error.read()
+
+
+def test_a_worker_that_starts_is_live_and_not_ready(service: ProbesService) -> None:
+    status, body = get(service, "/live")
+    assert (status, json.loads(body)) == (
+        200,
+        {"live": True, "ready": False, "reasons": ["starting"], "partitions": [], "model_version": "m1",
+         "policy_version": "p1"},
+    )  # fmt: skip
+    assert get(service, "/ready?verbose=1")[0] == 503
+
+
+def test_metrics_are_the_contracts(service: ProbesService) -> None:
+    status, body = get(service, "/metrics")
+    assert status == 200
+    for name in ("riskstream_lag", "riskstream_in_flight", "riskstream_transactions_total"):
+        assert f"# HELP {name} ".encode() in body
+
+
+def test_another_path_names_those_that_are_there(service: ProbesService) -> None:
+    assert get(service, "/health") == (404, b"/metrics, /live and /ready are here\n")
+
+
+def test_without_a_broker_the_reasons_say_so(service: ProbesService) -> None:
+    health = service.sampler.look()
+    assert (health.live, health.ready) == (True, False)
+    assert any(reason.startswith("the broker does not answer: ") for reason in health.reasons)
+    assert "holds: no topic" in health.reasons
+    assert json.loads(get(service, "/ready")[1])["reasons"] == list(health.reasons)
+
+
+def test_a_port_in_use_is_said_with_what_to_do(service: ProbesService) -> None:
+    settings = Settings(metrics_port=service.port)
+    with pytest.raises(
+        UsageError, match=f"127.0.0.1:{service.port}, for metrics and probes, is in use; choose another"
+    ):
+        ProbesService(settings, StillLine(), Metrics(), Versions())  # type: ignore[arg-type]
+
+
+def test_an_address_that_is_not_ours_is_said_too() -> None:
+    with pytest.raises(UsageError, match="cannot be listened on"):
+        ProbesService(Settings(metrics_host="192.0.2.1"), StillLine(), Metrics(), Versions())  # type: ignore[arg-type]
+
+
+def test_in_flight_is_what_no_hop_has_taken_by_source_partition() -> None:
+    transactions, frames = Place("bank.transactions.v1", 0), Place("risk.profiled.v1", 1)
+    sample = Sample(
+        {},
+        {
+            transactions: Unread(5, 9, 4, exact=True),
+            frames: Unread(1, 4, 2, exact=True, transactions={0: 10, 3: 7}),
+            Place("bank.feedback.v1", 0): Unread(0, 2, 2, exact=True),
+        },
+    )
+    assert sample.in_flight("bank.transactions.v1") == {transactions: 14, Place("bank.transactions.v1", 3): 7}
+
+
+def test_a_worker_that_stays_dead_ends_with_the_status_of_a_missing_broker() -> None:
+    now = 1.0
+    ended: list[int] = []
+    sampler = Sampler(Settings(broker="127.0.0.1:1"), StillLine(), Metrics(), {}, ended.append, lambda: now)
+    sampler.look()
+    now = 40.0
+    sampler.look()
+    assert ended == []
+    now = 135.0
+    assert not sampler.look().live
+    assert ended == [EXIT_STATUS_BROKER]
+
+
+def test_a_sampler_that_hangs_is_not_alive() -> None:
+    now = 0.0
+    sampler = Sampler(Settings(broker="127.0.0.1:1"), StillLine(), Metrics(), {}, clock=lambda: now)
+    assert sampler.health.live
+    now = 31.0
+    assert sampler.health.reasons == ("the sampler has not looked for 31 s",)
+    assert not sampler.health.live
