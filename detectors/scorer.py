@@ -56,7 +56,8 @@ def stacked(linear: float, margin: float, stack: Any) -> float:
 def _score(
     matrix: Any, group: Any, scale: Any, linear: Any, biases: Any, root: Any, link: Any, split: Any, stack: Any, maps: Any,
     feature: Any, at: Any, reference: Any, height: int, window: int, ranks: Any, logit_milli: Any, anomaly_ppm: Any,
-) -> None:  # fmt: skip
+) -> int:  # fmt: skip
+    """Fill both outputs; returns the first group that does not exist, or -1."""
     n, m = matrix.shape
     scratch = np.empty((3, m))
     bits = scratch[0].view(np.int64)
@@ -68,6 +69,8 @@ def _score(
         logit = linear_part(matrix[i], scale, linear, biases, scratch, bits)
         logit = stacked(logit, margin[i], stack)
         g = group[i]
+        if g >= maps.shape[0]:
+            return int(g)
         logit = calibrated(logit, maps[g, 0], maps[g, 1])
         logit_milli[i] = int(np.rint(1000.0 * min(max(logit, -LOGIT_LIMIT), LOGIT_LIMIT)))
         anomaly_ppm[i] = 0
@@ -75,18 +78,22 @@ def _score(
             find_leaves(scratch[2], feature, at, height, leaf)
             mass = path_mass(leaf, reference, height, SIZE_LIMIT * window)
             anomaly_ppm[i] = rank_ppm(1.0 - mass / most, ranks[0], ranks[1])
+    return -1
 
 
 @njit(cache=True, nogil=True)
 def _contributions(
     matrix: Any, group: Any, scale: Any, linear: Any, biases: Any, root: Any, link: Any, split: Any, stack: Any, maps: Any,
     base: Any, milli: Any,
-) -> None:  # fmt: skip
+) -> int:  # fmt: skip
+    """Fill the split; returns the first group that does not exist, or -1."""
     n, m = matrix.shape
     scratch = np.empty((3, m))
     bits = scratch[0].view(np.int64)
     share = np.empty(m)
     for i in range(n):
+        if group[i] >= maps.shape[0]:
+            return int(group[i])
         transform_row(matrix[i], scale, scratch[0], bits, scratch[1])
         standardise_row(scratch[1], linear[MEAN], linear[INVERSE], scratch[2])
         linear_contributions(
@@ -94,6 +101,7 @@ def _contributions(
         )
         g = group[i]
         ensemble_contributions(matrix[i], share, stack, maps[g, 1], LOGIT_LIMIT, root, link, split, base[g], milli[i])
+    return -1
 
 
 class Scorer:
@@ -155,14 +163,14 @@ class Scorer:
         self._check(matrix, group)
         logit_milli = np.empty(len(matrix), dtype=np.int64)
         anomaly_ppm = np.empty(len(matrix), dtype=np.int32)
-        _score(matrix, group, *self._model, *self._anomaly, logit_milli, anomaly_ppm)
+        self._require_known(_score(matrix, group, *self._model, *self._anomaly, logit_milli, anomaly_ppm))
         return logit_milli, anomaly_ppm
 
     def contributions(self, matrix: NDArray[np.float64], group: NDArray[np.uint8]) -> NDArray[np.int32]:
         """Log-odds x 1000 per input, int32[k, M]; with ``base_milli[group]`` they add up to the score (within 1)."""
         self._check(matrix, group)
         milli = np.empty(matrix.shape, dtype=np.int32)
-        _contributions(matrix, group, *self._model, self._base, milli)
+        self._require_known(_contributions(matrix, group, *self._model, self._base, milli))
         return milli
 
     def warm_up(self) -> None:
@@ -171,6 +179,11 @@ class Scorer:
         group = np.zeros(2, dtype=np.uint8)
         self.score(matrix, group)
         self.contributions(matrix, group)
+
+    def _require_known(self, unknown: int) -> None:
+        if unknown >= 0:
+            known = ", ".join(self.groups)
+            raise ValueError(f"group {unknown} is unknown; the snapshot has {len(self.groups)}: {known}")
 
     def _check(self, matrix: NDArray[np.float64], group: NDArray[np.uint8]) -> None:
         if (
@@ -184,10 +197,6 @@ class Scorer:
             )
         if group.dtype != np.uint8 or group.shape != (len(matrix),):
             raise ValueError(f"group is {group.dtype}{list(group.shape)}, expected uint8[{len(matrix)}]")
-        if len(group) and int(group.max()) >= len(self.groups):
-            raise ValueError(
-                f"group {int(group.max())} is unknown; the snapshot has {len(self.groups)}: {', '.join(self.groups)}"
-            )
 
 
 def _forest(arrays: Any, height: int, width: int) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any]]:
