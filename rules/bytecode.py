@@ -91,7 +91,7 @@ class Program:
         [[0, 2], [0, 2]]
         """
         verdicts = np.empty((self.conditions, len(matrix)), np.uint8)
-        run(self.code, self.pool, self.truths, self.numbers, matrix, verdicts)
+        run(self.code, self.pool, self.truths, self.numbers, np.ascontiguousarray(matrix), verdicts)
         return verdicts
 
 

@@ -27,6 +27,33 @@ from rules.schema import Schema
 ALL_SCENARIOS: Final = (1 << 63) - 1
 
 
+MASK_BYTES: Final = 32
+MAX_RULES: Final = 8 * MASK_BYTES
+"""Most rules of a policy. The masks have room for them all in every policy: a verdict of one size is one type to the
+compiled loop, so that a policy with more rules is not compiled anew."""
+VERDICT: Final[np.dtype[np.void]] = np.dtype(
+    [
+        ("scenario", "u1"),
+        ("rung", "u1"),
+        ("outcome", "u1"),
+        ("step_up", "u1"),
+        ("risk_ppm", "i4"),
+        ("weight_milli", "i4"),
+        ("familiarity_ppm", "i4"),
+        ("familiarity_milli", "i4"),
+        ("hard_rule", "i2"),
+        ("list_mark", "u1"),
+        ("essential", "u1"),
+        ("cleared", "u1"),
+        ("complex", "u1"),
+        ("obligation", "u1"),
+        ("degraded", "u1"),
+        ("fired", "u1", (MASK_BYTES,)),
+        ("failed", "u1", (MASK_BYTES,)),
+    ]
+)
+
+
 @dataclass(frozen=True, slots=True)
 class RuleInfo:
     """What a decision needs to know about a rule.
@@ -154,40 +181,21 @@ class CompiledPolicy:
     proceed_below_ppm: int
     proceed_due_us: int
 
-    @cached_property
+    @property
     def mask_bytes(self) -> int:
-        """Width W of the ``fired`` and ``failed`` bit masks."""
-        return max(1, (len(self.rules) + 7) // 8)
+        """Width W of the ``fired`` and ``failed`` bit masks, the same for every policy."""
+        return MASK_BYTES
 
-    @cached_property
+    @property
     def dtype(self) -> np.dtype[np.void]:
-        """Type of one verdict; see :meth:`evaluate`."""
-        return np.dtype(
-            [
-                ("scenario", "u1"),
-                ("rung", "u1"),
-                ("outcome", "u1"),
-                ("step_up", "u1"),
-                ("risk_ppm", "i4"),
-                ("weight_milli", "i4"),
-                ("familiarity_ppm", "i4"),
-                ("familiarity_milli", "i4"),
-                ("hard_rule", "i2"),
-                ("list_mark", "u1"),
-                ("essential", "u1"),
-                ("cleared", "u1"),
-                ("complex", "u1"),
-                ("obligation", "u1"),
-                ("degraded", "u1"),
-                ("fired", "u1", (self.mask_bytes,)),
-                ("failed", "u1", (self.mask_bytes,)),
-            ]
-        )
+        """Type of one verdict, the same for every policy; see :meth:`evaluate`."""
+        return VERDICT
 
     def match(self, matrix: NDArray[np.float64]) -> NDArray[np.uint8]:
         """The scenario of each row, uint8[n]: a usable hint, else the first pack that matches, else 0 (other)."""
         hint_column = self.schema.index.get("scenario_hint", -1)
         found = np.empty(len(matrix), np.uint8)
+        matrix = np.ascontiguousarray(matrix)
         choose_scenario(self.matching.run(matrix), self.match_scenarios, matrix, hint_column, found)
         return found
 
@@ -236,9 +244,12 @@ class CompiledPolicy:
         truths ``essential``, ``cleared``, ``complex`` and ``obligation``, ``degraded`` (bits), ``fired`` and
         ``failed`` (bit r%8 of byte r//8 is rule r).
         """
-        verdicts = np.zeros(len(matrix), self.dtype)
+        verdicts = np.zeros(len(matrix), VERDICT)
         if degraded is None:
             degraded = np.zeros(len(matrix), np.uint8)
+        # Of one layout always: another one would be another type, compiled in the middle of a batch.
+        matrix, ids = np.ascontiguousarray(matrix), np.ascontiguousarray(ids)
+        logit_milli, event_time = np.ascontiguousarray(logit_milli), np.ascontiguousarray(event_time)
         truth = self.program.run(matrix)
         settle(matrix, logit_milli, ids, event_time, degraded, prior_milli, truth, self.arguments, verdicts)
         return verdicts

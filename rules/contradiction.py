@@ -12,7 +12,7 @@ from rules.ladder import rung
 from rules.pack import Pack, Rule
 from rules.policy_compiler import condition_of, limit_periods, ordered_scenarios
 from rules.problem import Problem
-from rules.reach import Box, Open, boxes, meet
+from rules.reach import Box, Open, boxes, meet, overlap
 from rules.schema import Schema
 
 
@@ -98,11 +98,8 @@ def _share_scope(first: _Reached, second: _Reached) -> bool:
 
 
 def _pair(first: _Reached, second: _Reached, schema: Schema) -> Iterator[Problem]:
-    try:
-        first_within = not meet(first.true, second.false, schema)
-        second_within = not meet(second.true, first.false, schema)
-    except Open:
-        return
+    first_within = not overlap(first.true, second.false, schema)
+    second_within = not overlap(second.true, first.false, schema)
     same = _same(first.term, second.term) or (first_within and second_within)
     one, other = first.rule, second.rule
     at, where = other.when.item, f"{one.when.item.file}:{one.when.item.line}"

@@ -10,7 +10,7 @@ import difflib
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal, InvalidOperation
 from typing import Final
 
@@ -21,8 +21,9 @@ from rules.problem import Problem
 _DURATION: Final = re.compile(r"^(\d{1,6})\s*(m|h|d)$")
 _DURATION_US: Final = {"m": 60_000_000, "h": 3_600_000_000, "d": 86_400_000_000}
 _IDENTIFIER: Final = re.compile(r"^[a-z][a-z0-9_]*(\.[a-z0-9_]+)*$")
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+INSTANT_HINT: Final = "must be a date (2027-01-31) or a time with its offset (2027-01-31T12:00:00Z)"
 MAX_WEIGHT_MILLI: Final = 20_000
-EMPTY: Final = Item({}, "", "", 1, 1, 1, 1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,18 +167,11 @@ class Fields:
         item = self.take(key, required)
         if item is None:
             return default
-        moment: datetime | None
-        try:
-            if len(item.text) == 10:
-                moment = datetime.combine(date.fromisoformat(item.text), datetime.min.time(), UTC)
-            else:
-                moment = datetime.fromisoformat(item.text)
-        except ValueError:
-            moment = None
-        if moment is None or moment.tzinfo is None:
-            self.complain(item, f"'{key}' must be a date (2027-01-31) or a time with its offset (2027-01-31T12:00:00Z)")
+        moment = instant_us(item.text)
+        if moment is None:
+            self.complain(item, f"'{key}' {INSTANT_HINT}")
             return default
-        return round((moment - datetime(1970, 1, 1, tzinfo=UTC)).total_seconds()) * 1_000_000
+        return moment
 
     def condition(self, key: str, required: bool = False) -> Condition | None:
         """A condition, its grammar checked; names and types need the schema and come later."""
@@ -218,6 +212,22 @@ class Fields:
                 self.problems.append(
                     item.key_problem(f"unknown key '{key}' in {self.what}{_near(key, self._taken)}; see docs/packs.md")
                 )
+
+
+def instant_us(text: str) -> int | None:
+    """A date (midnight UTC) or a time with its offset, in µs since the epoch; None for anything else.
+
+    >>> instant_us("1970-01-02"), instant_us("1970-01-01T01:00:00+01:00"), instant_us("1970-01-01T00:00:00")
+    (86400000000, 0, None)
+    """
+    try:
+        if len(text) == 10:
+            moment = datetime.combine(date.fromisoformat(text), datetime.min.time(), UTC)
+        else:
+            moment = datetime.fromisoformat(text)
+    except ValueError:
+        return None
+    return None if moment.tzinfo is None else (moment - _EPOCH) // timedelta(microseconds=1)
 
 
 def _decimal(item: Item) -> Decimal | None:

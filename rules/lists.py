@@ -21,7 +21,8 @@ LIST_KINDS: Final[tuple[ListKind, ...]] = ("deny", "watch", "allow")
 LIST_MARKS: Final = ("none", "deny", "watch", "allow")
 """Verdict code of a list's word; of several entries the strictest counts."""
 PARTS: Final = ("account", "payee", "device")
-MAX_ENTRIES: Final = 200_000
+MAX_ENTRIES: Final = 100_000
+"""Most entries of one file of lists."""
 ALWAYS_US: Final = 2**62
 _MASK: Final = (1 << 64) - 1
 

@@ -12,7 +12,7 @@ from rules.familiarity import FamiliaritySettings
 from rules.fields import MAX_WEIGHT_MILLI, Condition, Fields
 from rules.hold import BusinessDays, HoldTerms, OnExpiry
 from rules.ladder import NEVER_PPM, OUTCOMES, RUNGS, STEP_UPS
-from rules.lists import ALWAYS_US, LIST_KINDS, MAX_ENTRIES, PARTS, ListEntry, Snooze
+from rules.lists import ALWAYS_US, LIST_KINDS, PARTS, ListEntry, Snooze
 from rules.pack import (
     DEPENDENCIES,
     LANGUAGES,
@@ -32,7 +32,9 @@ from rules.pack import (
 )
 from rules.problem import Problem
 
-MAX_RULES: Final = 400
+MAX_RULES: Final = 256
+MAX_YAML_ENTRIES: Final = 2_000
+"""Most entries of one list in a YAML pack: reading YAML is slow, and a worker waits for it."""
 _DAY_US: Final = 86_400_000_000
 
 
@@ -231,7 +233,7 @@ def _text(fields: Fields, key: str) -> Text | None:
 def _lists(fields: Fields) -> tuple[ListEntry, ...]:
     found: list[ListEntry] = []
     for kind in LIST_KINDS:
-        for item in fields.items(kind)[:MAX_ENTRIES]:
+        for item in _few(fields, kind):
             inner = Fields(item, fields.problems, f"an entry of '{kind}'")
             ids = {part: inner.text(part) for part in PARTS}
             if not any(ids.values()):
@@ -250,9 +252,18 @@ def _lists(fields: Fields) -> tuple[ListEntry, ...]:
     return tuple(found)
 
 
+def _few(fields: Fields, key: str) -> list[Item]:
+    items = fields.items(key)
+    if len(items) > MAX_YAML_ENTRIES:
+        fields.complain(
+            items[MAX_YAML_ENTRIES], f"more than {MAX_YAML_ENTRIES} entries; put them into a .csv file of lists"
+        )
+    return items[:MAX_YAML_ENTRIES]
+
+
 def _snoozes(fields: Fields) -> tuple[Snooze, ...]:
     found = []
-    for item in fields.items("snooze")[:MAX_ENTRIES]:
+    for item in _few(fields, "snooze"):
         inner = Fields(item, fields.problems, "a snooze")
         snooze = Snooze(
             rule=inner.text("rule", required=True),

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Final
 
 from rules.compiled_policy import CompiledPolicy
+from rules.list_file import read_lists
 from rules.pack import Common, Pack
 from rules.pack_reader import read_pack
 from rules.policy_check import check_policy
@@ -23,6 +24,8 @@ from rules.schema import Schema
 
 PACKS: Final = Path(__file__).parent / "packs"
 COMMON_FILE: Final = "common.yaml"
+LIST_SUFFIX: Final = ".csv"
+SUFFIXES: Final = (".yaml", ".yml", LIST_SUFFIX)
 MAX_FILES: Final = 200
 
 
@@ -42,7 +45,7 @@ class Policy:
 
     @classmethod
     def load(cls, paths: Sequence[Path]) -> Policy:
-        """A policy from files and directories (their ``*.yaml`` and ``*.yml``, not of sub-directories).
+        """A policy from files and directories (their ``*.yaml``, ``*.yml`` and ``*.csv``, not of sub-directories).
 
         Raises
         ------
@@ -164,7 +167,8 @@ def _read_packs(files: Mapping[str, bytes]) -> tuple[list[Pack], list[Problem]]:
     packs: list[Pack] = []
     for name in sorted(files, key=_order):
         try:
-            packs.append(read_pack(name, files[name], problems))
+            read = read_lists if Path(name).suffix == LIST_SUFFIX else read_pack
+            packs.append(read(name, files[name], problems))
         except PackError as error:
             problems.extend(error.problems)
     return packs, problems
@@ -173,7 +177,7 @@ def _read_packs(files: Mapping[str, bytes]) -> tuple[list[Pack], list[Problem]]:
 def _yaml_files(path: Path) -> list[Path]:
     if not path.is_dir():
         return [path]
-    return sorted(file for file in path.iterdir() if file.suffix in (".yaml", ".yml") and file.is_file())
+    return sorted(file for file in path.iterdir() if file.suffix in SUFFIXES and file.is_file())
 
 
 def _order(name: str) -> tuple[str, str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import zlib
 from collections.abc import Callable, Generator, Iterator, Sequence
 
+from rules.compiled_policy import MAX_RULES
 from rules.condition import Term, check, columns_read
 from rules.contradiction import contradictions
 from rules.expression import ConditionError
@@ -44,6 +45,9 @@ def _structure(packs: Sequence[Pack], schema: Schema) -> Iterator[Problem]:
     yield from _repeated([(rule.id, rule.item.problem) for pack in packs for rule in pack.rules], "rule")
     scenarios = [(pack.scenario, pack.item.problem) for pack in packs if pack.kind == "scenario"]
     yield from _repeated(scenarios, "pack for scenario")
+    owned = [rule for pack in packs for rule in pack.rules]
+    if len(owned) > MAX_RULES:
+        yield owned[MAX_RULES].item.problem(f"more than {MAX_RULES} rules in one policy; merge or remove some")
     commons = [pack for pack in packs if pack.kind == "common"]
     for pack in commons[1:]:
         yield pack.item.problem(f"a second common pack; {commons[0].file} is one already: merge them")

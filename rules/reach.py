@@ -8,7 +8,7 @@ the union only ever covers too much: an empty union is a proof that the conditio
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -105,6 +105,12 @@ def meet(left: Iterable[Box], right: Iterable[Box], schema: Schema) -> list[Box]
     return reach.meet(list(left), list(right))
 
 
+def overlap(left: Iterable[Box], right: Sequence[Box], schema: Schema) -> bool:
+    """Whether both may hold at once; stops at the first box that shows it."""
+    reach = _Reach(schema)
+    return any(reach.both(one, other) is not None for one in left for other in right)
+
+
 class _Reach:
     def __init__(self, schema: Schema) -> None:
         self.schema = schema
@@ -141,14 +147,23 @@ class _Reach:
             raise Open
         for one in left:
             for other in right:
-                box = dict(one)
-                for column, span in other.items():
-                    box[column] = self._tight(column, box[column].meet(span)) if column in box else span
-                if not any(span.empty() for span in box.values()) and box not in met:
+                box = self.both(one, other)
+                if box is not None and box not in met:
                     met.append(box)
         if len(met) > MAX_BOXES:
             raise Open
         return met
+
+    def both(self, one: Box, other: Box) -> Box | None:
+        """The box of both, or None where it is empty."""
+        box = dict(one)
+        for column, span in other.items():
+            if column in box:
+                span = self._tight(column, box[column].meet(span))
+            if span.empty():
+                return None
+            box[column] = span
+        return box
 
     def _span(self, term: Term, truth: bool) -> tuple[int, Span] | None:
         """The bound that an atom puts on one column, or None where it is not of that kind."""
