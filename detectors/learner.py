@@ -129,6 +129,7 @@ class Learner:
         self._round, self._parent = snapshot.round, snapshot.digest
         self.watermark: int | None = None
         self._refit_at: int | None = None
+        self._frauds_fit = 0
         self._learned = dict(snapshot.counts)
         self._read_model(snapshot.model)
         m, groups = self._linear.shape[1], len(self._maps)
@@ -285,12 +286,16 @@ class Learner:
         self._learned["genuine"] += int(keep.sum())
 
     def _refit_if_due(self) -> None:
-        if self.watermark is None or (self._refit_at is not None and self.watermark < self._refit_at):
+        """Refit when it is time, and whenever the frauds to learn from have doubled: the first days gain most."""
+        if self.watermark is None:
             return
         self._window.forget(self.watermark - self.config.maturity_us - self.config.boosted.window_us)
-        if self._window.frauds >= self.config.boosted.min_frauds:
+        frauds = self._window.frauds
+        due = self._refit_at is None or self.watermark >= self._refit_at or frauds >= 2 * self._frauds_fit
+        if due and frauds >= self.config.boosted.min_frauds:
             self._trees = self._window.fit()
             self._refit_at = self.watermark + self.config.refit_us
+            self._frauds_fit = frauds
 
     def _read_model(self, model: Mapping[str, NDArray[Any]]) -> None:
         self._scale = model["scale"]
@@ -322,6 +327,7 @@ class Learner:
             "config": self.config.describe(),
             "watermark": self.watermark,
             "refit_at": self._refit_at,
+            "frauds_fit": self._frauds_fit,
             "pending": pending_description,
             "window": window_description,
         }
@@ -335,6 +341,7 @@ class Learner:
 
     def _load(self, description: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]]) -> None:
         self.watermark, self._refit_at = description["watermark"], description["refit_at"]
+        self._frauds_fit = int(description["frauds_fit"])
         for name in _OWN:
             have = getattr(self, "_" + name)
             setattr(self, "_" + name, require_array(arrays, name, have.dtype.str, have.shape).copy())
