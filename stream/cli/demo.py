@@ -42,7 +42,7 @@ Examples:
     show_default=True,
     help="Seconds of traffic, from the first decision on.",
 )
-@click.option("--seed", type=click.IntRange(min=0), default=7, show_default=True, help="Seed of the simulated bank.")
+@click.option("--seed", type=click.IntRange(min=0), default=2, show_default=True, help="Seed of the simulated bank.")
 @click.option(
     "--broker",
     default="embedded",

@@ -1,0 +1,61 @@
+"""``riskstream alerts``: the alert topic, readably."""
+
+from __future__ import annotations
+
+import signal
+from types import FrameType
+
+import click
+
+from stream.cli.options import print_json, with_settings
+from stream.settings import Settings
+
+
+@click.group(
+    epilog="""\b
+Examples:
+  riskstream alerts tail
+  riskstream alerts tail --from end --json | jq .decision.outcome
+  riskstream alerts tail --no-follow --limit 20
+  riskstream alerts tail --group night-shift      # goes on where that group stopped
+"""
+)
+def command() -> None:
+    """Read the alert topic."""
+
+
+@command.command()
+@with_settings
+@click.option(
+    "--from",
+    "begin",
+    type=click.Choice(["beginning", "end"]),
+    default="beginning",
+    show_default=True,
+    help="Where to begin, if no offset of the group says.",
+)
+@click.option("--limit", type=click.IntRange(min=1), metavar="N", help="End after so many alerts.")
+@click.option("--group", default="", metavar="NAME", help="Remember how far was read, under this consumer group.")
+@click.option("--follow/--no-follow", default=True, show_default=True, help="Wait for more at the end of the topic.")
+@click.option("--json", "as_json", is_flag=True, help="One alert a line, as it was written.")
+def tail(settings: Settings, begin: str, limit: int | None, group: str, follow: bool, as_json: bool) -> None:
+    """Print alerts: why, in Chinese and English, the evidence, when to answer and when the hold ends.
+
+    Committed records only. Ctrl-C or SIGTERM ends it; an alert counts as read for --group once it was printed.
+    """
+    from stream.desk.alert_text import alert_text
+    from stream.desk.alert_topic import follow_alerts
+
+    signal.signal(signal.SIGTERM, _interrupt)
+    try:
+        for alert in follow_alerts(settings, group=group, from_end=begin == "end", stay=follow, limit=limit):
+            if as_json:
+                print_json(alert)
+            else:
+                click.echo(alert_text(alert) + "\n")
+    except KeyboardInterrupt:
+        pass  # this is how it ends
+
+
+def _interrupt(number: int, frame: FrameType | None) -> None:
+    raise KeyboardInterrupt
