@@ -17,7 +17,7 @@ class LatencyHistogram:
     >>> for milliseconds in range(1, 101):
     ...     histogram.add(milliseconds)
     >>> histogram.percentile(50), histogram.percentile(99)
-    (50.2, 99.8)
+    (49.7, 99.3)
     """
 
     def __init__(self) -> None:

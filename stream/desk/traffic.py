@@ -33,22 +33,25 @@ _MOST_DAYS = 20_000
 
 
 def first_day(today: date, events: float, accounts: int) -> date:
-    """The simulated day to begin with, so that the last of ``events`` comes shortly before today.
+    """The first of January of the latest year that lets ``events`` end before today.
+
+    A day that moved with the calendar would give other traffic every day for the same seed.
 
     Raises
     ------
     UsageError
         The period would be longer than 20,000 days.
 
-    >>> first_day(date(2026, 11, 24), events=25_200, accounts=120)
-    datetime.date(2026, 8, 3)
+    >>> first_day(date(2026, 11, 24), events=29_000, accounts=60)
+    datetime.date(2026, 1, 1)
     """
     days = math.ceil(1.1 * events / (PAYMENTS_A_DAY * accounts)) + 2
     if days > _MOST_DAYS:
         raise UsageError(
-            f"{events:.0f} transactions of {accounts} accounts are {days} simulated days; raise --accounts or lower --rate"
+            f"{events:.0f} transactions of {accounts} accounts are {days} simulated days; "
+            "raise --accounts or lower --rate"
         )
-    return today - timedelta(days=days)
+    return date((today - timedelta(days=days)).year, 1, 1)
 
 
 def chargeback(event: Event, delay_ms: int = CHARGEBACK_DELAY_MS) -> dict[str, Any]:

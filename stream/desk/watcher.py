@@ -49,15 +49,16 @@ class Watcher:
             ]
         )
 
-    def step(self, timeout: float) -> None:
-        """Read what has come, waiting at most ``timeout`` seconds for the first record."""
+    def step(self, timeout: float) -> bool:
+        """Read what has come, waiting at most ``timeout`` seconds for the first record; whether there was one."""
         message = self._consumer.poll(timeout)
         if message is None:
-            return
+            return False
         now = time.monotonic()
         self._take(message, now)
         for other in self._consumer.consume(_MOST_RECORDS, 0):
             self._take(other, now)
+        return True
 
     def close(self) -> None:
         """Let go of the connection."""

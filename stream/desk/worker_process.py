@@ -35,7 +35,7 @@ class WorkerProcess:
         with log.open("wb") as output:
             self._process = subprocess.Popen(
                 [sys.executable, "-m", "stream.cli", *arguments],
-                env=_environment(settings),
+                env=environment_of(settings),
                 # its end tells the worker that this process is gone, however that ended
                 stdin=subprocess.PIPE,
                 stdout=output,
@@ -68,7 +68,12 @@ class WorkerProcess:
         return "\n".join(self.log.read_text(encoding="utf-8", errors="replace").splitlines()[-LOG_LINES:])
 
 
-def _environment(settings: Settings) -> dict[str, str]:
+def environment_of(settings: Settings) -> dict[str, str]:
+    """This process's environment, in which the settings are these and no others.
+
+    >>> environment_of(Settings(topic_prefix="t-"))["RISKSTREAM_TOPIC_PREFIX"]
+    't-'
+    """
     kept = {name: value for name, value in os.environ.items() if not name.startswith(ENVIRONMENT_PREFIX)}
     ours = {f"{ENVIRONMENT_PREFIX}{name.upper()}": str(value) for name, value in settings.model_dump().items()}
     return kept | ours

@@ -1,0 +1,145 @@
+"""Reading ``risk.alerts.v1``: following it, and finding one alert on it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any, NamedTuple
+
+import orjson
+from confluent_kafka import OFFSET_BEGINNING, OFFSET_END, Consumer, KafkaError, TopicPartition
+
+from stream.brokers.connect import consumer_config
+from stream.desk.scan import partitions_of
+from stream.errors import RiskstreamError
+from stream.settings import Settings
+from stream.worker.log import Place
+from stream.worker.reader import KafkaReader
+
+TOPIC = "risk.alerts.v1"
+WINDOW = 5_000
+SEARCHED = 200_000
+"""Offsets of each partition that are searched for an alert, the newest first."""
+COMMIT_EVERY = 100
+
+
+class FoundAlert(NamedTuple):
+    """An alert and the key it was written under, which is its transaction's."""
+
+    key: bytes | None
+    alert: Mapping[str, Any]
+
+
+def find_alert(settings: Settings, alert_id: str) -> FoundAlert:
+    """The newest alert with this id.
+
+    Raises
+    ------
+    RiskstreamError
+        It is not among the last 200,000 offsets of any partition.
+    """
+    topic = settings.topic(TOPIC)
+    reader = KafkaReader(settings)
+    try:
+        places = [Place(topic, number) for number in range(partitions_of(settings, [topic])[topic])]
+        marks = {place: reader.watermarks(place) for place in places}
+        for distance in range(0, SEARCHED, WINDOW):
+            for place, (low, high) in marks.items():
+                start, stop = max(low, high - distance - WINDOW), high - distance
+                found = _newest(reader, place, start, stop, alert_id) if start < stop else None
+                if found is not None:
+                    return found
+    finally:
+        reader.close()
+    raise RiskstreamError(
+        f"alert {alert_id} is not among the last {SEARCHED:,} records of each partition of {topic}; "
+        "check the id with `riskstream alerts tail`, and --topic-prefix"
+    )
+
+
+def _newest(reader: KafkaReader, place: Place, start: int, stop: int, alert_id: str) -> FoundAlert | None:
+    needle = alert_id.encode()
+    found = None
+    for chunk in reader.read(place, start, stop):
+        for record in chunk:
+            # most records are not the one: look at the bytes before reading the JSON
+            if record.value is not None and needle in record.value:
+                alert = orjson.loads(record.value)
+                if alert["alert_id"] == alert_id:
+                    found = FoundAlert(record.key, alert)
+    return found
+
+
+def follow_alerts(
+    settings: Settings, *, group: str = "", from_end: bool = False, stay: bool = True, limit: int | None = None
+) -> Iterator[Mapping[str, Any]]:
+    """Committed alerts as they come.
+
+    Parameters
+    ----------
+    group
+        Consumer group whose offsets say where to go on, and that shares the partitions among its members; an alert
+        counts as read when the next one is asked for. Empty for none: then all partitions are read from their
+        beginning or end.
+    from_end
+        Begin with what comes next, where no offset of the group says otherwise.
+    stay
+        Go on waiting at the end of the topic; else end there.
+    limit
+        End after so many alerts; None for no limit.
+    """
+    topic = settings.topic(TOPIC)
+    count = partitions_of(settings, [topic])[topic]
+    consumer = Consumer(
+        {
+            **consumer_config(settings, group or "alerts-tail"),
+            "auto.offset.reset": "latest" if from_end else "earliest",
+            "enable.partition.eof": True,
+            "fetch.wait.max.ms": 50,
+            "log_level": 0,
+        }
+    )
+    try:
+        if group:
+            consumer.subscribe([topic])
+        else:
+            begin = OFFSET_END if from_end else OFFSET_BEGINNING
+            consumer.assign([TopicPartition(topic, number, begin) for number in range(count)])
+        yield from _alerts(consumer, commits=bool(group), stay=stay, limit=limit)
+    finally:
+        consumer.close()
+
+
+def _alerts(consumer: Consumer, *, commits: bool, stay: bool, limit: int | None) -> Iterator[Mapping[str, Any]]:
+    ended: set[int] = set()
+    given = 0
+    read: dict[int, TopicPartition] = {}
+    try:
+        while limit is None or given < limit:
+            message: Any = consumer.poll(0.5)
+            if message is None:
+                _commit(consumer, read)
+                continue
+            error = message.error()
+            if error is None:
+                ended.discard(message.partition())
+                yield orjson.loads(message.value())
+                given += 1
+                if commits:  # only now, when the next one is asked for, was it read
+                    place = TopicPartition(message.topic(), message.partition(), message.offset() + 1)
+                    read[message.partition()] = place
+                if given % COMMIT_EVERY == 0:
+                    _commit(consumer, read)
+            elif error.code() == KafkaError._PARTITION_EOF:
+                ended.add(message.partition())
+                if not stay and ended >= {place.partition for place in consumer.assignment()}:
+                    return
+            elif not error.retriable():
+                raise RiskstreamError(f"reading alerts: {error.str()}")
+    finally:
+        _commit(consumer, read)
+
+
+def _commit(consumer: Consumer, read: dict[int, TopicPartition]) -> None:
+    if read:
+        consumer.commit(offsets=list(read.values()), asynchronous=False)
+        read.clear()

@@ -1,0 +1,118 @@
+"""Reading whole topics once, all their partitions together, up to their committed end as of now."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
+
+from stream.brokers.connect import check_reachable, consumer_config
+from stream.errors import BrokerNotReachable, RiskstreamError
+from stream.settings import Settings
+from stream.worker.log import Place
+from stream.worker.reader import KafkaReader, ReadFailed
+
+CHUNK = 10_000
+STALL_S = 30.0
+_COORDINATOR_MOVES = frozenset(
+    (
+        KafkaError.NOT_COORDINATOR,
+        KafkaError.COORDINATOR_LOAD_IN_PROGRESS,
+        KafkaError.COORDINATOR_NOT_AVAILABLE,
+    )
+)
+
+
+def partitions_of(settings: Settings, topics: Sequence[str]) -> dict[str, int]:
+    """Partition counts of topics (full names).
+
+    Raises
+    ------
+    BrokerNotReachable
+        Nothing answers.
+    RiskstreamError
+        A topic is not there: no worker has run with these settings yet.
+    """
+    known = check_reachable(settings).topics
+    missing = [name for name in topics if name not in known]
+    if missing:
+        raise RiskstreamError(
+            f"topic {missing[0]} is not on {settings.broker}: has a worker run there with the topic prefix "
+            f"{settings.topic_prefix!r}? Start one with `riskstream worker`"
+        )
+    return {name: len(known[name].partitions) for name in topics}
+
+
+def group_offsets(reader: KafkaReader, places: Sequence[Place]) -> dict[Place, int]:
+    """Next offsets of the workers' group, asked again for while its coordinator starts or moves.
+
+    Raises
+    ------
+    RiskstreamError
+        The broker refuses, or there is no coordinator for 30 s.
+    """
+    deadline = time.monotonic() + STALL_S
+    while True:
+        try:
+            return {place: position.offset for place, position in reader.positions(places).items()}
+        except ReadFailed as error:
+            cause = error.__cause__
+            passing = isinstance(cause, KafkaException) and (
+                cause.args[0].retriable() or cause.args[0].code() in _COORDINATOR_MOVES
+            )
+            if not passing or time.monotonic() > deadline:
+                raise
+            time.sleep(0.2)
+
+
+def scan(settings: Settings, starts: Mapping[Place, int], visit: Callable[[Place, Any], None]) -> None:
+    """Call ``visit`` with every committed record from the given offsets on, in order within a partition.
+
+    What is appended while it reads may be read or not; what was committed before is.
+
+    Raises
+    ------
+    RiskstreamError
+        A partition gives nothing for 30 s before its end, or the broker refuses.
+    """
+    if not starts:
+        return
+    consumer = Consumer(
+        {
+            **consumer_config(settings, settings.group),
+            "enable.partition.eof": True,
+            "fetch.wait.max.ms": 10,
+            "log_level": 0,
+        }
+    )
+    left = set(starts)
+    try:
+        consumer.assign([TopicPartition(place.topic, place.partition, at) for place, at in starts.items()])
+        heard = time.monotonic()
+        while left:
+            messages = consumer.consume(CHUNK, 0.2)
+            if messages:
+                heard = time.monotonic()
+            elif time.monotonic() - heard > STALL_S:
+                names = ", ".join(f"{place.topic}[{place.partition}]" for place in sorted(left))
+                raise RiskstreamError(f"nothing came from {names} for {STALL_S:.0f} s; does a transaction hang there?")
+            for message in messages:
+                _take(message, left, visit)
+    except KafkaException as error:
+        raise BrokerNotReachable(f"Kafka at {settings.broker}: {error.args[0].str()}") from error
+    finally:
+        consumer.close()
+
+
+def _take(message: Any, left: set[Place], visit: Callable[[Place, Any], None]) -> None:
+    place = Place(message.topic(), message.partition())
+    error = message.error()
+    if error is None:
+        if place in left:
+            visit(place, message)
+    elif error.code() == KafkaError._PARTITION_EOF:
+        left.discard(place)
+    elif not error.retriable():
+        raise RiskstreamError(f"{place.topic}[{place.partition}]: {error.str()}")
