@@ -18,8 +18,10 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -210,8 +212,9 @@ def main(
     threshold_from: str | None, test_from: str | None, seed: int, as_json: bool,
 ) -> None:  # fmt: skip
     delay_us = parse_delay(label_delay)
-    known = run(data, labels, columns, ReplaySettings(delay_us, seed=seed))
-    blind = run(data, labels, columns, ReplaySettings(delay_us, seed=seed, familiarity=False))
+    shapes = [ReplaySettings(delay_us, seed=seed, familiarity=familiarity) for familiarity in (True, False)]
+    with ProcessPoolExecutor(len(shapes)) as pool:
+        known, blind = pool.map(partial(run, data, labels, columns), shapes)
     familiar = FamiliarPairs().walk(known["account"], known["payee"], known["event_time"], ~known["fraud"])
     truth = Truth(known["event_time"], known["account"], known["fraud"], familiar)
     split = periods(truth.event_time, delay_us, _instant(threshold_from), _instant(test_from))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
+from dataclasses import asdict, dataclass
 from datetime import date, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,8 +18,11 @@ from stream.settings import Settings, load
 
 if TYPE_CHECKING:
     from rules.policy import Policy
-    from stream.replay.engine import ReplaySettings, Step
+    from stream.replay.engine import FileReplay, ReplaySettings, Step
+    from stream.replay.gates import Gate
+    from stream.replay.run import Intake
     from stream.replay.sources import Chunk, Source
+    from stream.replay.tally import Tally
 
 _FILE = click.Path(dir_okay=False, path_type=Path)
 _EPOCH = date(1970, 1, 1).toordinal()
@@ -29,7 +33,7 @@ Examples:
   riskstream replay bank.jsonl --labels truth.csv --scores scores.parquet
   riskstream replay cards.parquet --columns deploy/maps/handbook.yaml --decisions decisions.jsonl
   riskstream replay bank.jsonl --labels truth.csv --without-familiarity --json
-  riskstream replay bank.jsonl --policy my-packs/ --limit 100000
+  riskstream replay bank.jsonl --labels truth.csv --policy my-packs/ --against shipped --fail-if "friction > 1.1x champion"
 """
 
 
@@ -52,6 +56,13 @@ Examples:
 @click.option(
     "--policy", "policy_dir", type=click.Path(path_type=Path), help="Directory of packs.  [default: the shipped]"
 )
+@click.option(
+    "--against", "champion_dir", metavar="PATH|shipped", help="The champion: a policy to compare with; `shipped` is the shipped one.",
+)  # fmt: skip
+@click.option(
+    "--fail-if", "gate_texts", multiple=True, metavar="GATE",
+    help="Exit status 1 where it holds: 'recall < 0.7', 'friction > 1.1x champion'; may be given again.",
+)  # fmt: skip
 @click.option("--without-familiarity", is_flag=True, help="No pair has a history: models fitted so, and no discount.")
 @click.option("--scores", "scores_file", type=_FILE, help="Parquet: one row a decision.")
 @click.option("--decisions", "decisions_file", type=_FILE, help="JSON lines: the bytes a worker would publish.")
@@ -79,6 +90,8 @@ def command(
     truth_file: Path | None,
     label_delay: str,
     policy_dir: Path | None,
+    champion_dir: str | None,
+    gate_texts: tuple[str, ...],
     without_familiarity: bool,
     scores_file: Path | None,
     decisions_file: Path | None,
@@ -91,18 +104,32 @@ def command(
 ) -> None:
     """Check what can be wrong, walk the file, say what came of it."""
     from stream.replay.column_map import load_column_map
+    from stream.replay.gates import Gate
+    from stream.replay.screen import summary_lines
     from stream.replay.sources import open_source
 
+    gates = [Gate.parse(text) for text in gate_texts]
+    if champion_dir is None and any(gate.relative for gate in gates):
+        raise UsageError("--fail-if: a gate that names the champion needs --against")
     settings = load({"seed": seed})
-    shape = replay_settings(settings, label_delay, round_text, familiarity=not without_familiarity)
-    policy = read_policy(policy_dir)
-    source = open_source(file, None if map_file is None else load_column_map(map_file), truth_file)
+    walk = Walk(
+        open_source(file, None if map_file is None else load_column_map(map_file), truth_file),
+        replay_settings(settings, label_delay, round_text, familiarity=not without_familiarity),
+        read_policy(policy_dir),
+        None if champion_dir is None else read_policy(None if champion_dir == "shipped" else Path(champion_dir)),
+        limit,
+        chunk_rows,
+        None if measure_from is None else measure_from.date().toordinal() - _EPOCH,
+    )
     with ExitStack() as files:
-        writers = open_writers(files, scores_file, decisions_file)
-        summary = run(source, shape, policy, writers, limit=limit, chunk_rows=chunk_rows, measure_from=measure_from)
-    show(summary)
+        summary = walk.run(open_writers(files, scores_file, decisions_file))
+    for line in summary_lines(summary):
+        click.echo(line)
+    failed = check_gates(gates, summary)
     if as_json:
         print_json(summary)
+    if failed:
+        click.get_current_context().exit(1)
 
 
 def replay_settings(settings: Settings, label_delay: str, round_text: str, *, familiarity: bool) -> ReplaySettings:
@@ -158,40 +185,102 @@ def open_writers(files: ExitStack, scores: Path | None, decisions: Path | None) 
     return writers
 
 
-def run(
-    source: Source,
-    shape: ReplaySettings,
-    policy: Policy,
-    writers: list[Callable[[Step], None]],
-    *,
-    limit: int | None,
-    chunk_rows: int | None,
-    measure_from: datetime | None,
-) -> dict[str, Any]:
-    """Walk the source; returns the summary."""
-    from stream.replay.engine import FileReplay
-    from stream.replay.run import counts, replay
-    from stream.replay.tally import Tally
+@dataclass(frozen=True)
+class Walk:
+    """What is walked, and how.
 
-    engine = FileReplay(shape, policy)
-    tally = Tally(None if measure_from is None else measure_from.date().toordinal() - _EPOCH)
-    begun = time.perf_counter()
-    with progress(source.path, limit) as advance:
-        intake = replay(source, engine, [tally.add, *writers], limit=limit, chunk_rows=chunk_rows, on_chunk=advance)
-    seconds = time.perf_counter() - begun
-    for row, reason, message in intake.examples:
-        click.echo(f"{source.path}, row {row}: {reason}: {message}", err=True)
-    return {
-        "file": str(source.path),
-        **counts(intake, engine),
-        **tally.result(),
-        "policy_version": policy.version,
-        "model_version": engine.model_version,
-        "familiarity": shape.familiarity,
-        "label_delay_days": shape.label_delay_us / _DAY_US,
-        "seconds": round(seconds, 3),
-        "events_per_s": round(intake.rows / seconds, 1) if seconds > 0 else 0.0,
-    }
+    Parameters
+    ----------
+    source, shape, policy
+        The history, what results depend on, the policy.
+    champion
+        The policy it is compared with, if any.
+    limit, chunk_rows
+        As in ``stream.replay.run.replay``.
+    measure_day
+        First day of the first test week, days since the epoch; None for as early as can be.
+    """
+
+    source: Source
+    shape: ReplaySettings
+    policy: Policy
+    champion: Policy | None
+    limit: int | None
+    chunk_rows: int | None
+    measure_day: int | None
+
+    def run(self, writers: list[Callable[[Step], None]]) -> dict[str, Any]:
+        """Walk the source; returns the summary."""
+        from stream.replay.engine import FileReplay
+        from stream.replay.run import replay
+        from stream.replay.tally import Tally
+
+        if self.champion is not None:
+            return self._compare(self.champion, writers)
+        engine, tally = FileReplay(self.shape, self.policy), Tally(self.measure_day, self.shape.seed)
+        begun = time.perf_counter()
+        with progress(self.source.path, self.limit) as advance:
+            intake = replay(
+                self.source,
+                engine,
+                [tally.add, *writers],
+                limit=self.limit,
+                chunk_rows=self.chunk_rows,
+                on_chunk=advance,
+            )
+        return self._summary(intake, engine, tally, time.perf_counter() - begun)
+
+    def _compare(self, champion: Policy, writers: list[Callable[[Step], None]]) -> dict[str, Any]:
+        """The same of two policies at once; the challenger's summary, with the champion's beside it."""
+        from stream.replay.compare import Comparison, compare
+        from stream.replay.engine import FileReplay
+        from stream.replay.tally import Tally
+
+        engines = FileReplay(self.shape, champion), FileReplay(self.shape, self.policy)
+        tallies = Tally(self.measure_day, self.shape.seed), Tally(self.measure_day, self.shape.seed)
+        comparison = Comparison()
+
+        def listen(before: Step, after: Step) -> None:
+            comparison.add(before, after)
+            tallies[0].add(before)
+            for write in (tallies[1].add, *writers):
+                write(after)
+
+        begun = time.perf_counter()
+        with progress(self.source.path, self.limit) as advance:
+            intake = compare(
+                self.source, *engines, [listen], limit=self.limit, chunk_rows=self.chunk_rows, on_chunk=advance
+            )
+        seconds = time.perf_counter() - begun
+        before = self._summary(intake, engines[0], tallies[0], seconds)
+        after = self._summary(intake, engines[1], tallies[1], seconds)
+        return {**after, "champion": before, "comparison": comparison.result()}
+
+    def _summary(self, intake: Intake, engine: FileReplay, tally: Tally, seconds: float) -> dict[str, Any]:
+        from stream.replay.run import counts
+
+        return {
+            "file": str(self.source.path),
+            **counts(intake, engine),
+            **tally.result(),
+            "policy_version": engine.policy.version,
+            "model_version": engine.model_version,
+            "familiarity": self.shape.familiarity,
+            "label_delay_days": self.shape.label_delay_us / _DAY_US,
+            "refused_examples": [f"row {row}: {reason}: {message}" for row, reason, message in intake.examples],
+            "seconds": round(seconds, 3),
+            "events_per_s": round(intake.rows / seconds, 1) if seconds > 0 else 0.0,
+        }
+
+
+def check_gates(gates: list[Gate], summary: dict[str, Any]) -> bool:
+    """Add what the gates say to the summary; returns whether one failed."""
+    results = [gate.check(summary, summary.get("champion")) for gate in gates]
+    if results:
+        summary["gates"] = [asdict(result) for result in results]
+    for result in results:
+        click.echo(f"  gate {result}")
+    return any(result.failed for result in results)
 
 
 @contextmanager
@@ -213,11 +302,3 @@ def progress(path: Path, limit: int | None) -> Iterator[Callable[[Chunk], None]]
             bar.update(task, completed=extent.rows, total=extent.total)
 
         yield advance
-
-
-def show(summary: dict[str, Any]) -> None:
-    """The summary for a person, on stderr's neighbour: stdout."""
-    from stream.replay.screen import summary_lines
-
-    for line in summary_lines(summary):
-        click.echo(line)

@@ -15,6 +15,8 @@ import numpy.typing as npt
 
 RECALLS = (0.60, 0.70, 0.80)
 RESAMPLES = 1_000
+COUNTED = ("touched", "genuine", "caught", "frauds", "familiar_touched", "familiar")
+"""What is counted by account for intervals; all but caught and frauds are genuine events."""
 WEEK_US = 7 * 86_400_000_000
 Bools = npt.NDArray[np.bool_]
 Floats = npt.NDArray[np.float64]
@@ -171,27 +173,41 @@ class Interval:
 
 
 def bootstrap(touched: Bools, truth: Truth, seed: int, resamples: int = RESAMPLES) -> dict[str, Interval]:
-    """Intervals of ``touched_per_fraud``, ``per_10k``, ``familiar_per_10k`` and ``recall``, resampling whole accounts.
+    """:func:`intervals` of touching some events."""
+    accounts, place = np.unique(truth.account, return_inverse=True)
+    table = np.zeros((len(accounts), len(COUNTED)), np.int64)
+    np.add.at(table, place, counted(touched, touched, truth.fraud, truth.familiar))
+    return intervals(table, seed, resamples)
+
+
+def counted(touched: Bools, caught: Bools, fraud: Bools, familiar: Bools) -> npt.NDArray[np.int64]:
+    """What each event counts for, int64[n, columns of COUNTED]."""
+    genuine = ~fraud
+    columns = (
+        genuine & touched, genuine, fraud & caught, fraud, genuine & familiar & touched, genuine & familiar,
+    )  # fmt: skip
+    return np.column_stack(columns).astype(np.int64)
+
+
+def intervals(table: npt.NDArray[np.int64], seed: int, resamples: int = RESAMPLES) -> dict[str, Interval]:
+    """95 % intervals of ``touched_per_fraud``, ``per_10k``, ``familiar_per_10k`` and ``recall``, resampling accounts.
 
     Events of one account are not independent, accounts nearly are.
+
+    Parameters
+    ----------
+    table
+        int64[accounts, columns of COUNTED].
 
     References
     ----------
     Efron, Tibshirani, An Introduction to the Bootstrap (1993), chapter 8; percentile interval.
     """
-    accounts, place = np.unique(truth.account, return_inverse=True)
-    fraud, familiar = truth.fraud, truth.familiar
-    chosen = {
-        "touched": ~fraud & touched,
-        "genuine": ~fraud,
-        "caught": fraud & touched,
-        "frauds": fraud,
-        "familiar_touched": ~fraud & familiar & touched,
-        "familiar": ~fraud & familiar,
-    }
-    table = np.column_stack([np.bincount(place[mask], minlength=len(accounts)) for mask in chosen.values()])
+    if not len(table):
+        nothing = Interval(float("nan"), float("nan"))
+        return dict.fromkeys(("touched_per_fraud", "per_10k", "familiar_per_10k", "recall"), nothing)
     sums = _resampled(table.astype(np.float64), seed, resamples)
-    column = {name: sums[:, position] for position, name in enumerate(chosen)}
+    column = {name: sums[:, position] for position, name in enumerate(COUNTED)}
     return {
         "touched_per_fraud": _interval(column["touched"], column["caught"], 1.0),
         "per_10k": _interval(column["touched"], column["genuine"], 10_000.0),

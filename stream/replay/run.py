@@ -69,13 +69,19 @@ def replay(
         Called when a chunk is done, for progress.
     """
     intake = Intake()
-    for chunk in _limited(source.chunks() if chunk_rows is None else source.chunks(chunk_rows), limit):
-        intake.add(chunk)
+    for chunk in read(source, intake, limit=limit, chunk_rows=chunk_rows):
         for step in engine.feed(chunk):
             for listen in listeners:
                 listen(step)
         on_chunk(chunk)
     return intake
+
+
+def read(source: Source, intake: Intake, *, limit: int | None, chunk_rows: int | None) -> Iterator[Chunk]:
+    """The chunks of a source, counted, up to ``limit`` rows."""
+    for chunk in _limited(source.chunks() if chunk_rows is None else source.chunks(chunk_rows), limit):
+        intake.add(chunk)
+        yield chunk
 
 
 def counts(intake: Intake, engine: FileReplay) -> dict[str, Any]:

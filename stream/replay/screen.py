@@ -21,8 +21,26 @@ def summary_lines(summary: Mapping[str, Any]) -> Iterator[str]:
         f"  policy {summary['policy_version']}, model {summary['model_version']}, the last of {summary['models']}"
         + ("" if summary["familiarity"] else "; without familiarity")
     )
+    yield from (f"  {example}" for example in summary["refused_examples"])
     if "frauds" in summary:
         yield from _truth_lines(summary)
+    if "champion" in summary:
+        yield f"the champion, policy {summary['champion']['policy_version']}:"
+        yield f"  alerts: {summary['champion']['alerts']:,}, {summary['champion']['alerts_per_day']:,.1f} a day"
+        if "frauds" in summary:
+            yield from _truth_lines(summary["champion"])
+        yield from _flip_lines(summary["comparison"])
+
+
+def _flip_lines(comparison: Mapping[str, Any]) -> Iterator[str]:
+    yield f"flips: {comparison['flipped']:,} of {comparison['decisions']:,} decisions"
+    for flip in comparison["flips"]:
+        example = flip["examples"][0]
+        yield (
+            f"  {flip['champion']} -> {flip['challenger']}: {flip['count']:,}, fraud {flip['frauds']:,}; "
+            f"e.g. {example['transaction_id']}: risk {example['champion']['risk_ppm']:,} -> "
+            f"{example['challenger']['risk_ppm']:,} ppm"
+        )
 
 
 def _truth_lines(summary: Mapping[str, Any]) -> Iterator[str]:

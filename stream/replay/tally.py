@@ -6,19 +6,26 @@ Memory is bounded by a week of scores, the pairs of account and payee, and the a
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from rules.ladder import CHALLENGE_LIGHT, CHALLENGE_STRONG, OUTCOMES, REMIND, REVIEW, RUNGS
-from stream.core.columns import SCENARIOS
-from stream.replay.detection import DAY_US, KNOWN_FROM, WEEK, Detection, Scored, mean, measure, without_known_cards
+from stream.core.columns import AGE_BANDS, SCENARIOS, SEGMENTS
+from stream.core.features import INDEX
+from stream.replay.by_account import ByAccount
+from stream.replay.detection import DAY_US, WEEK, Detection, Scored, mean
 from stream.replay.engine import Step
 from stream.replay.familiar_pairs import FamiliarPairs
+from stream.replay.friction import Bools, counted
 from stream.replay.labels import FRAUD
+from stream.replay.weeks import Weeks
 
+_NEVER = np.iinfo(np.int64).max // 2
+Counts = npt.NDArray[np.int64]
+FOUND = ("genuine", "touched", "frauds", "caught")
 WILLING = frozenset(
     ("safe_account", "task_scam", "fake_investment", "grooming", "cross_border_scam", "invoice_redirect", "scam")
 )
@@ -48,47 +55,6 @@ def caught(rung: npt.NDArray[np.uint8], willing: npt.NDArray[np.bool_]) -> npt.N
     return stopped
 
 
-class Weeks:
-    """Detection by the protocol of known cards, a test week at a time.
-
-    The first test week starts 14 days after the first event's day (or at ``start_day``, if later). A week is measured
-    when event time has gone a day past it; an incomplete one is left out.
-    """
-
-    def __init__(self, start_day: int | None = None) -> None:
-        self.measured: list[tuple[int, Detection]] = []
-        self._start = start_day
-        self._week: int | None = None
-        self._latest = np.iinfo(np.int64).min
-        self._parts: list[Scored] = []
-
-    def add(self, scored: Scored) -> None:
-        """Take events in order."""
-        if not len(scored):
-            return
-        if self._week is None:
-            first = int(scored.day[0]) + KNOWN_FROM
-            self._week = first if self._start is None else max(first, self._start)
-        self._parts.append(scored)
-        self._latest = max(self._latest, int(scored.day.max()))
-        while self._latest > self._week + WEEK:
-            self._measure()
-
-    def close(self) -> None:
-        """The history ends: measure the last week if its last day has begun."""
-        while self._week is not None and self._latest >= self._week + WEEK - 1:
-            self._measure()
-
-    def _measure(self) -> None:
-        assert self._week is not None
-        seen = Scored.joined(self._parts)
-        self.measured.append((self._week, measure(without_known_cards(seen, self._week))))
-        self._week += WEEK
-        # of the days before the next week only the frauds are asked for
-        self._parts = [seen.where((seen.day >= self._week) | (seen.fraud & (seen.day >= self._week - KNOWN_FROM)))]
-
-
-@dataclass
 class Tally:
     """Counts over all steps of a replay.
 
@@ -96,36 +62,38 @@ class Tally:
     ----------
     measure_from
         First day of the first test week, days since the epoch; None for as early as the protocol allows.
+    seed
+        Of the intervals' resampling.
     """
 
-    measure_from: int | None = None
-    events: int = 0
-    first_us: int | None = None
-    last_us: int | None = None
-    rungs: npt.NDArray[np.int64] = field(default_factory=lambda: np.zeros(len(RUNGS), np.int64))
-    scenarios: npt.NDArray[np.int64] = field(
-        default_factory=lambda: np.zeros((len(SCENARIOS), len(OUTCOMES)), np.int64)
-    )
-    models: int = 0
-    labelled: bool = False
-    frauds: int = 0
-    caught: int = 0
-    genuine: npt.NDArray[np.int64] = field(default_factory=lambda: np.zeros(len(RUNGS), np.int64))
-    familiar: npt.NDArray[np.int64] = field(default_factory=lambda: np.zeros(len(RUNGS), np.int64))
-    attacks: Counter[str] = field(default_factory=Counter)
-    attacks_caught: Counter[str] = field(default_factory=Counter)
-
-    def __post_init__(self) -> None:
-        self.weeks = Weeks(self.measure_from)
+    def __init__(self, measure_from: int | None = None, seed: int = 42) -> None:
+        self.seed = seed
+        self.events = 0
+        self.models = 0
+        self.labelled = False
+        self.rungs = _zeros(len(RUNGS))
+        self.genuine = _zeros(len(RUNGS))
+        self.familiar = _zeros(len(RUNGS))
+        self.scenarios = _zeros(len(SCENARIOS), len(OUTCOMES))
+        self.found = _zeros(len(SCENARIOS), len(FOUND))
+        self.ages = _zeros(len(AGE_BANDS), 2)
+        self.segments = _zeros(len(SEGMENTS), 2)
+        self.attacks: Counter[str] = Counter()
+        self.attacks_caught: Counter[str] = Counter()
+        self.again = 0
+        self.weeks = Weeks(measure_from)
+        self.accounts = ByAccount()
         self._pairs = FamiliarPairs()
+        self._touched_last: dict[int, int] = {}
+        self._first_us, self._last_us = _NEVER, -_NEVER
         self._model = ""
 
     def add(self, step: Step) -> None:
         """Count a step."""
         verdicts, event_time = step.decided.verdicts, step.decided.received.transactions["event_time"]
         self.events += len(step)
-        self.first_us = int(event_time.min()) if self.first_us is None else min(self.first_us, int(event_time.min()))
-        self.last_us = int(event_time.max()) if self.last_us is None else max(self.last_us, int(event_time.max()))
+        self._first_us = min(self._first_us, int(event_time.min()))
+        self._last_us = max(self._last_us, int(event_time.max()))
         self.rungs += np.bincount(verdicts["rung"], minlength=len(RUNGS))
         np.add.at(self.scenarios, (verdicts["scenario"], verdicts["outcome"]), 1)
         if step.decider.model_version != self._model:
@@ -135,28 +103,45 @@ class Tally:
             self.labelled = True
             self._add_truth(step, step.labels.fraud == FRAUD, step.labels.attack)
 
-    def _add_truth(self, step: Step, fraud: npt.NDArray[np.bool_], attack: list[str]) -> None:
-        transactions, verdicts = step.decided.received.transactions, step.decided.verdicts
-        account, event_time = np.ascontiguousarray(transactions["account_hash"]), transactions["event_time"]
-        times = np.ascontiguousarray(event_time)
+    def _add_truth(self, step: Step, fraud: Bools, attack: list[str]) -> None:
+        transactions, rung = step.decided.received.transactions, step.decided.verdicts["rung"]
+        account, times = (np.ascontiguousarray(transactions[name]) for name in ("account_hash", "event_time"))
         familiar = self._pairs.walk(account, np.ascontiguousarray(transactions["payee_hash"]), times, ~fraud)
-        self.genuine += np.bincount(verdicts["rung"][~fraud], minlength=len(RUNGS))
-        self.familiar += np.bincount(verdicts["rung"][familiar & ~fraud], minlength=len(RUNGS))
+        touched = rung >= CHALLENGE_LIGHT
+        stopped = self._attacks(rung, fraud, attack)
+        self.genuine += np.bincount(rung[~fraud], minlength=len(RUNGS))
+        self.familiar += np.bincount(rung[familiar & ~fraud], minlength=len(RUNGS))
+        self.accounts.add(account, counted(touched, stopped, fraud, familiar))
+        self.weeks.add(Scored(times // DAY_US, account, step.decided.verdicts["risk_ppm"] / 1e6, fraud))
+        found = np.column_stack((~fraud, ~fraud & touched, fraud, stopped))
+        np.add.at(self.found, step.decided.verdicts["scenario"], found)
+        for table, name in ((self.ages, "age_band"), (self.segments, "segment")):
+            group = step.decided.received.features[:, INDEX[name]].astype(np.int64)
+            np.add.at(table, group, found[:, :2])
+        self._count_again(account[touched & ~fraud].tolist(), times[touched & ~fraud].tolist())
+
+    def _attacks(self, rung: npt.NDArray[np.uint8], fraud: Bools, attack: list[str]) -> Bools:
+        """Count frauds by attack; returns which events are frauds that were caught."""
         places = np.flatnonzero(fraud)
         names = [attack[place] for place in places.tolist()]
-        stopped = caught(verdicts["rung"][places], np.array([is_willing(name) for name in names], np.bool_))
-        self.frauds += len(places)
-        self.caught += int(np.count_nonzero(stopped))
+        hits = caught(rung[places], np.array([is_willing(name) for name in names], np.bool_))
         self.attacks.update(name or "unknown" for name in names)
-        self.attacks_caught.update(name or "unknown" for name, hit in zip(names, stopped.tolist(), strict=True) if hit)
-        self.weeks.add(Scored(times // DAY_US, account, verdicts["risk_ppm"] / 1e6, fraud))
+        self.attacks_caught.update(name or "unknown" for name, hit in zip(names, hits.tolist(), strict=True) if hit)
+        stopped = np.zeros(len(fraud), np.bool_)
+        stopped[places] = hits
+        return stopped
+
+    def _count_again(self, accounts: list[int], times: list[int]) -> None:
+        for account, time in zip(accounts, times, strict=True):
+            before = self._touched_last.get(account)
+            if before is not None and time - before <= WEEK * DAY_US:
+                self.again += 1
+            self._touched_last[account] = time
 
     @property
     def days(self) -> float:
         """Event time from the first to the last event, days; at least one."""
-        if self.first_us is None or self.last_us is None:
-            return 1.0
-        return max((self.last_us - self.first_us) / DAY_US, 1.0)
+        return max((self._last_us - self._first_us) / DAY_US, 1.0)
 
     def result(self) -> dict[str, Any]:
         """All of it as JSON values."""
@@ -169,43 +154,72 @@ class Tally:
             "alerts_per_day": round(int(self.rungs[REVIEW]) / self.days, 3),
             "models": self.models,
             "scenarios": {
-                word: dict(zip(OUTCOMES, row, strict=True))
-                for word, row in zip(SCENARIOS, self.scenarios.tolist(), strict=True)
-                if sum(row)
+                word: dict(zip(OUTCOMES, self.scenarios[place].tolist(), strict=True)) | self._scenario(place)
+                for place, word in enumerate(SCENARIOS)
+                if self.scenarios[place].any()
             },
         }
         if self.labelled:
             document |= self._truth()
         return document
 
+    def _scenario(self, place: int) -> dict[str, int]:
+        return dict(zip(FOUND, self.found[place].tolist(), strict=True)) if self.labelled else {}
+
     def _truth(self) -> dict[str, Any]:
         self.weeks.close()
+        frauds, stopped = int(self.found[:, 2].sum()), int(self.found[:, 3].sum())
         genuine, touched = int(self.genuine.sum()), int(self.genuine[CHALLENGE_LIGHT:].sum())
         familiar, familiar_touched = int(self.familiar.sum()), int(self.familiar[CHALLENGE_LIGHT:].sum())
         return {
-            "frauds": self.frauds,
-            "caught": self.caught,
-            "missed": self.frauds - self.caught,
-            "recall": _ratio(self.caught, self.frauds),
+            "frauds": frauds,
+            "caught": stopped,
+            "missed": frauds - stopped,
+            "recall": _ratio(stopped, frauds),
             "attacks": {
                 name: {"frauds": count, "caught": self.attacks_caught[name]}
                 for name, count in sorted(self.attacks.items())
             },
             "genuine": genuine,
             "genuine_touched": touched,
+            "genuine_touched_by_rung": dict(zip(RUNGS[2:], self.genuine[CHALLENGE_LIGHT:].tolist(), strict=True)),
             "genuine_reminded": int(self.genuine[REMIND]),
             "genuine_touched_per_10k": _ratio(10_000 * touched, genuine),
-            "genuine_touched_per_fraud_caught": _ratio(touched, self.caught),
+            "genuine_touched_per_fraud_caught": _ratio(touched, stopped),
+            "touched_again_7d": _ratio(self.again, touched),
             "familiar": familiar,
             "familiar_touched": familiar_touched,
             "familiar_touched_per_10k": _ratio(10_000 * familiar_touched, familiar),
+            "interval95": {
+                name: [_finite(span.low), _finite(span.high)]
+                for name, span in self.accounts.intervals(self.seed).items()
+            },
+            "touched_per_10k_by_age": _per_10k(self.ages, AGE_BANDS),
+            "touched_per_10k_by_segment": _per_10k(self.segments, SEGMENTS),
             "detection": _rounded(mean(week for _, week in self.weeks.measured)),
             "weeks": [{"start": str(np.datetime64(day, "D")), **_rounded(week)} for day, week in self.weeks.measured],
         }
 
 
+def _zeros(*shape: int) -> Counts:
+    return np.zeros(shape, np.int64)
+
+
+def _per_10k(table: Counts, words: tuple[str, ...]) -> dict[str, float | None]:
+    """Genuine touched per 10,000 genuine of each group that is there."""
+    return {
+        word: _ratio(10_000 * touched, genuine)
+        for word, (genuine, touched) in zip(words, table.tolist(), strict=True)
+        if genuine
+    }
+
+
 def _ratio(part: float, whole: float) -> float | None:
     return round(part / whole, 4) if whole else None
+
+
+def _finite(value: float) -> float | None:
+    return round(value, 4) if np.isfinite(value) else None
 
 
 def _rounded(detection: Detection) -> dict[str, Any]:

@@ -1,0 +1,138 @@
+"""Champion and challenger over the same history: which outcomes flip, with examples, and what became of them.
+
+Both replay the whole history, each with a learner of its own (what a policy suspects is kept from the models of what
+is normal). They cut it at the same places, so their steps go side by side.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from rules.ladder import RUNGS
+from stream.core.columns import SCENARIOS
+from stream.core.render import instants
+from stream.replay.engine import FileReplay, Step
+from stream.replay.labels import FRAUD
+from stream.replay.run import Intake, read
+from stream.replay.sources import Chunk, Source
+
+EXAMPLES = 3
+"""Examples kept of each kind of flip: the first ones in the file."""
+
+
+@dataclass
+class Flip:
+    """Decisions that one pair of rungs stands for.
+
+    Parameters
+    ----------
+    champion, challenger
+        Words of ``rules.ladder.RUNGS``.
+    count, frauds
+        How many, and how many of them the truth calls fraud (0 without labels).
+    examples
+        The first few, as JSON values.
+    """
+
+    champion: str
+    challenger: str
+    count: int = 0
+    frauds: int = 0
+    examples: list[dict[str, Any]] = field(default_factory=list)
+
+
+class Comparison:
+    """Flips between two policies.
+
+    >>> Comparison().result()
+    {'decisions': 0, 'flipped': 0, 'flips': []}
+    """
+
+    def __init__(self) -> None:
+        self.decisions = 0
+        self._flips: dict[tuple[int, int], Flip] = {}
+
+    def add(self, champion: Step, challenger: Step) -> None:
+        """Compare two steps about the same transactions."""
+        before, after = champion.decided.verdicts["rung"], challenger.decided.verdicts["rung"]
+        self.decisions += len(champion)
+        fraud = np.zeros(len(champion), np.bool_) if champion.labels is None else champion.labels.fraud == FRAUD
+        for row in np.flatnonzero(before != after).tolist():
+            kind = int(before[row]), int(after[row])
+            flip = self._flips.setdefault(kind, Flip(RUNGS[kind[0]], RUNGS[kind[1]]))
+            flip.count += 1
+            flip.frauds += bool(fraud[row])
+            if len(flip.examples) < EXAMPLES:
+                truth = None if champion.labels is None else bool(fraud[row])
+                flip.examples.append(_example(champion, challenger, row, truth))
+
+    def result(self) -> dict[str, Any]:
+        """JSON values, the most frequent flip first."""
+        flips = sorted(self._flips.items(), key=lambda item: (-item[1].count, item[0]))
+        return {
+            "decisions": self.decisions,
+            "flipped": sum(flip.count for _, flip in flips),
+            "flips": [
+                {
+                    "champion": flip.champion,
+                    "challenger": flip.challenger,
+                    "count": flip.count,
+                    "frauds": flip.frauds,
+                    "examples": flip.examples,
+                }
+                for _, flip in flips
+            ],
+        }
+
+
+def _example(champion: Step, challenger: Step, row: int, fraud: bool | None) -> dict[str, Any]:
+    transaction = champion.decided.received.transactions[row]
+    return {
+        "transaction_id": transaction["transaction_id"].decode(),
+        "event_time": instants(transaction["event_time"].reshape(1))[0].decode() + "Z",
+        "scenario": SCENARIOS[champion.decided.verdicts["scenario"][row]],
+        "amount_minor": int(transaction["amount_minor"]),
+        "fraud": fraud,
+        "champion": _reading(champion, row),
+        "challenger": _reading(challenger, row),
+    }
+
+
+def _reading(step: Step, row: int) -> dict[str, Any]:
+    """What one side saw: risk, familiarity, the rules that fired."""
+    verdict, compiled = step.decided.verdicts[row], step.decider.compiled
+    hard = int(verdict["hard_rule"])
+    return {
+        "risk_ppm": int(verdict["risk_ppm"]),
+        "familiarity_ppm": int(verdict["familiarity_ppm"]),
+        "rules": [rule.id for rule in compiled.fired_rules(verdict["fired"])],
+        "hard_rule": compiled.rules[hard].id if hard >= 0 else None,
+    }
+
+
+def compare(
+    source: Source,
+    champion: FileReplay,
+    challenger: FileReplay,
+    listeners: Sequence[Callable[[Step, Step], None]],
+    *,
+    limit: int | None = None,
+    chunk_rows: int | None = None,
+    on_chunk: Callable[[Chunk], None] = lambda chunk: None,
+) -> Intake:
+    """Walk a source through both engines; listeners are called with (champion's step, challenger's step).
+
+    Both engines must have the same settings, so that their steps fall on the same rows.
+    """
+    assert champion.settings == challenger.settings, "steps of other settings would not go side by side"
+    intake = Intake()
+    for chunk in read(source, intake, limit=limit, chunk_rows=chunk_rows):
+        for before, after in zip(champion.feed(chunk), challenger.feed(chunk), strict=True):
+            for listen in listeners:
+                listen(before, after)
+        on_chunk(chunk)
+    return intake
