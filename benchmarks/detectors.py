@@ -25,6 +25,7 @@ import lightgbm
 import numpy as np
 from river import anomaly
 
+import stream  # noqa: F401  (puts compiled code where a change of any source is noticed)
 from detectors.boosted_trees import BoostedTrees
 from detectors.boosted_window import BoostedWindowConfig
 from detectors.ensemble import EnsembleConfig, Input, Learner, Scorer, genesis

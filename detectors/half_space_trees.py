@@ -127,6 +127,26 @@ def add_mass(leaf: Any, latest: Any, height: int) -> None:
 
 
 @njit(cache=True, nogil=True)
+def path_mass_and_add(leaf: Any, reference: Any, latest: Any, height: int, limit: float) -> int:
+    """:func:`path_mass` and :func:`add_mass` in one pass over the paths."""
+    nodes = (2 << height) - 1
+    total: Any = 0
+    for t in range(leaf.shape[0]):
+        base = np.uint64(t * nodes)
+        place = leaf[t] + _ONE
+        alive: Any = True
+        for depth in range(height + 1):
+            at = base + (place >> np.uint64(height - depth)) - _ONE
+            mass = np.int64(reference[at])
+            latest[at] += 1
+            if alive:
+                total += mass << depth
+            alive = alive and mass >= limit
+    mass_sum: int = total
+    return mass_sum
+
+
+@njit(cache=True, nogil=True)
 def walk_rows(
     rows: Any, present: Any, feature: Any, threshold: Any, reference: Any, latest: Any, height: int, window: int,
     counts: Any, learn: bool, mass: Any,
@@ -143,10 +163,14 @@ def walk_rows(
             find_leaves(rows[i], feature, threshold, height, leaf)
         else:
             find_leaves_with_gaps(rows[i], present, feature, threshold, latest, height, leaf)
-        if mass.shape[0] and counts[1]:
+        scores = mass.shape[0] > 0 and counts[1] > 0
+        if scores and learn:
+            mass[i] = path_mass_and_add(leaf, reference, latest, height, limit)
+        elif scores:
             mass[i] = path_mass(leaf, reference, height, limit)
-        if learn:
+        elif learn:
             add_mass(leaf, latest, height)
+        if learn:
             _count_row(reference, latest, window, counts)
 
 
@@ -164,8 +188,7 @@ def walk_row(
 ) -> int:
     """Score and then learn one complete row, as :func:`walk_rows` does; returns its mass. ``leaf``: scratch uint64[T]."""
     find_leaves(row, feature, threshold, height, leaf)
-    mass = path_mass(leaf, reference, height, SIZE_LIMIT * window)
-    add_mass(leaf, latest, height)
+    mass = path_mass_and_add(leaf, reference, latest, height, SIZE_LIMIT * window)
     _count_row(reference, latest, window, counts)
     return mass
 

@@ -178,6 +178,7 @@ class Learner:
         """
         if matrix.ndim != 2 or matrix.shape[1] != self._linear.shape[1]:
             raise ValueError(f"matrix of shape {matrix.shape}: expected [n, {self._linear.shape[1]}]")
+        matrix = np.ascontiguousarray(matrix, dtype=np.float64)
         self._learned["events"] += len(matrix)
         self._learn_normal(matrix, ~suspected)
         for row, label, trust in self._pending.add(transaction_hash, event_time, matrix, group, suspected):

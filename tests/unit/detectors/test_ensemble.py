@@ -65,6 +65,26 @@ def test_scores_do_not_depend_on_the_batch(traffic: Traffic, history: list[Snaps
         assert np.concatenate([p[1] for p in parts]).tobytes() == whole[1].tobytes()
 
 
+def test_empty_batches_are_fine(history: list[Snapshot]) -> None:
+    scorer = Scorer(history[-1])
+    rows, group = np.zeros((0, 6)), np.zeros(0, np.uint8)
+    assert [len(out) for out in scorer.score(rows, group)] == [0, 0]
+    assert scorer.contributions(rows, group).shape == (0, 6)
+    learner = Learner(first_snapshot(), CONFIG)
+    learner.observe(np.zeros(0, np.uint64), np.zeros(0, np.int64), rows, group, np.zeros(0, np.bool_))
+    assert learner.close_round().counts["events"] == 0
+
+
+def test_single_precision_inputs_teach_the_same(traffic: Traffic) -> None:
+    digests = []
+    for dtype in (np.float32, np.float64):
+        learner = Learner(first_snapshot(), CONFIG)
+        rows = traffic.matrix[:800].astype(dtype)
+        learner.observe(traffic.ids[:800], traffic.time[:800], rows, traffic.group[:800], np.zeros(800, np.bool_))
+        digests.append(learner.close_round().digest)
+    assert digests[0] == digests[1]
+
+
 def test_contributions_add_up_to_the_score(traffic: Traffic, history: list[Snapshot]) -> None:
     for snapshot in (first_snapshot(), history[6], history[-1]):
         scorer = Scorer(snapshot)
