@@ -27,7 +27,8 @@ def dump(settings: Settings, as_json: bool) -> None:
     """Rebuild all rows at the group's committed offsets, read-only, and print them.
 
     With --json: a line for each partition with the offsets its rows stand for, then every account row and every payee
-    row in the order of their keys, last the model in force. Without: the partitions and the model.
+    row in the order of their keys, last the model in force. Without: the partitions and the model. What follows the last checkpoint is walked again:
+    run it with the settings that the line runs with (maturity, lateness, seed).
     """
     from stream.desk.state_dump import model_line, read_state, row_lines
 

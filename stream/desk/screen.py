@@ -103,13 +103,13 @@ def _progress_words(shown: Demonstration, now: float) -> str:
 
 def _rates(board: Scoreboard) -> Text:
     parts = [
-        (f"{board.events_per_s:,.0f} events/s", "bold"),
-        (f"  {board.decided:,} decided  {board.in_flight:,} in flight", ""),
-        (f"  {board.duplicate:,} twice  {board.dead:,} dead", "red" if board.dead else ""),
+        (f"{board.events_per_s:,.0f}/s", "bold"),
+        (f" · {board.decided:,} decided · {board.in_flight:,} in flight · {board.duplicate:,} duplicate", ""),
+        (f" · {board.dead:,} dead", "red" if board.dead else ""),
     ]
     low, high = board.latency.percentile(50), board.latency.percentile(99)
     if low is not None and high is not None:
-        parts.append((f"  p50 {low:.0f} p99 {high:.0f} ms", "dim"))
+        parts.append((f" · p50/p99 {low:.0f}/{high:.0f} ms", ""))
     return _line(*parts)
 
 

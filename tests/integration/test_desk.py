@@ -63,7 +63,7 @@ def fed(kafka: DevelopmentKafka, tmp_path_factory: pytest.TempPathFactory) -> It
     worker = WorkerProcess(settings, folder / "worker.log")
     try:
         chargebacks = _feed(settings)
-        _wait(lambda: all(b.in_flight == 0 for b in count(settings)), worker)
+        _wait(lambda: _empty(count(settings)), worker)
         yield FedLine(settings, worker, chargebacks)
     finally:
         worker.stop()
@@ -97,6 +97,12 @@ def _feed(settings: Settings) -> int:
     assert producer.flush(30) == 0
     assert frauds
     return len(frauds)
+
+
+def _empty(balances: list[Balance]) -> bool:
+    """Whether nothing is in flight; the sum holds all the while the line runs."""
+    assert all(balance.balanced for balance in balances), balances
+    return all(balance.in_flight == 0 for balance in balances)
 
 
 def _altered(event: Event) -> bytes:
