@@ -1,0 +1,129 @@
+"""The command: files written, exit status, JSON, and that nothing but the input decides."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+from click.testing import CliRunner
+
+from stream.cli.replay import command
+from stream.errors import UsageError
+from stream.replay.scores import SCHEMA
+
+FAST = ["--round", "0s"]
+
+
+def call(*arguments: str | Path, status: int = 0) -> str:
+    result = CliRunner().invoke(command, [str(argument) for argument in arguments])
+    if result.exception is not None and not isinstance(result.exception, SystemExit):
+        raise result.exception
+    assert result.exit_code == status, result.output
+    return result.output
+
+
+def summary(output: str) -> dict[str, Any]:
+    document: dict[str, Any] = json.loads(output.splitlines()[-1])
+    return document
+
+
+@pytest.fixture(scope="module")
+def written(bank: tuple[Path, Path], tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path, dict[str, Any]]:
+    out = tmp_path_factory.mktemp("out")
+    scores, decisions = out / "scores.parquet", out / "decisions.jsonl"
+    output = call(bank[0], "--labels", bank[1], "--scores", scores, "--decisions", decisions, "--json", *FAST)
+    return scores, decisions, summary(output)
+
+
+def test_scores_have_the_contracts_columns_and_say_what_the_decisions_say(
+    bank: tuple[Path, Path], written: tuple[Path, Path, dict[str, Any]]
+) -> None:
+    scores = pq.read_table(written[0])
+    assert scores.schema.equals(SCHEMA)
+    decisions = [json.loads(line) for line in written[1].read_bytes().splitlines()]
+    assert scores.num_rows == len(decisions) == 4_000
+    same = ("transaction_id", "account_id", "payee_id", "scenario", "outcome", "step_up", "risk_ppm", "anomaly_ppm", "familiarity_ppm", "model_version")  # fmt: skip
+    for name in same:
+        assert scores.column(name).to_pylist() == [decision[name] for decision in decisions]
+    times = np.array([decision["event_time"].rstrip("Z") for decision in decisions], "M8[us]")
+    assert (scores.column("event_time").to_numpy().astype("M8[us]") == times).all()
+    lag = scores.column("event_time").to_numpy() - scores.column("labels_until").to_numpy()
+    assert lag.min() >= np.timedelta64(7, "D")
+    assert lag.max() < np.timedelta64(7, "D") + np.timedelta64(10, "m")
+
+
+def test_the_summary_conserves_records(written: tuple[Path, Path, dict[str, Any]]) -> None:
+    found = written[2]
+    assert found["events"] == found["decided"] + found["duplicate"] + found["dead"] == 4_000
+    assert sum(found["outcomes"].values()) == found["decided"]
+    assert found["alerts"] == found["rungs"]["review"]
+    assert found["frauds"] > 20
+    assert found["detection"]["ap"] > 0
+
+
+def test_without_labels_nothing_is_said_of_fraud(bank: tuple[Path, Path], tmp_path: Path) -> None:
+    out = tmp_path / "scores.parquet"
+    found = summary(call(bank[0], "--scores", out, "--limit", "500", "--json", *FAST))
+    assert (found["events"], "frauds" in found, "detection" in found) == (500, False, False)
+    assert pq.read_table(out).column("labels_until").null_count == 500
+
+
+def test_a_gate_that_fails_gives_exit_status_1_with_the_numbers(bank: tuple[Path, Path]) -> None:
+    arguments = (bank[0], "--labels", bank[1], "--limit", "1000", *FAST)
+    assert "FAILED: alerts >= 0 (is " in call(*arguments, "--fail-if", "alerts >= 0", status=1)
+    assert "passed: alerts > 1000" in call(*arguments, "--fail-if", "alerts > 1000")
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--label-delay", "week"], "label delay 'week'"),
+        (["--round", "7m"], "multiple of 10m"),
+        (["--fail-if", "friction > 1.1x champion"], "needs --against"),
+        (["--fail-if", "luck > 1"], "figures: friction"),
+        (["--scores", "OUT", "--decisions", "OUT"], "same file"),
+    ],
+)
+def test_wrong_usage_is_told_before_anything_is_read(
+    bank: tuple[Path, Path], tmp_path: Path, options: list[str], message: str
+) -> None:
+    arguments = [str(tmp_path / "x") if option == "OUT" else option for option in options]
+    with pytest.raises(UsageError, match=message):
+        call(bank[0], *arguments)
+
+
+def test_a_broken_pack_is_named_with_its_place(bank: tuple[Path, Path], tmp_path: Path) -> None:
+    (tmp_path / "bad.yaml").write_text("pack: bad\nkind: scenario\nscenario: ecommerce\nmatch: 'amount >'\n")
+    with pytest.raises(UsageError, match=r"bad.yaml:4:"):
+        call(bank[0], "--policy", tmp_path)
+
+
+def test_neither_hash_seed_nor_batch_nor_clock_changes_a_byte(bank: tuple[Path, Path], tmp_path: Path) -> None:
+    digests = set()
+    for seed, batch, zone in (("1", "4000", "UTC"), ("2", "331", "Asia/Shanghai")):
+        scores, decisions = tmp_path / f"{seed}.parquet", tmp_path / f"{seed}.jsonl"
+        arguments = [bank[0], "--labels", bank[1], "--scores", scores, "--decisions", decisions, "--batch", batch]
+        subprocess.run(
+            [
+                sys.executable,
+                "-c",
+                "from stream.cli import main; main()",
+                "replay",
+                *map(str, arguments),
+                "--round",
+                "5d",
+            ],
+            env={**os.environ, "PYTHONHASHSEED": seed, "TZ": zone},
+            check=True,
+            capture_output=True,
+        )
+        digests.add(hashlib.sha256(scores.read_bytes() + decisions.read_bytes()).hexdigest())
+    assert len(digests) == 1
