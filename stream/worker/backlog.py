@@ -103,6 +103,7 @@ class Backlog:
             "fetch.message.max.bytes": 256 * 1024,
             "queued.min.messages": PEEK_RECORDS,
             "queued.max.messages.kbytes": 4 * 1024,
+            "fetch.queue.backoff.ms": 10,
         }
         self._peek = Consumer(peek)
         self._known: dict[Place, Unread] = {}
@@ -121,7 +122,10 @@ class Backlog:
             The broker does not answer.
         """
         found = self._group.committed([TopicPartition(p.topic, p.partition) for p in places], self._timeout_s)
-        return {Place(p.topic, p.partition): p.offset for p in found if p.error is None and p.offset >= 0}
+        failed = next((place.error for place in found if place.error is not None), None)
+        if failed is not None:
+            raise KafkaException(failed)
+        return {Place(place.topic, place.partition): place.offset for place in found if place.offset >= 0}
 
     def sample(self, positions: Mapping[Place, int]) -> Sample:
         """What waits behind these positions.
@@ -169,7 +173,8 @@ class Backlog:
             asked, isolation_level=IsolationLevel.READ_COMMITTED, request_timeout=self._timeout_s
         )
         return {
-            Place(place.topic, place.partition): answer.result(self._timeout_s).offset
+            # the request's own time-out comes first, as a KafkaException
+            Place(place.topic, place.partition): answer.result(2 * self._timeout_s).offset
             for place, answer in answers.items()
         }
 
@@ -188,11 +193,9 @@ class Backlog:
                     found[place].append(message)
                 elif error is not None and error.code() != KafkaError._PARTITION_EOF:
                     raise KafkaException(error)
-                if error is not None or message.offset() + 1 >= spans[place][1]:
+                # not paused when there is enough: librdkafka would remember that beyond the assignment
+                if error is not None or message.offset() + 1 >= spans[place][1] or len(found[place]) >= PEEK_RECORDS:
                     open_places.discard(place)
-                elif len(found[place]) >= PEEK_RECORDS:
-                    open_places.discard(place)
-                    self._peek.pause([TopicPartition(place.topic, place.partition)])
         self._peek.unassign()
         return {
             place: self._estimate(place, start, end, found[place], place in open_places)

@@ -276,7 +276,8 @@ class HoldsSession:
             asked, isolation_level=IsolationLevel.READ_UNCOMMITTED, request_timeout=REQUEST_TIMEOUT_S
         )
         for place, answer in answers.items():
-            self.owned[place.partition].look = Look(until, answer.result(REQUEST_TIMEOUT_S).offset)
+            # the request's own time-out comes first, as a KafkaException
+            self.owned[place.partition].look = Look(until, answer.result(2 * REQUEST_TIMEOUT_S).offset)
 
     def _balance(self) -> None:
         """Let feedback wait while many verdicts have no alert yet and alerts are still to be read."""

@@ -150,7 +150,7 @@ class Sampler:
         ready, progress = self._line.ready, self._line.progress
         broker, sample = "", Sample({}, {})
         try:
-            sample = self._backlog.sample(self._positions())
+            sample = self._sample()
         except KafkaException as error:
             broker = error.args[0].str()
         else:
@@ -164,6 +164,22 @@ class Sampler:
             lag={place: unread.records for place, unread in sample.unread.items()},
             parts={name: why() for name, why in self._parts.items()},
         )
+
+    def _sample(self) -> Sample:
+        """What the broker says; a connection that failed is not used again.
+
+        After a broker's restart librdkafka asks for offsets with the leader epoch it remembers, is refused, and does
+        not look for the new one by itself: a new connection does.
+        """
+        try:
+            return self._backlog.sample(self._positions())
+        except KafkaException as error:
+            self._backlog.close()
+            self._backlog = Backlog(self._settings)
+            answered = error.args[0].code() > 0
+            if not answered:
+                raise
+            return self._backlog.sample(self._positions())
 
     def _positions(self) -> dict[Place, int]:
         """Where the group stands; with neither transactions nor commits, where the hops stand in memory."""
