@@ -207,7 +207,9 @@ class CompiledPolicy:
         With ``event_time`` (int64[n], µs) the rate in force then counts, without it the newest.
         """
         index = self.schema.index
-        return self.currencies.reference(matrix[:, index["currency"]], matrix[:, index["amount_minor"]], event_time)
+        matrix = np.ascontiguousarray(matrix)
+        times = None if event_time is None else np.ascontiguousarray(event_time)
+        return self.currencies.reference(matrix[:, index["currency"]], matrix[:, index["amount_minor"]], times)
 
     def evaluate(
         self,

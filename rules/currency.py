@@ -6,11 +6,16 @@ Only for thresholds such as "a large transfer": coarse, dated, part of the polic
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
+from typing import Final
 
 import numpy as np
+from numba import njit
 from numpy.typing import NDArray
 
 from rules.condition import pack_code
+
+_NO_TIMES: Final = np.zeros(0, np.int64)
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,10 +62,31 @@ class Currencies:
 
         ``currency`` holds packed codes; without ``event_time`` (µs) the newest rate counts.
         """
-        result = np.full(len(currency), np.nan)
-        for rate in sorted(self.rates, key=lambda r: (r.valid_from, r.currency)):
-            here = currency == pack_code(rate.currency)
-            if event_time is not None:
-                here &= event_time >= rate.valid_from
-            result[here] = amount_minor[here] * (rate.rate / 10**rate.digits)
+        codes, factors, starts = self._table
+        times = _NO_TIMES if event_time is None else event_time
+        result = np.empty(len(currency))
+        convert(currency, amount_minor, times, codes, factors, starts, result)
         return result
+
+    @cached_property
+    def _table(self) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.int64]]:
+        """Codes, reference units of one minor unit, and starts: by currency, the newest rate first."""
+        rates = sorted(self.rates, key=lambda rate: (pack_code(rate.currency), -rate.valid_from))
+        return (
+            np.array([pack_code(rate.currency) for rate in rates], np.float64),
+            np.array([rate.rate / 10**rate.digits for rate in rates], np.float64),
+            np.array([rate.valid_from for rate in rates], np.int64),
+        )
+
+
+@njit(cache=True, nogil=True)
+def convert(currency, amount_minor, event_time, codes, factors, starts, out):  # type: ignore[no-untyped-def]
+    """Amounts in reference units into ``out``; an empty ``event_time`` takes the newest rate."""
+    for i in range(len(out)):
+        place = np.searchsorted(codes, currency[i])
+        while (
+            place < len(codes) and codes[place] == currency[i] and len(event_time) > 0 and starts[place] > event_time[i]
+        ):
+            place += 1
+        known = place < len(codes) and codes[place] == currency[i]
+        out[i] = amount_minor[i] * factors[place] if known else np.nan

@@ -18,6 +18,7 @@ from rules.ladder import (
     RUNGS,
     STEP_UPS,
 )
+from rules.policy import shipped
 from rules.precedence import (
     ALLOW,
     DENY,
@@ -27,6 +28,8 @@ from rules.precedence import (
     WATCH,
     settle_rung,
 )
+from stream.core.columns import hash_id
+from stream.core.features import SCHEMA
 
 PACK = """
 pack: person
@@ -235,3 +238,13 @@ def test_no_outcome_acts_on_an_account() -> None:
     """Invariant 4, no account scope: there is no word for it."""
     assert OUTCOMES == ("approve", "remind", "challenge", "review", "decline")
     assert CHALLENGE_LIGHT < CHALLENGE_STRONG < REVIEW < DECLINE
+
+
+def test_a_pair_that_ended_badly_is_asked_strongly_until_it_is_cleared_again(small: SimpleNamespace) -> None:
+    policy = shipped().compile(SCHEMA, hash_id)
+    bad, cleared = (
+        small.evaluate(policy, has_payee=True, pair_payments=9, pair_attempts=9, pair_adverse=True, pair_cleared=clear)
+        for clear in (False, True)
+    )
+    assert RUNGS[bad["rung"]] == "challenge_strong"
+    assert RUNGS[cleared["rung"]] == "approve"

@@ -1,0 +1,58 @@
+"""Amounts in the reference currency: dated, exact in their digits, and missing where there is no rate."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from rules.condition import pack_code
+from rules.currency import Currencies, Rate
+from rules.policy import Policy
+from rules.problem import PackError
+
+TABLE = Currencies(
+    "EUR",
+    (
+        Rate("EUR", 2, 1.0, 0),
+        Rate("CNY", 2, 0.128, 100),
+        Rate("CNY", 2, 0.2, 200),
+        Rate("JPY", 0, 0.0062, 0),
+    ),
+)
+
+
+def reference(currency: str, amount: float, when: int | None = None) -> float:
+    codes = np.array([float(pack_code(currency))])
+    times = None if when is None else np.array([when])
+    return float(TABLE.reference(codes, np.array([amount]), times)[0])
+
+
+def test_the_rate_in_force_at_the_event_counts_and_without_a_time_the_newest() -> None:
+    assert [reference("CNY", 100_000, when) for when in (100, 199, 200, 10**18)] == [128.0, 128.0, 200.0, 200.0]
+    assert reference("CNY", 100_000) == 200.0
+
+
+def test_digits_of_the_minor_unit_count() -> None:
+    assert reference("JPY", 1000) == pytest.approx(6.2)
+    assert reference("EUR", 250) == 2.5
+
+
+def test_no_rate_is_missing_and_never_zero() -> None:
+    assert np.isnan(reference("USD", 100))
+    assert np.isnan(reference("CNY", 100, 99))
+    assert np.isnan(reference("", 100))
+    assert np.isnan(Currencies("EUR", ()).reference(np.array([1.0]), np.array([1.0])))[0]
+
+
+@pytest.mark.parametrize(
+    ("currencies", "says"),
+    [
+        ("{reference: EUR, rates: [{currency: USD, rate: 1, valid_from: 2026-01-01}]}", "needs a rate of 1"),
+        ("{reference: EUR, rates: [{currency: euro, rate: 1, valid_from: 2026-01-01}]}", "no ISO 4217 currency"),
+        ("{reference: EUR, rates: [{currency: EUR, rate: 0, valid_from: 2026-01-01}]}", "from 1e-09"),
+        ("{reference: EUR, rates: [{currency: EUR, rate: 1}]}", "needs 'valid_from:'"),
+    ],
+)
+def test_a_bad_rate_is_refused(currencies: str, says: str) -> None:
+    with pytest.raises(PackError, match=says):
+        Policy.from_files({"c.yaml": f"pack: c\nkind: common\ncurrencies: {currencies}\n".encode()})
