@@ -258,6 +258,28 @@ def test_a_holder_killed_again_and_again_leaves_exactly_one_resolution_each(bank
     assert len({r["transaction_id"] for r in bank.resolutions}) == len(bank.resolutions)
 
 
+def test_a_frozen_holder_that_wakes_as_a_stale_owner_ends_nothing_twice(bank: Bank) -> None:
+    names = [f"t-{n}" for n in range(12)]
+    with holder(bank.settings) as frozen:
+        bank.alert("t-first", NOW - HOUR)
+        bank.ended(1)
+        for name in names:
+            bank.alert(name, NOW + HOUR)
+        os.kill(frozen.pid, signal.SIGSTOP)
+        for name in names:
+            bank.verdict(name, "fraud")
+        with holder(bank.settings) as awake:
+            expected = sorted([("t-first", "release", "expiry"), *((name, "decline", "reviewer") for name in names)])
+            assert bank.ended(len(expected)) == expected
+            os.kill(frozen.pid, signal.SIGCONT)
+            assert bank.all_ended() == expected
+            assert frozen.poll() is None, "it joins again instead of ending"
+            os.kill(awake.pid, signal.SIGKILL)
+            bank.alert("t-last", NOW - HOUR)
+            assert ("t-last", "release", "expiry") in bank.ended(len(bank.resolutions) + 1)
+    assert len({r["transaction_id"] for r in bank.resolutions}) == len(bank.resolutions)
+
+
 def test_partitions_share_out_to_two_holders_and_both_topics_stay_together(bank: Bank) -> None:
     with agent(bank.settings) as first:
         bank.alert("t-0", NOW - HOUR)
