@@ -1,9 +1,9 @@
 """What waits in front of a worker: records not yet taken, and transactions between the hops.
 
 The number of records between two offsets cannot be had by subtraction: transactions leave control records, and aborted
-ones records that nobody sees. So what waits is read, as far as it is short: up to ``PEEK_RECORDS`` of a partition are
-counted one by one, and what lies behind them is estimated from how densely these lie. An idle line shows 0 exactly, a
-line that keeps up shows exact numbers, a line far behind an estimate.
+ones records that nobody sees. So what waits is read, as far as it is short: up to ``PEEK_RECORDS`` of a partition, or
+``PEEK_FRAMES`` between the hops, are counted one by one, and what lies behind them is estimated from how densely these
+lie. An idle line shows 0 exactly, a line that keeps up shows exact numbers, a line far behind an estimate.
 """
 
 from __future__ import annotations
@@ -24,6 +24,8 @@ from stream.settings import Settings
 from stream.worker.log import Place
 
 PEEK_RECORDS: Final = 64
+PEEK_FRAMES: Final = 16
+"""A frame holds up to a batch of transactions, some hundred kilobytes: fewer of them say as much."""
 PEEK_S: Final = 1.0
 REQUEST_TIMEOUT_S: Final = 3.0
 
@@ -101,7 +103,7 @@ class Backlog:
             "fetch.wait.max.ms": 10,
             # enough to count; a partition far behind must not be fetched in bulk every second
             "fetch.message.max.bytes": 256 * 1024,
-            "queued.min.messages": PEEK_RECORDS,
+            "queued.min.messages": PEEK_FRAMES,
             "queued.max.messages.kbytes": 4 * 1024,
             "fetch.queue.backoff.ms": 10,
         }
@@ -189,12 +191,16 @@ class Backlog:
             for message in messages:
                 place = Place(message.topic(), message.partition())
                 error = message.error()
-                if error is None and message.offset() < spans[place][1] and len(found[place]) < PEEK_RECORDS:
+                if error is None and message.offset() < spans[place][1] and len(found[place]) < self._most(place):
                     found[place].append(message)
                 elif error is not None and error.code() != KafkaError._PARTITION_EOF:
                     raise KafkaException(error)
                 # not paused when there is enough: librdkafka would remember that beyond the assignment
-                if error is not None or message.offset() + 1 >= spans[place][1] or len(found[place]) >= PEEK_RECORDS:
+                if (
+                    error is not None
+                    or message.offset() + 1 >= spans[place][1]
+                    or len(found[place]) >= self._most(place)
+                ):
                     open_places.discard(place)
         self._peek.unassign()
         return {
@@ -202,12 +208,16 @@ class Backlog:
             for place, (start, end) in spans.items()
         }
 
+    def _most(self, place: Place) -> int:
+        """So many records of a partition are counted."""
+        return PEEK_FRAMES if place.topic == self._frames else PEEK_RECORDS
+
     def _estimate(self, place: Place, start: int, end: int, messages: list[Any], cut: bool) -> Unread:
         """What lies between two offsets, from the first records there."""
         if cut and not messages:
             # nothing came in time: offsets are all there is to tell from
             return Unread(start, end, end - start, exact=False)
-        exact = not cut and len(messages) < PEEK_RECORDS
+        exact = not cut and len(messages) < self._most(place)
         scale = 1.0 if exact else (end - start) / (messages[-1].offset() + 1 - start)
         sources = _sources(messages) if place.topic == self._frames else {}
         return Unread(
