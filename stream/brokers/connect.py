@@ -37,6 +37,8 @@ def producer_config(settings: Settings) -> Configuration:
         # A transaction's first answers are often "still finishing the last one": with the default of 100 ms
         # every commit takes that long.
         "retry.backoff.ms": 1,
+        "reconnect.backoff.ms": 20,
+        "reconnect.backoff.max.ms": 500,
     }
 
 

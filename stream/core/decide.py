@@ -6,6 +6,7 @@ stand in every decision. It holds no state that a batch could change.
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,15 +16,21 @@ from detectors.ensemble import Scorer, Snapshot
 from rules.compiled_policy import CompiledPolicy
 from rules.ladder import OUTCOMES
 from rules.policy import Policy
+from rules.precedence import FAILED_MODEL
 from stream.core.columns import hash_id
-from stream.core.features import INDEX, MODEL_COLUMNS, SCHEMA
+from stream.core.features import FEATURES, INDEX, MODEL_COLUMNS, SCHEMA
+from stream.core.genesis import first_snapshot
 from stream.core.receive import Received
+
+logger = logging.getLogger("riskstream.decide")
 
 APPROVE, REMIND, CHALLENGE, REVIEW, DECLINE = (
     OUTCOMES.index(word) for word in ("approve", "remind", "challenge", "review", "decline")
 )
 _SCENARIO, _REFERENCE, _ANOMALY = INDEX["scenario"], INDEX["amount_reference"], INDEX["anomaly_ppm"]
+_CURRENCY = INDEX["currency"]
 _MODEL = np.array(MODEL_COLUMNS)
+MODEL_NAMES = tuple(FEATURES[column].name for column in MODEL_COLUMNS)
 TRAINED_FRAUDS = 50
 """With so many confirmed frauds behind the model, rules marked ``until_trained`` count half."""
 
@@ -58,6 +65,9 @@ class Decided:
 class Decider:
     """One model and one policy.
 
+    A model that was fit to another feature table is not used: the dependency ``model`` has failed then, with the
+    direction that the policy declares, and the first model's prior stands in for it.
+
     Parameters
     ----------
     snapshot
@@ -71,6 +81,10 @@ class Decider:
         self.policy_version = policy.version
         self.policy = policy
         self.scorer = Scorer(snapshot)
+        self._failed = 0
+        if tuple(self.scorer.names) != MODEL_NAMES:
+            logger.error("model %s reads other features than this version computes: it is not used", snapshot.version)
+            self.scorer, self._failed = Scorer(first_snapshot(0)), FAILED_MODEL
         self.compiled: CompiledPolicy = policy.compile(SCHEMA, hash_id)
         known = snapshot.counts["frauds"]
         self.prior_milli = 1000 * TRAINED_FRAUDS // (TRAINED_FRAUDS + known)
@@ -79,14 +93,18 @@ class Decider:
         """Verdicts of a batch; fills the columns ``scenario``, ``amount_reference`` and ``anomaly_ppm``."""
         features, transactions = received.features, received.transactions
         event_time = np.ascontiguousarray(transactions["event_time"])
+        # the reference amount is of the payment's own amount and currency; scenarios may be matched by it
+        features[:, _REFERENCE] = self.compiled.currencies.reference(
+            features[:, _CURRENCY], transactions["amount_minor"].astype(np.float64), event_time
+        )
         scenario = self.compiled.match(features)
         features[:, _SCENARIO] = scenario
-        features[:, _REFERENCE] = self.compiled.reference_amount(features, event_time)
         inputs = np.ascontiguousarray(features[:, _MODEL])
         logit_milli, anomaly_ppm = self.scorer.score(inputs, scenario)
         features[:, _ANOMALY] = anomaly_ppm
         ids = np.column_stack((transactions["account_hash"], transactions["payee_hash"], transactions["device_hash"]))
-        verdicts = self.compiled.evaluate(features, logit_milli, ids, event_time, prior_milli=self.prior_milli)
+        degraded = np.full(len(ids), self._failed, np.uint8)
+        verdicts = self.compiled.evaluate(features, logit_milli, ids, event_time, degraded, self.prior_milli)
         explained = np.flatnonzero(verdicts["outcome"] != APPROVE)
         contributions = self.scorer.contributions(inputs[explained], scenario[explained])
         return Decided(received, verdicts, inputs, anomaly_ppm, contributions, explained)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from typing import TypedDict
 
 import numpy as np
@@ -11,6 +12,7 @@ import numpy.typing as npt
 from stream.core.columns import unpack_code
 from stream.core.features import FEATURES, INDEX, MODEL_COLUMNS, Feature
 
+_MODEL = np.array(MODEL_COLUMNS)
 MOST = 8
 LEAST_MILLI = 50
 """Contributions smaller than this (log-odds x 1000) explain nothing."""
@@ -25,8 +27,10 @@ class Evidence(TypedDict):
     contribution_milli: int
 
 
-def evidence(row: npt.NDArray[np.float64], contributions: npt.NDArray[np.int32]) -> list[Evidence]:
-    """The inputs that weighed most, largest first, ties in the table's order.
+def evidence(
+    row: npt.NDArray[np.float64], contributions: npt.NDArray[np.int32], rules: Mapping[str, int]
+) -> list[Evidence]:
+    """What weighed most, largest first, ties in the table's order.
 
     Parameters
     ----------
@@ -34,12 +38,18 @@ def evidence(row: npt.NDArray[np.float64], contributions: npt.NDArray[np.int32])
         All features of the transaction.
     contributions : int32[M]
         Log-odds x 1000 of each model input.
+    rules
+        Log-odds x 1000 that fired rules add, by the feature that shows it.
     """
-    order = np.argsort(-np.abs(contributions), kind="stable")[:MOST]
+    weights = np.zeros(len(FEATURES), np.int64)
+    weights[_MODEL] = contributions
+    for name, milli in rules.items():
+        weights[INDEX[name]] += milli
+    order = np.argsort(-np.abs(weights), kind="stable")[:MOST]
     return [
-        entry(row, FEATURES[MODEL_COLUMNS[position]], int(contributions[position]))
+        entry(row, FEATURES[position], int(weights[position]))
         for position in order.tolist()
-        if abs(int(contributions[position])) >= LEAST_MILLI
+        if abs(int(weights[position])) >= LEAST_MILLI
     ]
 
 

@@ -16,7 +16,9 @@ import orjson
 from rules.compiled_policy import CompiledPolicy
 from rules.ladder import OUTCOMES, STEP_UPS
 from rules.lists import LIST_MARKS
+from rules.priority import priority_milli
 from rules.reasons import ReasonContext, render_reasons
+from rules.tolerance import repeated
 from stream.contracts.currency import MINOR_UNIT_DIGITS
 from stream.core.columns import SCENARIOS, SLIPS, unpack_code
 from stream.core.decide import APPROVE, REVIEW, Decided, Decider
@@ -71,7 +73,7 @@ def render(decided: Decided, decider: Decider) -> Rendered:
         decider.model_version.encode(),
     )
     explained = {int(row): place for place, row in enumerate(decided.explained.tolist())}
-    rules = _Rules(decider.compiled)
+    rules = _Rules(decider.compiled, decider.prior_milli)
     keys: list[bytes] = transactions["customer_id"].tolist()
     outcomes: list[int] = verdicts["outcome"].tolist()
     fired: list[bytes] = [mask.tobytes() for mask in verdicts["fired"]]
@@ -83,7 +85,8 @@ def render(decided: Decided, decider: Decider) -> Rendered:
         transaction_id, account_id, payee_id, event_time, scenario, step_up, risk, anomaly, familiarity = values
         evidence_json, reasons_json = b"[]", b"null"
         if outcomes[row] != APPROVE:
-            shown = evidence(decided.received.features[row], decided.contributions[explained[row]])
+            by_rules = decider.compiled.contributions(verdicts["fired"][row], decider.prior_milli)
+            shown = evidence(decided.received.features[row], decided.contributions[explained[row]], by_rules)
             evidence_json = orjson.dumps(shown)
             reasons_json = orjson.dumps(reasons(decided, decider, row, shown))
         decision = _DECISION % (
@@ -118,8 +121,9 @@ def _plain_columns(decided: Decided) -> Any:
 class _Rules:
     """JSON of fired rules, kept for the masks that come again."""
 
-    def __init__(self, compiled: CompiledPolicy) -> None:
+    def __init__(self, compiled: CompiledPolicy, prior_milli: int) -> None:
         self._compiled = compiled
+        self._prior_milli = prior_milli
         self._known: dict[bytes, bytes] = {bytes(compiled.mask_bytes): b"[]"}
 
     def fired(self, mask: bytes) -> bytes:
@@ -127,7 +131,7 @@ class _Rules:
         known = self._known.get(mask)
         if known is None:
             fired = self._compiled.fired_rules(np.frombuffer(mask, np.uint8))
-            known = orjson.dumps([{"id": rule.id, "weight_milli": rule.weight_milli} for rule in fired])
+            known = orjson.dumps([{"id": rule.id, "weight_milli": rule.applied_milli(self._prior_milli)} for rule in fired])
             self._known[mask] = known
         return known
 
@@ -164,7 +168,7 @@ def reasons(decided: Decided, decider: Decider, row: int, shown: list[Evidence])
         hard_rule=compiled.rules[verdict["hard_rule"]] if verdict["hard_rule"] >= 0 else None,
         new_payee=bool(features[INDEX["has_payee"]] and features[INDEX["pair_attempts"]] == 0),
         slips=slip_words(int(transaction["slips"])),
-        slips_repeated=bool(features[INDEX["slips_recent"]] >= 2.0),
+        slips_repeated=repeated(float(features[INDEX["slips_recent"]])),
         list_mark=LIST_MARKS[verdict["list_mark"]],
         essential=bool(verdict["essential"]),
         protected=any(rule.protective for rule in rules),
@@ -193,4 +197,11 @@ def _alert(decided: Decided, decider: Decider, row: int, decision: bytes) -> byt
 
 
 def _priority_milli(decided: Decided, decider: Decider, row: int) -> int:
-    return int(decided.verdicts["risk_ppm"][row])
+    """Expected loss prevented per minute of review; an amount without a rate counts in its own major unit."""
+    verdict, features = decided.verdicts[row : row + 1], decided.received.features[row]
+    amount = features[INDEX["amount_reference"]]
+    if np.isnan(amount):
+        currency = unpack_code(int(decided.received.transactions["currency"][row]))
+        amount = decided.received.transactions["amount_minor"][row] / 10 ** MINOR_UNIT_DIGITS[currency]
+    minutes = decider.compiled.scenarios[int(verdict["scenario"][0])].budget.review_minutes
+    return int(priority_milli(verdict["risk_ppm"], np.array([amount]), np.array([float(minutes)]))[0])

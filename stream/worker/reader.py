@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -13,6 +14,7 @@ from stream.settings import Settings
 from stream.worker.log import Place, Position, Record
 
 REQUEST_TIMEOUT_S = 30.0
+RETRY_S = 0.05
 CHUNK = 10_000
 
 
@@ -64,13 +66,18 @@ class KafkaReader:
 
     def watermarks(self, place: Place) -> tuple[int, int]:
         """First offset that the log still has, and its end (last stable offset)."""
-        try:
-            low, high = self._consumer.get_watermark_offsets(
-                TopicPartition(place.topic, place.partition), REQUEST_TIMEOUT_S
-            )
-            return low, high
-        except KafkaException as error:
-            raise ReadFailed(f"{place.topic}[{place.partition}]: {error.args[0].str()}") from error
+        deadline = time.monotonic() + REQUEST_TIMEOUT_S
+        while True:
+            try:
+                low, high = self._consumer.get_watermark_offsets(
+                    TopicPartition(place.topic, place.partition), REQUEST_TIMEOUT_S
+                )
+                return low, high
+            except KafkaException as error:
+                # a topic that was just made, or a broker that just came back, has no leader yet
+                if not _passing(error.args[0]) or time.monotonic() > deadline:
+                    raise ReadFailed(f"{place.topic}[{place.partition}]: {error.args[0].str()}") from error
+                time.sleep(RETRY_S)
 
     def partitions(self, topic: str) -> int:
         """How many partitions a topic has."""
@@ -137,3 +144,12 @@ class KafkaReader:
             "retry.backoff.ms": 10,
         }
         return Consumer(configuration)
+
+
+def _passing(error: KafkaError) -> bool:
+    """Whether an error passes by itself."""
+    return bool(error.retriable()) or error.code() in (
+        KafkaError.NOT_LEADER_FOR_PARTITION,
+        KafkaError.LEADER_NOT_AVAILABLE,
+        KafkaError.UNKNOWN_TOPIC_OR_PART,
+    )

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import struct
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,7 +19,6 @@ from stream.settings import Settings
 from stream.worker.log import Headers, Place, PublishFailed
 
 INIT_TIMEOUT_S = 30.0
-COMMIT_TIMEOUT_S = 30.0
 FLUSH_TIMEOUT_S = 30.0
 PRODUCED_AT = "riskstream.produced_at"
 
@@ -64,14 +63,23 @@ class TransactionalPublisher:
         self.transactional_id = transactional_id
         self._membership = membership.metadata()
         self.acknowledged: dict[Place, int] = {}
-        self._producer = _producer(settings, transactional_id)
+        self._timeout = settings.transaction_timeout_ms / 1000
+        self._lost = ""
+        self._producer = _producer(settings, transactional_id, self._on_error)
         try:
             self._producer.init_transactions(INIT_TIMEOUT_S)
         except KafkaException as error:
             raise PublishFailed(f"transactional producer {transactional_id}: {error.args[0].str()}") from error
 
     def begin(self) -> None:
-        """Open a transaction."""
+        """Open a transaction.
+
+        After all brokers were gone, librdkafka's request for the group coordinator can wait for ever: such a
+        publisher is given up before it is used again.
+        """
+        self._producer.poll(0)
+        if self._lost:
+            raise PublishFailed(f"transaction of {self.transactional_id}: {self._lost}")
         try:
             self._producer.begin_transaction()
         except KafkaException as error:
@@ -100,8 +108,8 @@ class TransactionalPublisher:
         try:
             if offsets:
                 named = [TopicPartition(p.topic, p.partition, offset, self.transactional_id) for p, offset in offsets.items()]
-                self._producer.send_offsets_to_transaction(named, self._membership, COMMIT_TIMEOUT_S)
-            self._producer.commit_transaction(COMMIT_TIMEOUT_S)
+                self._producer.send_offsets_to_transaction(named, self._membership, self._timeout)
+            self._producer.commit_transaction(self._timeout)
         except KafkaException as error:
             raise PublishFailed(f"transaction of {self.transactional_id}: {error.args[0].str()}") from error
 
@@ -112,6 +120,10 @@ class TransactionalPublisher:
         except KafkaException:
             # Fenced, fatal or out of reach: the broker aborts it for the next owner, or by its time-out.
             self._producer.purge()
+
+    def _on_error(self, error: KafkaError) -> None:
+        if error.fatal() or error.code() == KafkaError._ALL_BROKERS_DOWN:
+            self._lost = error.str()
 
     def _delivered(self, error: KafkaError | None, message: Any) -> None:
         if error is None:
@@ -185,9 +197,12 @@ def now_header() -> tuple[str, bytes]:
     return PRODUCED_AT, str(time.time_ns() // 1_000_000).encode()
 
 
-def _producer(settings: Settings, transactional_id: str) -> Producer:
+def _producer(
+    settings: Settings, transactional_id: str, on_error: Callable[[KafkaError], None] | None = None
+) -> Producer:
     configuration: dict[str, Any] = {
         **producer_config(settings),
+        **({"error_cb": on_error} if on_error else {}),
         "transactional.id": transactional_id,
         "transaction.timeout.ms": settings.transaction_timeout_ms,
         "compression.type": "lz4",

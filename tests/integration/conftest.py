@@ -2,16 +2,26 @@
 
 from __future__ import annotations
 
+import os
+import signal
+import subprocess
+import sys
+import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
+import orjson
 import pytest
+from confluent_kafka import Producer
 
 from stream.brokers.kafka import DevelopmentKafka
+from stream.brokers.topics import ensure_topics
 from stream.errors import RiskstreamError
 from stream.settings import Settings
+from stream.worker.log import Place, Record
+from stream.worker.reader import KafkaReader
 
 
 @pytest.fixture(scope="session")
@@ -53,3 +63,112 @@ def _running(directory: Path) -> Iterator[DevelopmentKafka]:
     finally:
         broker.stop()
         broker.wipe()
+
+
+class Line:
+    """A line on the session's Kafka: worker processes, what is sent in, what came out."""
+
+    def __init__(self, settings: Settings, logs: Path) -> None:
+        self.settings = settings
+        self._logs = logs
+        self.workers: list[subprocess.Popen[bytes]] = []
+
+    def worker(self, **settings: object) -> subprocess.Popen[bytes]:
+        """Start one more worker process; keyword arguments are settings of its own."""
+        environment = {
+            **os.environ,
+            "RISKSTREAM_BROKER": self.settings.broker,
+            "RISKSTREAM_TOPIC_PREFIX": self.settings.topic_prefix,
+            "RISKSTREAM_METRICS_PORT": "0",
+            "RISKSTREAM_LEARNING_INTERVAL_S": "1",
+            "RISKSTREAM_CHECKPOINT_INTERVAL_MS": "1500",
+            **{f"RISKSTREAM_{name.upper()}": str(value) for name, value in settings.items()},
+        }
+        log = (self._logs / f"worker-{len(self.workers)}.log").open("wb")
+        process = subprocess.Popen(
+            [sys.executable, "-m", "stream.cli", "worker"], env=environment, stdout=log, stderr=subprocess.STDOUT
+        )
+        self.workers.append(process)
+        return process
+
+    def log(self, number: int) -> str:
+        """What a worker wrote."""
+        return (self._logs / f"worker-{number}.log").read_text(errors="replace")
+
+    def producer(self) -> Producer:
+        """A producer that partitions as the contract says."""
+        return Producer({"bootstrap.servers": self.settings.broker, "partitioner": "murmur2_random", "linger.ms": 5})
+
+    def send(self, topic: str, values: Sequence[bytes], *, pause: float = 0.0) -> None:
+        """Send JSON records keyed by customer, else account; ``pause`` seconds after every hundred."""
+        producer = self.producer()
+        for number, value in enumerate(values, 1):
+            document = orjson.loads(value)
+            producer.produce(
+                self.settings.topic(topic), value, document.get("customer_id") or document["account_id"]
+            )
+            producer.poll(0)
+            if pause and number % 100 == 0:
+                time.sleep(pause)
+        assert producer.flush(30) == 0
+
+    def records(self, topic: str, partitions: int = 4) -> list[Record]:
+        """All committed records of a topic."""
+        reader = KafkaReader(self.settings)
+        try:
+            places = [Place(self.settings.topic(topic), partition) for partition in range(partitions)]
+            return [record for place in places for chunk in reader.read(place, 0) for record in chunk]
+        finally:
+            reader.close()
+
+    def command(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        """Run ``riskstream`` against this line."""
+        environment = {
+            **os.environ,
+            "RISKSTREAM_BROKER": self.settings.broker,
+            "RISKSTREAM_TOPIC_PREFIX": self.settings.topic_prefix,
+        }
+        return subprocess.run(
+            [sys.executable, "-m", "stream.cli", *arguments], env=environment, capture_output=True, text=True, timeout=120
+        )
+
+    def stop(self) -> None:
+        """End every worker that still runs: politely, then not."""
+        for process in self.workers:
+            if process.poll() is None:
+                process.send_signal(signal.SIGTERM)
+        for process in self.workers:
+            try:
+                process.wait(30)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait(10)
+
+
+def wait_for(condition: Callable[[], bool], what: str, seconds: float = 60.0) -> None:
+    """Wait for a condition; fails with what was waited for."""
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, f"waited {seconds:.0f} s for {what}"
+        time.sleep(0.1)
+
+
+@pytest.fixture
+def until() -> Callable[..., None]:
+    """``until(condition, what, seconds)``: see :func:`wait_for`."""
+    return wait_for
+
+
+@pytest.fixture
+def line(kafka_settings: Settings, tmp_path: Path) -> Iterator[Line]:
+    """A line of this test's own; its workers are ended with the test."""
+    ensure_topics(kafka_settings)
+    made = Line(kafka_settings, tmp_path)
+    yield made
+    made.stop()
+
+
+@pytest.fixture
+def line_class() -> type[Line]:
+    """The class of :func:`line`, for a test that brings a broker of its own."""
+    return Line

@@ -1,0 +1,5 @@
+"""``python -m stream.cli``: the same as the ``riskstream`` command."""
+
+from stream.cli import main
+
+main()
