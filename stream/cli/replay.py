@@ -64,6 +64,9 @@ Examples:
     help="Exit status 1 where it holds: 'recall < 0.7', 'friction > 1.1x champion'; may be given again.",
 )  # fmt: skip
 @click.option("--without-familiarity", is_flag=True, help="No pair has a history: models fitted so, and no discount.")
+@click.option(
+    "--what-if", is_flag=True, help="Show each threshold with its alerts, hours, fraud found and customers touched."
+)
 @click.option("--scores", "scores_file", type=_FILE, help="Parquet: one row a decision.")
 @click.option("--decisions", "decisions_file", type=_FILE, help="JSON lines: the bytes a worker would publish.")
 @click.option("--limit", type=click.IntRange(min=1), help="Rows, at most.")
@@ -93,6 +96,7 @@ def command(
     champion_dir: str | None,
     gate_texts: tuple[str, ...],
     without_familiarity: bool,
+    what_if: bool,
     scores_file: Path | None,
     decisions_file: Path | None,
     limit: int | None,
@@ -105,7 +109,7 @@ def command(
     """Check what can be wrong, walk the file, say what came of it."""
     from stream.replay.column_map import load_column_map
     from stream.replay.gates import Gate
-    from stream.replay.screen import summary_lines
+    from stream.replay.screen import summary_lines, what_if_lines
     from stream.replay.sources import open_source
 
     gates = [Gate.parse(text) for text in gate_texts]
@@ -123,7 +127,7 @@ def command(
     )
     with ExitStack() as files:
         summary = walk.run(open_writers(files, scores_file, decisions_file))
-    for line in summary_lines(summary):
+    for line in (*summary_lines(summary), *(what_if_lines(summary) if what_if else ())):
         click.echo(line)
     failed = check_gates(gates, summary)
     if as_json:

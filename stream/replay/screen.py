@@ -62,6 +62,17 @@ def _truth_lines(summary: Mapping[str, Any]) -> Iterator[str]:
     )
 
 
+def what_if_lines(summary: Mapping[str, Any]) -> Iterator[str]:
+    """The curve of thresholds as a table."""
+    yield f"{'threshold ppm':>14}{'alerts/day':>12}{'hours/day':>11}{'found':>8}{'missed':>8}{'touched/10k':>13}{'familiar/10k':>14}"
+    for row in summary.get("what_if", ()):
+        yield (
+            f"{row['threshold_ppm']:>14,}{row['alerts_per_day']:>12,.2f}{row['reviewer_hours_per_day']:>11,.2f}"
+            f"{row['frauds_found']:>8,}{row['frauds_missed']:>8,}{_number(row['genuine_touched_per_10k']):>13}"
+            f"{_number(row['familiar_touched_per_10k']):>14}"
+        )
+
+
 def _number(value: float | None, digits: int = 2) -> str:
     return "-" if value is None else f"{value:,.{digits}f}"
 

@@ -22,6 +22,7 @@ from stream.replay.familiar_pairs import FamiliarPairs
 from stream.replay.friction import Bools, counted
 from stream.replay.labels import FRAUD
 from stream.replay.weeks import Weeks
+from stream.replay.what_if import WhatIf
 
 _NEVER = np.iinfo(np.int64).max // 2
 Counts = npt.NDArray[np.int64]
@@ -83,6 +84,7 @@ class Tally:
         self.again = 0
         self.weeks = Weeks(measure_from)
         self.accounts = ByAccount()
+        self.what_if = WhatIf()
         self._pairs = FamiliarPairs()
         self._touched_last: dict[int, int] = {}
         self._first_us, self._last_us = _NEVER, -_NEVER
@@ -112,6 +114,8 @@ class Tally:
         self.genuine += np.bincount(rung[~fraud], minlength=len(RUNGS))
         self.familiar += np.bincount(rung[familiar & ~fraud], minlength=len(RUNGS))
         self.accounts.add(account, counted(touched, stopped, fraud, familiar))
+        assert step.labels is not None
+        self.what_if.add(step.decided.verdicts["risk_ppm"], step.labels.fraud, familiar)
         self.weeks.add(Scored(times // DAY_US, account, step.decided.verdicts["risk_ppm"] / 1e6, fraud))
         found = np.column_stack((~fraud, ~fraud & touched, fraud, stopped))
         np.add.at(self.found, step.decided.verdicts["scenario"], found)
@@ -196,6 +200,7 @@ class Tally:
             },
             "touched_per_10k_by_age": _per_10k(self.ages, AGE_BANDS),
             "touched_per_10k_by_segment": _per_10k(self.segments, SEGMENTS),
+            "what_if": self.what_if.table(self.days),
             "detection": _rounded(mean(week for _, week in self.weeks.measured)),
             "weeks": [{"start": str(np.datetime64(day, "D")), **_rounded(week)} for day, week in self.weeks.measured],
         }

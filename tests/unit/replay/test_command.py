@@ -77,7 +77,7 @@ def test_without_labels_nothing_is_said_of_fraud(bank: tuple[Path, Path], tmp_pa
 
 
 def test_a_gate_that_fails_gives_exit_status_1_with_the_numbers(bank: tuple[Path, Path]) -> None:
-    arguments = (bank[0], "--labels", bank[1], "--limit", "1000", *FAST)
+    arguments: list[str | Path] = [bank[0], "--labels", bank[1], "--limit", "1000", *FAST]
     assert "FAILED: alerts >= 0 (is " in call(*arguments, "--fail-if", "alerts >= 0", status=1)
     assert "passed: alerts > 1000" in call(*arguments, "--fail-if", "alerts > 1000")
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from rules.policy import Policy, shipped
@@ -68,6 +69,20 @@ def test_counts_of_a_tally_add_up(bank: tuple[Path, Path]) -> None:
     assert sum(scenario["touched"] for scenario in result["scenarios"].values()) == result["genuine_touched"]
     low, high = result["interval95"]["per_10k"]
     assert low <= result["genuine_touched_per_10k"] <= high
+
+
+def test_what_is_predicted_for_a_threshold_is_what_applying_it_gives(bank: tuple[Path, Path]) -> None:
+    _, tally, _, steps = run(bank, shipped())
+    risk = np.concatenate([before.decided.verdicts["risk_ppm"] for before, _ in steps])
+    fraud = np.concatenate([before.labels.fraud for before, _ in steps if before.labels is not None]) == 1
+    table = tally.result()["what_if"]
+    assert len(table) > 10
+    for row in table:
+        alerts = risk >= row["threshold_ppm"]
+        assert row["alerts"] == np.count_nonzero(alerts)
+        assert row["frauds_found"] == np.count_nonzero(alerts & fraud)
+        assert row["frauds_found"] + row["frauds_missed"] == np.count_nonzero(fraud)
+        assert row["genuine_touched"] == np.count_nonzero(alerts & ~fraud)
 
 
 @pytest.mark.parametrize(
