@@ -24,7 +24,8 @@ from stream.contracts.resolution import Resolution
 from stream.core.partition import partition_of
 from stream.core.rfc3339 import render
 from stream.settings import Settings
-from stream.worker.holds import FEEDBACK_READ, HoldsAgent
+from stream.worker.holds import HoldsAgent
+from stream.worker.holds_session import FEEDBACK_READ
 
 pytestmark = pytest.mark.kafka
 

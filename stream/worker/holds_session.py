@@ -1,0 +1,420 @@
+"""One life of the holds agent's consumer: read alerts and feedback, end what has ended, commit it all at once.
+
+What counts is decided by :mod:`stream.core.holds` from the times in the data. The clock of this machine only says
+when to look for expiries: a hold ends by expiry when the clock has passed that time by ``GRACE_US`` and every feedback
+record that the partition had then has been read.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import secrets
+import socket
+import time
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+import numpy as np
+from confluent_kafka import Consumer, IsolationLevel, KafkaError, TopicPartition
+from confluent_kafka.admin import AdminClient
+from confluent_kafka.admin._listoffsets import OffsetSpec
+from prometheus_client import CollectorRegistry, Counter, Gauge
+
+from stream.brokers.connect import consumer_config
+from stream.core.decode import decode_feedback
+from stream.core.holds import Ending, Holds, UnreadableAlert, read_alert, read_verdicts
+from stream.errors import RiskstreamError
+from stream.settings import Settings
+from stream.worker.log import Place, Publisher, Record
+from stream.worker.reader import KafkaReader
+from stream.worker.transactions import Membership, PlainPublisher, TransactionalPublisher, fence, now_header
+
+logger = logging.getLogger("riskstream.holds")
+
+GRACE_US: Final = 1_000_000
+"""So long after an expiry it is published: a verdict stamped just before it may still be on its way to the broker."""
+FEEDBACK_READ: Final = "riskstream.feedback"
+"""Header of a resolution: topic/partition/offset up to which feedback had been read. No earlier record was missed."""
+BATCH = 500
+POLL_S = 0.1
+REQUEST_TIMEOUT_S = 10.0
+
+
+class HoldsFailed(RiskstreamError):
+    """The agent cannot go on with what it has and must begin anew."""
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """A look for expiries: when the feedback up to ``feedback`` is read, every verdict stamped before ``until`` is."""
+
+    until: int
+    feedback: int
+
+
+@dataclass(slots=True)
+class HoldsPartition:
+    """One partition of both inputs.
+
+    Parameters
+    ----------
+    core
+        Its holds.
+    alerts, feedback
+        Next offsets of the inputs: what a transaction commits.
+    feedback_read
+        Feedback is read up to here, control records and aborted ones included.
+    alerts_ended
+        Nothing more was on the alert topic when it was read last.
+    look
+        The look for expiries that is under way.
+    """
+
+    core: Holds
+    alerts: int
+    feedback: int
+    feedback_read: int
+    alerts_ended: bool = False
+    look: Look | None = None
+
+
+class HoldsMetrics:
+    """What the agent counts, beside the contract's metrics in the worker's registry."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self.open = Gauge("riskstream_holds_open", "Holds that have not ended.", ("partition",), registry=registry)
+        self.unmatched = Gauge(
+            "riskstream_holds_unmatched", "Verdicts without an alert.", ("partition",), registry=registry
+        )
+        self.resolutions = Counter(
+            "riskstream_resolutions_total", "Ends of holds.", ("result", "cause"), registry=registry
+        )
+        self.ignored = Counter(
+            "riskstream_holds_ignored_total",
+            "Late verdicts, repeated alerts, unreadable alerts, early verdicts dropped.",
+            ("what",),
+            registry=registry,
+        )
+
+    def committed(self, endings: Iterable[Ending], partitions: Mapping[int, HoldsPartition]) -> None:
+        """A transaction was committed: count what it held and what stands open now."""
+        for ending in endings:
+            self.resolutions.labels(ending.result, ending.cause).inc()
+        for number, owned in partitions.items():
+            self.open.labels(str(number)).set(len(owned.core))
+            self.unmatched.labels(str(number)).set(owned.core.unmatched)
+            for what in ("late", "repeated", "dropped"):
+                count = getattr(owned.core, what)
+                if count:
+                    self.ignored.labels(what).inc(count)
+                    setattr(owned.core, what, 0)
+
+    def lost(self, partitions: Iterable[int]) -> None:
+        """Another worker shows these from now on."""
+        for number in partitions:
+            self.open.labels(str(number)).set(0)
+            self.unmatched.labels(str(number)).set(0)
+
+
+@dataclass(frozen=True, slots=True)
+class _Member(Membership):
+    """The membership of a librdkafka consumer, as that consumer itself writes it down."""
+
+    written: bytes = b""
+
+    def metadata(self) -> bytes:
+        return self.written
+
+
+@dataclass
+class HoldsSession:
+    """One life of the consumer and its transactions: from joining the group to the first failure or the end.
+
+    Parameters
+    ----------
+    settings
+        Of the worker; the group is ``<group>-holds``.
+    trusts
+        Whether the policy in force takes an actor's feedback.
+    metrics
+        Where to count.
+    transactional
+        False on the embedded broker alone: nothing is recovered there.
+    clock_us
+        The wall clock, µs since the epoch.
+    """
+
+    settings: Settings
+    trusts: Callable[[str], bool]
+    metrics: HoldsMetrics
+    transactional: bool = True
+    clock_us: Callable[[], int] = lambda: time.time_ns() // 1000
+    owned: dict[int, HoldsPartition] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self._alerts = self.settings.topic("risk.alerts.v1")
+        self._feedback = self.settings.topic("bank.feedback.v1")
+        # group members of the same worker must differ, and so must static members
+        self._own = self.settings.model_copy(update={"group": f"{self.settings.group}-holds"})
+        self._publisher: Publisher | None = None
+        self._paused: set[int] = set()
+        self._admin = AdminClient({**self.settings.librdkafka(), "client.id": "riskstream"})
+        self.joined = False
+        """Whether the group has given this member its share, be it an empty one."""
+        self._partitions = self._count_partitions()
+        self._consumer = Consumer(self._configuration())
+        self._consumer.subscribe(
+            [self._alerts, self._feedback], on_assign=self._assigned, on_revoke=self._revoked, on_lost=self._revoked
+        )
+
+    def step(self) -> int:
+        """Read once, end what has ended, commit; returns how many records were read."""
+        batch, count = self._sort(self._consumer.consume(BATCH, POLL_S))
+        endings: dict[int, list[Ending]] = {}
+        for number, owned in self.owned.items():
+            alerts, feedback = batch.get(Place(self._alerts, number), []), batch.get(Place(self._feedback, number), [])
+            endings[number] = [*self._open(owned, number, alerts), *self._judge(owned, number, feedback)]
+        self._look_for_expiries()
+        for number, owned in self.owned.items():
+            if owned.look is not None and owned.feedback_read >= owned.look.feedback:
+                endings[number] += owned.core.expire(owned.look.until)
+                owned.look = None
+        self._commit(endings, moved={place for place, records in batch.items() if records})
+        self._balance()
+        return count
+
+    def close(self) -> None:
+        """Leave the group; what was not committed is read again by whoever comes next."""
+        self._release()
+        self._consumer.close()
+
+    # --- reading
+
+    def _sort(self, messages: Iterable[Any]) -> tuple[dict[Place, list[Record]], int]:
+        """Records by place; notes how far each input is read."""
+        batch: dict[Place, list[Record]] = {}
+        count = 0
+        for message in messages:
+            error = message.error()
+            if error is not None and error.code() != KafkaError._PARTITION_EOF:
+                if error.fatal() or not error.retriable():
+                    raise HoldsFailed(f"reading {message.topic() or 'alerts and feedback'}: {error.str()}")
+                logger.warning("reading alerts and feedback: %s", error.str())
+                continue
+            owned = self.owned.get(message.partition())
+            if owned is None:
+                continue
+            ended = error is not None
+            if message.topic() == self._alerts:
+                owned.alerts_ended = ended
+            else:
+                owned.feedback_read = max(owned.feedback_read, message.offset() + (not ended))
+            if not ended:
+                count += 1
+                record = Record(message.offset(), message.timestamp()[1], message.key(), message.value())
+                batch.setdefault(Place(message.topic(), message.partition()), []).append(record)
+        return batch, count
+
+    def _open(self, owned: HoldsPartition, number: int, records: list[Record]) -> list[Ending]:
+        endings = []
+        for record in records:
+            owned.alerts = record.offset + 1
+            try:
+                hold = read_alert(record.value)
+            except UnreadableAlert as error:
+                # it must not stop every other hold of its partition
+                logger.error("%s[%d] offset %d: %s", self._alerts, number, record.offset, error)
+                self.metrics.ignored.labels("unreadable").inc()
+                continue
+            ending = owned.core.open(hold) if hold is not None else None
+            if ending is not None:
+                endings.append(ending)
+        return endings
+
+    def _judge(self, owned: HoldsPartition, number: int, records: list[Record]) -> list[Ending]:
+        """What is refused here is buried by the accounts hop, which reads the same records."""
+        if not records:
+            return []
+        owned.feedback = records[-1].offset + 1
+        decoded = decode_feedback(
+            [record.value for record in records],
+            np.array([record.offset for record in records], np.int64),
+            np.array([record.timestamp for record in records], np.int64),
+            number,
+            self._partitions,
+            trusted=self.trusts,
+        )
+        verdicts = read_verdicts(decoded.columns)
+        return [ending for verdict in verdicts if (ending := owned.core.judge(verdict)) is not None]
+
+    def _look_for_expiries(self) -> None:
+        """Where a hold is past its time by the clock, note how much feedback must be read before it may end."""
+        until = self.clock_us() - GRACE_US
+        due = []
+        for number, owned in self.owned.items():
+            at = owned.core.next_expiry
+            if owned.look is None and at is not None and at <= until:
+                due.append(number)
+        if not due:
+            return
+        latest = OffsetSpec.latest()  # type: ignore[no-untyped-call]
+        asked = {TopicPartition(self._feedback, number): latest for number in due}
+        # uncommitted: a transaction that is still open may hold a verdict that was stamped in time
+        answers = self._admin.list_offsets(
+            asked, isolation_level=IsolationLevel.READ_UNCOMMITTED, request_timeout=REQUEST_TIMEOUT_S
+        )
+        for place, answer in answers.items():
+            # the request's own time-out comes first, as a KafkaException
+            self.owned[place.partition].look = Look(until, answer.result(2 * REQUEST_TIMEOUT_S).offset)
+
+    def _balance(self) -> None:
+        """Let feedback wait while many verdicts have no alert yet and alerts are still to be read."""
+        for number, owned in self.owned.items():
+            crowded = owned.core.unmatched * 2 > owned.core.max_unmatched and not owned.alerts_ended
+            if crowded == (number in self._paused):
+                continue
+            place = [TopicPartition(self._feedback, number)]
+            if crowded:
+                self._consumer.pause(place)
+                self._paused.add(number)
+            else:
+                self._consumer.resume(place)
+                self._paused.discard(number)
+
+    # --- writing
+
+    def _commit(self, endings: Mapping[int, list[Ending]], moved: set[Place]) -> None:
+        """Resolutions, rows and offsets in one transaction; nothing where there is nothing to say."""
+        changes = {number: owned.core.take_changes() for number, owned in self.owned.items()}
+        if not moved and not any(changes.values()):
+            return
+        publisher = self._publisher
+        assert publisher is not None, "partitions are owned with a publisher"
+        publisher.begin()
+        for number, ended in endings.items():
+            for ending in ended:
+                self._publish(publisher, number, ending)
+        if self.transactional:
+            for number, rows in changes.items():
+                for key, value in rows:
+                    publisher.send(self.settings.topic("riskstream-holds-rows"), value, key, partition=number)
+        offsets = {place: self._position(place) for place in sorted(moved)}
+        publisher.commit(offsets)
+        if not self.transactional and offsets:
+            self._consumer.commit(
+                offsets=[TopicPartition(p.topic, p.partition, offset) for p, offset in offsets.items()],
+                asynchronous=False,
+            )
+        self.metrics.committed([ending for ended in endings.values() for ending in ended], self.owned)
+
+    def _publish(self, publisher: Publisher, number: int, ending: Ending) -> None:
+        read = f"{self._feedback}/{number}/{self.owned[number].feedback_read}".encode()
+        publisher.send(
+            self.settings.topic("risk.resolutions.v1"),
+            ending.resolution(),
+            ending.hold.customer_id.encode(),
+            headers=[(FEEDBACK_READ, read), now_header()],
+        )
+
+    def _position(self, place: Place) -> int:
+        owned = self.owned[place.partition]
+        return owned.alerts if place.topic == self._alerts else owned.feedback
+
+    # --- the group
+
+    def _assigned(self, consumer: Consumer, assigned: list[TopicPartition]) -> None:
+        """Recover what was assigned and go on where the group stands."""
+        numbers = sorted({place.partition for place in assigned})
+        places = [Place(topic, number) for number in numbers for topic in (self._alerts, self._feedback)]
+        if {Place(place.topic, place.partition) for place in assigned} != set(places):
+            raise HoldsFailed(
+                f"{self._alerts} and {self._feedback} were not assigned alike: a hold and its verdicts must meet in one "
+                "worker; all members of the group must run the same version of riskstream"
+            )
+        reader = KafkaReader(self._own, self.settings.recovery_timeout_s)
+        try:
+            if self.transactional:
+                self._take_over(reader, places, consumer)
+            else:
+                self._publisher = PlainPublisher(self.settings)
+            offsets = {place: position.offset for place, position in reader.positions(places).items()}
+            if self.transactional:
+                self._claim(offsets)
+            for number in numbers:
+                feedback = offsets[Place(self._feedback, number)]
+                core = self._recover(reader, number) if self.transactional else Holds()
+                self.owned[number] = HoldsPartition(
+                    core, offsets[Place(self._alerts, number)], feedback, feedback_read=feedback
+                )
+        finally:
+            reader.close()
+        consumer.assign([TopicPartition(p.topic, p.partition, offset) for p, offset in offsets.items()])
+        self.metrics.committed((), self.owned)
+        self.joined = True
+        logger.info("holds of partitions %s: %d open", numbers, sum(len(owned.core) for owned in self.owned.values()))
+
+    def _revoked(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
+        self._release()
+
+    def _release(self) -> None:
+        self.metrics.lost(self.owned)
+        self.owned.clear()
+        self._paused.clear()
+        publisher, self._publisher = self._publisher, None
+        if publisher is not None:
+            publisher.close()
+
+    def _take_over(self, reader: KafkaReader, places: list[Place], consumer: Consumer) -> None:
+        """Fence the previous owners, so that nothing of theirs is pending in the logs that are read now."""
+        previous = sorted({owner for owner in reader.owners(places).values() if owner})
+        member = _Member(self._own.group, 0, "", written=consumer.consumer_group_metadata())
+        self._publisher = TransactionalPublisher(self.settings, self._transactional_id(), member)
+        for transactional_id in previous:
+            fence(self.settings, transactional_id)
+
+    def _transactional_id(self) -> str:
+        """One for each assignment: whoever fences the last owner must never hit one that lives."""
+        name = self.settings.instance or f"{socket.gethostname()}-{os.getpid()}"
+        return f"{self.settings.topic_prefix}{self._own.group}-{name}-{secrets.token_hex(6)}"
+
+    def _claim(self, offsets: Mapping[Place, int]) -> None:
+        """Write the same offsets under the own name, so that the next owner knows whom to fence."""
+        assert self._publisher is not None
+        self._publisher.begin()
+        self._publisher.commit(offsets)
+
+    def _recover(self, reader: KafkaReader, number: int) -> Holds:
+        core = Holds()
+        for chunk in reader.read(Place(self.settings.topic("riskstream-holds-rows"), number), 0):
+            for record in chunk:
+                core.restore(record.key or b"", record.value)
+        return core
+
+    def _count_partitions(self) -> int:
+        topics = self._admin.list_topics(timeout=REQUEST_TIMEOUT_S).topics
+        counts = [len(topics[name].partitions) if name in topics else 0 for name in (self._alerts, self._feedback)]
+        if 0 in counts or counts[0] != counts[1]:
+            raise HoldsFailed(
+                f"{self._alerts} has {counts[0]} partitions and {self._feedback} {counts[1]}: they must be there and "
+                "equal in number; `riskstream doctor` says what to do"
+            )
+        return counts[0]
+
+    def _configuration(self) -> dict[str, Any]:
+        configuration: dict[str, Any] = {
+            **consumer_config(self.settings, self._own.group),
+            # equal partition numbers of both topics go to the same member
+            "partition.assignment.strategy": "range",
+            "enable.partition.eof": True,
+            "fetch.wait.max.ms": 100,
+            "error_cb": _say,
+        }
+        if self.settings.instance:
+            configuration["group.instance.id"] = f"{self.settings.instance}-holds"
+        return configuration
+
+
+def _say(error: KafkaError) -> None:
+    logger.warning("holds: %s", error.str())
