@@ -54,12 +54,14 @@ def kafka_line(
     settings: Settings, progress: Callable[[str], None], *, keep_topics: bool = False
 ) -> Iterator[EmptyLine]:
     """A line on the Kafka that the settings name, with topics of its own that are deleted afterwards."""
+    from stream.brokers.connect import check_reachable
     from stream.brokers.topics import ensure_topics
 
     prefix = f"{settings.topic_prefix}demo-{secrets.token_hex(4)}-"
     ours = settings.model_copy(
         update={"topic_prefix": prefix, "metrics_port": 0, "instance": "", "maturity_days": MATURITY_DAYS}
     )
+    check_reachable(ours)  # before anything is promised to be deleted
     progress(f"Creating topics {prefix}* on {settings.broker}")
     with ExitStack() as afterwards:
         if keep_topics:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -64,10 +66,11 @@ def test_it_explains_an_alert_in_both_languages_and_says_what_the_broker_is(
     assert demo.stdout.count("\n") == 1
 
 
-def test_ctrl_c_ends_it_in_good_order(tmp_path: Path) -> None:
+def running_demo(folder: Path) -> tuple[subprocess.Popen[str], list[str]]:
+    """A demo that has decided something, and what it said so far."""
     process = subprocess.Popen(
         [sys.executable, "-m", "stream.cli", "demo", "--seconds", "600", "--json"],
-        env=environment(tmp_path),
+        env=environment(folder),
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
@@ -78,6 +81,25 @@ def test_ctrl_c_ends_it_in_good_order(tmp_path: Path) -> None:
         lines.append(line)
         if "running:" in line:
             break
+    return process, lines
+
+
+def test_a_killed_demo_leaves_no_worker_behind(tmp_path: Path) -> None:
+    process, _ = running_demo(tmp_path)
+    logged = re.search(r"\] \[(\d+)\] \[INFO\]", (tmp_path / "demo-worker.log").read_text())
+    assert logged is not None
+    worker = Path(f"/proc/{logged[1]}/cmdline")
+    assert b"--tied" in worker.read_bytes()
+    process.kill()
+    process.communicate(timeout=10)
+    deadline = time.monotonic() + 40
+    while worker.exists() and worker.read_bytes():  # a zombie has no command line
+        assert time.monotonic() < deadline, "the worker outlives its demo"
+        time.sleep(0.1)  # between looks at the process table
+
+
+def test_ctrl_c_ends_it_in_good_order(tmp_path: Path) -> None:
+    process, lines = running_demo(tmp_path)
     process.send_signal(signal.SIGINT)
     out, errors = process.communicate(timeout=60)
     assert process.returncode == 0, "".join(lines) + errors
