@@ -22,7 +22,7 @@ _NEGATION: Final = {"<": ">=", "<=": ">", ">": "<=", ">=": "<", "==": "!=", "!="
 _MIRROR: Final = {"<": ">", "<=": ">=", ">": "<", ">=": "<=", "==": "==", "!=": "!="}
 
 
-class Open(Exception):  # noqa: N818
+class Open(Exception):
     """Too many boxes: the question stays open."""
 
 

@@ -49,19 +49,26 @@ class Settings(BaseModel):
     max_message_bytes: Annotated[int, Field(ge=65536, description="max.message.bytes of topics it creates.")] = 4 << 20
 
     instance: Annotated[
-        str, Field(pattern=r"^[A-Za-z0-9._-]{0,64}$", description="Static membership: this worker's fixed name; empty for none.")
+        str,
+        Field(
+            pattern=r"^[A-Za-z0-9._-]{0,64}$",
+            description="Static membership: this worker's fixed name; empty for none.",
+        ),
     ] = ""
     session_timeout_ms: Annotated[
         int, Field(ge=1000, le=300_000, description="After so long without a heartbeat a worker's partitions move.")
     ] = 6_000
-    batch_records: Annotated[
-        int, Field(ge=1, le=20_000, description="Most records of one partition in one batch.")
-    ] = 1_000
+    batch_records: Annotated[int, Field(ge=1, le=20_000, description="Most records of one partition in one batch.")] = (
+        1_000
+    )
     pace_ms: Annotated[
         int, Field(ge=0, le=1_000, description="Shortest time between two polls: batches grow, commits get fewer.")
     ] = 3
     checkpoint_interval_ms: Annotated[
-        int, Field(ge=100, le=600_000, description="Each partition's changed rows are written this often, partitions in turn.")
+        int,
+        Field(
+            ge=100, le=600_000, description="Each partition's changed rows are written this often, partitions in turn."
+        ),
     ] = 10_000
     recovery_timeout_s: Annotated[
         int, Field(ge=5, description="A recovery without progress for so long ends the process with a reason.")
@@ -88,7 +95,9 @@ class Settings(BaseModel):
     ] = 5.0
     seed: Annotated[int, Field(ge=0, description="Seed of everything random in the models.")] = 42
 
-    metrics_port: Annotated[int, Field(ge=0, le=65535, description="Port of /metrics, /live and /ready; 0 picks one.")] = 8000
+    metrics_port: Annotated[
+        int, Field(ge=0, le=65535, description="Port of /metrics, /live and /ready; 0 picks one.")
+    ] = 8000
     metrics_host: Annotated[str, Field(description="Address the metrics port listens on.")] = "127.0.0.1"
     data_directory: Annotated[str, Field(description="Local files: caches, the development Kafka.")] = ".riskstream"
 

@@ -40,7 +40,13 @@ def list_command(as_json: bool, settings: Settings) -> None:
     log = _log(settings)
     active = log.active.version
     rows = [
-        {"version": s.version, "round": s.round, "active": s.version == active, "pinned": s.version == log.pinned, **s.counts}
+        {
+            "version": s.version,
+            "round": s.round,
+            "active": s.version == active,
+            "pinned": s.version == log.pinned,
+            **s.counts,
+        }
         for s in log.complete.values()
     ]
     for row in rows:

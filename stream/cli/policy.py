@@ -58,7 +58,11 @@ def publish_command(directory: Path, valid_from: str, by: str, as_json: bool, se
     except (PackError, ApprovalError) as error:
         raise RiskstreamError(str(error)) from error
     _write(settings, record)
-    _say(record, f"published by {by}; a second person approves it: riskstream policy approve {record.version} --by NAME", as_json)
+    _say(
+        record,
+        f"published by {by}; a second person approves it: riskstream policy approve {record.version} --by NAME",
+        as_json,
+    )
 
 
 @command.command("approve")
@@ -139,7 +143,9 @@ def _records(settings: Settings) -> list[PolicyRecord]:
 def _write(settings: Settings, record: PolicyRecord) -> None:
     key, value = record_of(record)
     if len(value) > settings.max_message_bytes:
-        raise RiskstreamError(f"the policy has {len(value)} bytes, {settings.max_message_bytes} are possible; split its lists")
+        raise RiskstreamError(
+            f"the policy has {len(value)} bytes, {settings.max_message_bytes} are possible; split its lists"
+        )
     failed: list[str] = []
     producer = Producer(producer_config(settings))
     producer.produce(
@@ -152,7 +158,9 @@ def _write(settings: Settings, record: PolicyRecord) -> None:
 def _say(record: PolicyRecord, what: str, as_json: bool) -> None:
     click.echo(f"{record.version} {what}")
     if as_json:
-        print_json({"version": record.version, "approved_by": record.approved_by, "valid_from": _shown(record.valid_from)})
+        print_json(
+            {"version": record.version, "approved_by": record.approved_by, "valid_from": _shown(record.valid_from)}
+        )
 
 
 def _now() -> int:

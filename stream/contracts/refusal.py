@@ -33,7 +33,7 @@ used again with other content.
 PRECEDENCE: dict[str, int] = {reason: place for place, reason in enumerate(REASONS)}
 
 
-class Refused(RiskstreamError):  # noqa: N818 - what happened to the record, as its dead letter says
+class Refused(RiskstreamError):
     """A record that becomes a dead letter.
 
     Parameters

@@ -34,7 +34,15 @@ SCENARIOS = (
 """Scenario codes; as a hint 0 means "no usable hint", as a decision 0 is the scenario ``other``."""
 PURPOSES = ("none", "salary", "rent", "medical", "social_security", "utilities", "tuition", "tax", "goods", "other")
 """Purposes the rules know. A record's free text is matched case-insensitively (decode.py); else ``other``."""
-SLIPS = ("mistyped_name", "missing_purpose", "wrong_reference", "wrong_amount", "wrong_date", "expired_document", "other")
+SLIPS = (
+    "mistyped_name",
+    "missing_purpose",
+    "wrong_reference",
+    "wrong_amount",
+    "wrong_date",
+    "expired_document",
+    "other",
+)
 """Bit i of the ``slips`` mask; a word that is not listed sets ``other``."""
 
 FEEDBACK_KINDS = ("review", "chargeback", "complaint", "challenge_result", "supplied")

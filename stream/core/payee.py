@@ -8,11 +8,13 @@ by one compiled loop in the order of ``risk.profiled.v1``; they depend on nothin
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import numpy as np
 from numba import njit
 
-from stream.core.account import DAY_US, FRAUD
+from stream.core.account_outcomes import FRAUD
+from stream.core.account_row import DAY_US
 from stream.core.features import ACCOUNT_WIDTH, INDEX
 
 SCHEMA_VERSION = 1
@@ -75,7 +77,7 @@ F_PAIR_ATTEMPTS = INDEX["pair_attempts"]
 
 
 @njit(cache=True, nogil=True)
-def _advance(row, time_us):
+def _advance(row: Any, time_us: Any) -> None:
     """Decay the payee's windows to ``time_us``; a time that lies behind leaves them as they are."""
     elapsed = time_us - row["window_time"]
     if elapsed <= 0:
@@ -95,7 +97,7 @@ def _advance(row, time_us):
 
 
 @njit(cache=True, nogil=True)
-def _turn_week(row, time_us):
+def _turn_week(row: Any, time_us: Any) -> None:
     """Start a new bitmap of payers when the week turns."""
     week = time_us // WEEK_US
     if week <= row["payers_week"]:
@@ -108,7 +110,7 @@ def _turn_week(row, time_us):
 
 
 @njit(cache=True, nogil=True)
-def _distinct_payers(row):
+def _distinct_payers(row: Any) -> float:
     """Linear counting over both weeks' bitmaps (Whang, Vander-Zanden, Taylor 1990)."""
     bits = PAYER_WORDS * 64
     empty = 0
@@ -121,12 +123,12 @@ def _distinct_payers(row):
 
 
 @njit(cache=True, nogil=True)
-def _days(then_us, now_us):
+def _days(then_us: Any, now_us: Any) -> float:
     return math.nan if then_us == 0 else max(now_us - then_us, 0) / DAY_US
 
 
 @njit(cache=True, nogil=True)
-def _neutral(out):
+def _neutral(out: Any) -> None:
     """Where there is no payee (cash): nothing known, nothing counted."""
     for i in range(ACCOUNT_WIDTH, P_LAST):
         out[i] = 0.0
@@ -138,7 +140,7 @@ def _neutral(out):
 
 
 @njit(cache=True, nogil=True)
-def _fill(row, time_us, amount, stranger, out):
+def _fill(row: Any, time_us: Any, amount: Any, stranger: Any, out: Any) -> None:
     """Features of the payee as they stand before this payment, counts with it."""
     known = row["payments"] > 0
     out[P_AGE] = max(time_us - row["first_seen"], 0) / DAY_US if known else 0.0
@@ -159,7 +161,7 @@ def _fill(row, time_us, amount, stranger, out):
 
 
 @njit(cache=True, nogil=True)
-def _record(row, account, time_us, amount, stranger):
+def _record(row: Any, account: Any, time_us: Any, amount: Any, stranger: Any) -> None:
     """Count the payment."""
     row["count_hour"] += 1.0
     row["count_day"] += 1.0
@@ -184,7 +186,7 @@ def _record(row, account, time_us, amount, stranger):
 
 
 @njit(cache=True, nogil=True)
-def receive(rows, slots, accounts, event_times, features):
+def receive(rows: Any, slots: Any, accounts: Any, event_times: Any, features: Any) -> None:
     """Walk profiled payments in order: payee features out, payee rows updated.
 
     Parameters
@@ -215,7 +217,7 @@ def receive(rows, slots, accounts, event_times, features):
 
 
 @njit(cache=True, nogil=True)
-def learn_outcomes(rows, slots, transactions, occurred_at, verdicts):
+def learn_outcomes(rows: Any, slots: Any, transactions: Any, occurred_at: Any, verdicts: Any) -> None:
     """Count confirmed frauds on the payees that received them; a repeated label counts once.
 
     Parameters

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from stream.core import account
+from stream.core import account, account_outcomes, account_row
 from stream.core.features import ACCOUNT_WIDTH
 from stream.core.frame import FORWARDED, PROFILED, encode_frame
 from stream.core.rows import RowTable
@@ -58,7 +58,7 @@ class AccountHop:
     def __init__(self, partition: int, settings: HopSettings) -> None:
         self.partition = partition
         self.settings = settings
-        self.table = RowTable(account.ACCOUNT_ROW, account.SCHEMA_VERSION)
+        self.table = RowTable(account_row.ACCOUNT_ROW, account_row.SCHEMA_VERSION)
         self.highest = np.full(1, np.iinfo(np.int64).min // 2, np.int64)
         """The partition's highest event time so far, µs: what lateness is measured against."""
 
@@ -74,9 +74,7 @@ class AccountHop:
         forwarded = self._learn(feedback)
         return Profiled(self._frames(profiled, forwarded), status)
 
-    def _profile(
-        self, transactions: npt.NDArray[np.void]
-    ) -> tuple[npt.NDArray[np.void], npt.NDArray[np.uint8]]:
+    def _profile(self, transactions: npt.NDArray[np.void]) -> tuple[npt.NDArray[np.void], npt.NDArray[np.uint8]]:
         count = len(transactions)
         status, late = np.zeros(count, np.uint8), np.zeros(count, np.uint8)
         if count == 0:
@@ -89,7 +87,7 @@ class AccountHop:
             self.highest, features, status, late,
         )  # fmt: skip
         self.table.mark_changed(slots)
-        kept = status == account.DECIDED
+        kept = status == account_row.DECIDED
         if not kept.all():
             transactions, features, late = transactions[kept], features[kept], late[kept]
         profiled = np.zeros(len(transactions), PROFILED)
@@ -110,9 +108,17 @@ class AccountHop:
             return forwarded
         slots = self.table.lookup(np.ascontiguousarray(feedback["account_hash"]))
         payees, event_times = np.zeros(len(feedback), np.uint64), np.zeros(len(feedback), np.int64)
-        account.learn_outcomes(self.table.rows, feedback, slots, payees, event_times)
+        account_outcomes.learn_outcomes(self.table.rows, feedback, slots, payees, event_times)
         self.table.mark_changed(slots)
-        for name in ("kind", "verdict", "occurred_at", "transaction_hash", "transaction_id", "account_id", "feedback_id"):
+        for name in (
+            "kind",
+            "verdict",
+            "occurred_at",
+            "transaction_hash",
+            "transaction_id",
+            "account_id",
+            "feedback_id",
+        ):
             forwarded[name] = feedback[name]
         forwarded["source_partition"] = self.partition
         forwarded["source_offset"] = feedback["offset"]
@@ -121,9 +127,7 @@ class AccountHop:
         forwarded["event_time"] = event_times
         return forwarded
 
-    def _frames(
-        self, profiled: npt.NDArray[np.void], forwarded: npt.NDArray[np.void]
-    ) -> tuple[tuple[int, bytes], ...]:
+    def _frames(self, profiled: npt.NDArray[np.void], forwarded: npt.NDArray[np.void]) -> tuple[tuple[int, bytes], ...]:
         to, feedback_to = self._route(profiled), self._route(forwarded)
         frames = []
         for partition in range(self.settings.partitions):

@@ -131,7 +131,9 @@ class _Rules:
         known = self._known.get(mask)
         if known is None:
             fired = self._compiled.fired_rules(np.frombuffer(mask, np.uint8))
-            known = orjson.dumps([{"id": rule.id, "weight_milli": rule.applied_milli(self._prior_milli)} for rule in fired])
+            known = orjson.dumps(
+                [{"id": rule.id, "weight_milli": rule.applied_milli(self._prior_milli)} for rule in fired]
+            )
             self._known[mask] = known
         return known
 

@@ -8,6 +8,7 @@ record and its dump.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -27,7 +28,7 @@ class UnknownSchema(RiskstreamError):
 
 
 @njit(cache=True, nogil=True)
-def _lookup(hashes, slots, wanted, found):
+def _lookup(hashes: Any, slots: Any, wanted: Any, found: Any) -> None:
     """Slot of each wanted hash, -1 where it is not in the index."""
     mask = np.uint64(hashes.shape[0] - 1)
     for i in range(wanted.shape[0]):
@@ -41,7 +42,7 @@ def _lookup(hashes, slots, wanted, found):
 
 
 @njit(cache=True, nogil=True)
-def _claim(hashes, slots, wanted, skip_zero, next_slot, found, created):
+def _claim(hashes: Any, slots: Any, wanted: Any, skip_zero: Any, next_slot: Any, found: Any, created: Any) -> int:
     """Slot of each wanted hash; a new one takes the next free slot. Returns how many were new."""
     mask = np.uint64(hashes.shape[0] - 1)
     new = 0

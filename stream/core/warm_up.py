@@ -1,24 +1,19 @@
 """Compile what a first customer would otherwise wait for: ``python -m stream.core.warm_up``.
 
-Runs the whole core once over two made-up payments and a verdict, so that every compiled loop is in its cache.
+Runs the core once over made-up payments and a verdict, so that every compiled loop is in its cache. The edge and the
+rest know nothing of each other and are compiled by two processes side by side.
 """
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import time
 
 import numpy as np
+import numpy.typing as npt
 
-from rules.policy import shipped
-from stream.core.decide import Decider
-from stream.core.decode import decode_feedback, decode_transactions
-from stream.core.frame import decode_frame
-from stream.core.genesis import first_snapshot
-from stream.core.learn import StreamLearner
-from stream.core.learning import scored_records
-from stream.core.profile import AccountHop, HopSettings
-from stream.core.receive import PayeeHop
-from stream.core.render import render
+from stream.core.columns import TRANSACTION
 
 _TIME_MS = 1_767_225_600_000
 _TRANSACTIONS: list[bytes | None] = [
@@ -33,12 +28,29 @@ _FEEDBACK: list[bytes | None] = [
 ]
 
 
-def warm_up() -> None:
-    """Run the core once."""
-    offsets, stamps = np.arange(3), np.full(3, _TIME_MS)
-    transactions = decode_transactions(_TRANSACTIONS, offsets, stamps, 0, 1, future_ms=300_000)
-    feedback = decode_feedback(_FEEDBACK, offsets[:1], stamps[:1], 0, 1)
-    profiled = AccountHop(0, HopSettings(1, 1_000_000, 3_600_000_000)).process(transactions.columns, feedback.columns)
+def warm_up_edge() -> None:
+    """Read a batch of transactions."""
+    from stream.core.decode import decode_transactions
+
+    decode_transactions(_TRANSACTIONS, np.arange(3), np.full(3, _TIME_MS), 0, 1, future_ms=300_000)
+
+
+def warm_up_line() -> None:
+    """Walk both hops, decide, render and learn."""
+    from rules.policy import shipped
+    from stream.core.decide import Decider
+    from stream.core.decode import decode_feedback
+    from stream.core.frame import decode_frame
+    from stream.core.genesis import first_snapshot
+    from stream.core.learn import StreamLearner
+    from stream.core.learning import scored_records
+    from stream.core.profile import AccountHop, HopSettings
+    from stream.core.receive import PayeeHop
+    from stream.core.render import render
+
+    feedback = decode_feedback(_FEEDBACK, np.arange(1), np.full(1, _TIME_MS), 0, 1)
+    accounts = AccountHop(0, HopSettings(1, 1_000_000, 3_600_000_000))
+    profiled = accounts.process(_transactions(), feedback.columns)
     received = PayeeHop(0).process([(0, decode_frame(frame)) for _, frame in profiled.frames])
     first = first_snapshot(42)
     decider = Decider(first, shipped())
@@ -50,7 +62,29 @@ def warm_up() -> None:
     learner.close_round(with_state=True)
 
 
-if __name__ == "__main__":
+def _transactions() -> npt.NDArray[np.void]:
+    """The transactions as columns, without the compiled edge."""
+    from stream.contracts.transaction import read_transaction
+    from stream.core.decode import fill_row
+    from stream.core.transaction_scan import WORK
+
+    rows, work = np.zeros(len(_TRANSACTIONS), TRANSACTION), np.zeros(1, WORK)
+    for row, value in zip(rows, _TRANSACTIONS, strict=True):
+        fill_row(read_transaction(value), row, work[0])
+    return rows
+
+
+def main() -> None:
+    """Both parts, side by side."""
+    if len(sys.argv) > 1:
+        {"edge": warm_up_edge, "line": warm_up_line}[sys.argv[1]]()
+        return
     began = time.monotonic()
-    warm_up()
+    parts = [subprocess.Popen([sys.executable, "-m", "stream.core.warm_up", part]) for part in ("edge", "line")]
+    if sum(part.wait() for part in parts):
+        sys.exit("compiled code could not be made ready; the message above says why")
     print(f"compiled code ready after {time.monotonic() - began:.1f} s")
+
+
+if __name__ == "__main__":
+    main()

@@ -21,7 +21,7 @@ _EARLIEST = microseconds(datetime(1, 1, 1, tzinfo=UTC))
 _LATEST = microseconds(datetime(9999, 12, 31, 23, 59, 59, tzinfo=UTC))
 
 
-class NotConvertible(RiskstreamError):  # noqa: N818 - says what the value is
+class NotConvertible(RiskstreamError):
     """A value of a column that is not what its field wants; names file, row and column."""
 
 

@@ -19,7 +19,7 @@ import numpy.typing as npt
 
 from detectors.ensemble import EnsembleConfig, Learner
 from rules.policy import Policy
-from stream.core import account, columns
+from stream.core import account_row, columns
 from stream.core.decide import REVIEW, Decided, Decider
 from stream.core.features import FEATURES
 from stream.core.frame import decode_frame
@@ -181,7 +181,7 @@ class FileReplay:
     def _decide(self, rows: npt.NDArray[np.void], bucket: npt.NDArray[np.int64], labels: Labels | None) -> Step | None:
         profiled = self._accounts.process(rows, np.zeros(0, columns.FEEDBACK))
         self.status += np.bincount(profiled.status, minlength=3)
-        kept = np.flatnonzero(profiled.status == account.DECIDED)
+        kept = np.flatnonzero(profiled.status == account_row.DECIDED)
         if not len(kept):
             return None
         if labels is not None:

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from stream.core import account
+from stream.core import account_row
 from stream.replay.engine import FileReplay, Step
 from stream.replay.labels import Labels
 from stream.replay.sources import Chunk, Source
@@ -86,14 +86,14 @@ def read(source: Source, intake: Intake, *, limit: int | None, chunk_rows: int |
 
 def counts(intake: Intake, engine: FileReplay) -> dict[str, Any]:
     """Conservation in records: read = decided + duplicate + dead."""
-    conflicts = int(engine.status[account.CONFLICT])
+    conflicts = int(engine.status[account_row.CONFLICT])
     dead = dict(sorted(intake.refused.items()))
     if conflicts:
         dead["id_conflict"] = dead.get("id_conflict", 0) + conflicts
     return {
         "events": intake.rows,
-        "decided": int(engine.status[account.DECIDED]),
-        "duplicate": int(engine.status[account.DUPLICATE]),
+        "decided": int(engine.status[account_row.DECIDED]),
+        "duplicate": int(engine.status[account_row.DUPLICATE]),
         "dead": sum(dead.values()),
         "dead_by_reason": dead,
         "late": engine.late,

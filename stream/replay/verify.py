@@ -154,9 +154,7 @@ def _frames(recorded: Recorded, partition: int, result: Verified) -> Iterator[tu
         batch = orjson.loads(item.value)
         taken = transactions.until(batch["transactions"][1])
         outcomes = feedback.until(batch["feedback"][1])
-        decoded = decode_transactions(
-            *_columns(taken), partition, recorded.partitions, future_ms=recorded.future_ms
-        )
+        decoded = decode_transactions(*_columns(taken), partition, recorded.partitions, future_ms=recorded.future_ms)
         labels: Decoded = decode_feedback(*_columns(outcomes), partition, recorded.partitions)
         trusted = ~np.isin(labels.columns["offset"], batch["untrusted"])
         yield from hop.process(decoded.columns, labels.columns[trusted]).frames

@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 import orjson
 
-from stream.core import account
+from stream.core import account_row
 from stream.core.decode import Decoded, Refusal, decode_feedback, decode_transactions
 from stream.core.profile import AccountHop, HopSettings
 from stream.errors import RiskstreamError
@@ -24,6 +24,7 @@ from stream.worker.dead_letters import dead_letter
 from stream.worker.log import Place, Publisher, Reader, Record
 
 DAY_US = 86_400_000_000
+
 
 def hop_settings(settings: Settings, partitions: int) -> HopSettings:
     """What shapes rows, from the settings."""
@@ -75,13 +76,13 @@ class AccountsHop:
             publisher.send(self.settings.topic("risk.profiled.v1"), frame, partition=to)
         conflicts = [
             Refusal(int(decoded.accepted[row]), "id_conflict", "this transaction_id was seen with other content")
-            for row in np.flatnonzero(profiled.status == account.CONFLICT).tolist()
+            for row in np.flatnonzero(profiled.status == account_row.CONFLICT).tolist()
         ]
         transactions_place, feedback_place = self.places(partition)
-        duplicates = int(np.count_nonzero(profiled.status == account.DUPLICATE))
+        duplicates = int(np.count_nonzero(profiled.status == account_row.DUPLICATE))
         self._bury(publisher, transactions_place, transactions, [*decoded.refused, *conflicts])
         self._bury(publisher, feedback_place, feedback, outcomes.refused)
-        counts.add(transactions_place, decided=int(np.count_nonzero(profiled.status == account.DECIDED)),
+        counts.add(transactions_place, decided=int(np.count_nonzero(profiled.status == account_row.DECIDED)),
                    duplicate=duplicates, dead=len(decoded.refused) + len(conflicts))  # fmt: skip
         counts.add(feedback_place, decided=len(outcomes.columns), dead=len(outcomes.refused))
         untrusted = [int(feedback[r.index].offset) for r in outcomes.refused if r.reason == "untrusted"]
@@ -117,7 +118,9 @@ class AccountsHop:
         self.owned[partition] = owner
         self._repeat(reader, partition, owner, transactions, feedback)
 
-    def _repeat(self, reader: Reader, partition: int, owner: AccountPartition, transactions: int, feedback: int) -> None:
+    def _repeat(
+        self, reader: Reader, partition: int, owner: AccountPartition, transactions: int, feedback: int
+    ) -> None:
         batches = [
             batch
             for chunk in reader.read(self._batches(partition), owner.batches)

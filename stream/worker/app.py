@@ -23,7 +23,7 @@ from stream.worker.batch_transport import BatchTransport
 from stream.worker.line import Line
 
 
-class LineApp(faust.App):  # type: ignore[misc]
+class LineApp(faust.App):
     """A Faust app that carries the line its transport feeds."""
 
     line: Line
@@ -32,7 +32,7 @@ class LineApp(faust.App):  # type: ignore[misc]
         return BatchTransport(self.conf.broker_consumer, self)
 
 
-class NoTables(TableManager):  # type: ignore[misc]
+class NoTables(TableManager):
     """Faust's table manager without tables: it waits a second for some to be added, which never are."""
 
     async def on_start(self) -> None:
@@ -69,17 +69,17 @@ def build(settings: Settings, line: Line) -> LineApp:
     )  # fmt: skip
     profiled = app.topic(settings.topic("risk.profiled.v1"), key_serializer="raw", value_serializer="raw", acks=False)
 
-    @app.agent(inputs)  # type: ignore[misc]
+    @app.agent(inputs)
     async def accounts(batches: StreamT[bytes]) -> None:
-        async for _ in batches.noack():
+        async for _ in batches.noack():  # type: ignore[attr-defined]
             await line.step("accounts")
 
-    @app.agent(profiled)  # type: ignore[misc]
+    @app.agent(profiled)
     async def payees(batches: StreamT[bytes]) -> None:
-        async for _ in batches.noack():
+        async for _ in batches.noack():  # type: ignore[attr-defined]
             await line.step("payees")
 
-    @app.on_before_shutdown.connect  # type: ignore[misc]
+    @app.on_before_shutdown.connect  # type: ignore[arg-type]
     async def drain(sender: object, **_: object) -> None:
         await line.idle()
         await line.checkpoint_all()

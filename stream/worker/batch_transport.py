@@ -43,11 +43,11 @@ class _NoPositions(dict[Any, Any]):
         return None
 
 
-class BatchConsumerThread(AIOKafkaConsumerThread):  # type: ignore[misc]
+class BatchConsumerThread(AIOKafkaConsumerThread):
     """The thread that talks to Kafka; only how its consumer is made differs."""
 
     def _create_worker_consumer(self, transport: Any) -> aiokafka.AIOKafkaConsumer:
-        settings: Settings = self.app.line.settings
+        settings = line_of(self.app).settings
         self._assignor = LineAssignor
         session = settings.session_timeout_ms
         return aiokafka.AIOKafkaConsumer(
@@ -78,16 +78,16 @@ class BatchConsumerThread(AIOKafkaConsumerThread):  # type: ignore[misc]
         """This consumer's place in its group now."""
         coordinator = self._ensure_consumer()._coordinator
         return Membership(
-            self.app.conf.id, coordinator.generation, coordinator.member_id, self.app.line.settings.instance
+            self.app.conf.id, coordinator.generation, coordinator.member_id, line_of(self.app).settings.instance
         )
 
 
-class BatchConsumer(KafkaConsumer):  # type: ignore[misc]
+class BatchConsumer(KafkaConsumer):
     """Feeds the line; see the module."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self.line: Line = self.app.line
+        self.line = line_of(self.app)
         self.line.on_lost = self._on_lost
         self._read_offset = _NoPositions()
         self._recovery: asyncio.Task[None] | None = None
@@ -120,7 +120,7 @@ class BatchConsumer(KafkaConsumer):  # type: ignore[misc]
     async def getmany(self, timeout: float) -> AsyncIterator[tuple[TP, ConsumerMessage]]:
         """Fetch once; yield a signal for every hop that has something waiting."""
         if not self.flow_active:
-            await self.wait(self.can_resume_flow)
+            await self.wait(self.can_resume_flow)  # type: ignore[arg-type]
         if not self.line.ready:
             await asyncio.sleep(0.01)
             return
@@ -198,10 +198,17 @@ class BatchConsumer(KafkaConsumer):  # type: ignore[misc]
             await asyncio.gather(task, return_exceptions=True)
 
 
-class BatchTransport(KafkaTransport):  # type: ignore[misc]
+class BatchTransport(KafkaTransport):
     """Faust's Kafka transport with the consumer above."""
 
     Consumer: ClassVar[type[BatchConsumer]] = BatchConsumer
+
+
+def line_of(app: Any) -> Line:
+    """The line that an app feeds (``app.py`` puts it there)."""
+    line = app.line
+    assert isinstance(line, Line)
+    return line
 
 
 def security(settings: Settings) -> dict[str, Any]:

@@ -21,9 +21,10 @@ from detectors.ensemble import Learner, Snapshot
 from stream.brokers.connect import consumer_config, producer_config
 from stream.core.learn import StreamLearner
 from stream.settings import Settings
-from stream.worker.log import Place, Record
+from stream.worker.log import Headers, Place, Record
 from stream.worker.models import ROUNDS, STATE_SUFFIX, chunk_key, chunks
 from stream.worker.reader import KafkaReader
+from stream.worker.versions import Versions
 
 logger = logging.getLogger("riskstream.learner")
 DAY_US = 86_400_000_000
@@ -40,8 +41,8 @@ class LearnerThread:
 
     Parameters
     ----------
-    first
-        The model that the first round starts from.
+    versions
+        Knows the installation's first model, which the first round starts from.
     owns
         Whether this worker owns partition 0 now.
     transactional
@@ -49,10 +50,10 @@ class LearnerThread:
     """
 
     def __init__(
-        self, settings: Settings, first: Snapshot, owns: Callable[[], bool], *, transactional: bool = True
+        self, settings: Settings, versions: Versions, owns: Callable[[], bool], *, transactional: bool = True
     ) -> None:
         self._settings = settings
-        self._first = first
+        self._versions = versions
         self._owns = owns
         self._transactional = transactional
         self._stop = threading.Event()
@@ -84,7 +85,7 @@ class LearnerThread:
 
     def _learn(self) -> None:
         producer = self._producer()
-        history = ModelHistory(self._settings, self._first)
+        history = ModelHistory(self._settings, self._versions.models.founding)
         reader = KafkaReader(self._settings, self._settings.recovery_timeout_s)
         try:
             stream, offsets = history.restore(reader, round(self._settings.maturity_days * DAY_US))
@@ -108,15 +109,17 @@ class LearnerThread:
 
     def _publish(self, producer: Producer, history: ModelHistory, snapshot: Snapshot, offsets: dict[int, int]) -> None:
         topic = self._settings.topic("risk.models.v1")
-        headers = [(ROUNDS, orjson.dumps({str(p): o for p, o in sorted(offsets.items())}))]
-        records = [(key, value, headers) for key, value in chunks(snapshot.without_state())]
+        headers: Headers = [(ROUNDS, orjson.dumps({str(p): o for p, o in sorted(offsets.items())}))]
+        records: list[tuple[bytes, bytes | None, Headers | None]] = [
+            (key, value, headers) for key, value in chunks(snapshot.without_state())
+        ]
         if snapshot.state:
             records += [(key, value, headers) for key, value in chunks(snapshot, STATE_SUFFIX)]
-        records += [(key, None, []) for key in history.outdated(snapshot)]
+        records += [(key, None, None) for key in history.outdated(snapshot)]
         if self._transactional:
             producer.begin_transaction()
         for key, value, header in records:
-            producer.produce(topic, value, key, headers=header or None)
+            producer.produce(topic, value, key, headers=header)
             producer.poll(0)
         if self._transactional:
             producer.commit_transaction(30.0)
@@ -185,7 +188,9 @@ class ModelHistory:
             self._state_keys = [key for key in keys if key.startswith((snapshot.version + STATE_SUFFIX).encode())]
             self.rounds_since_state = 0
 
-    def _read(self, reader: KafkaReader) -> tuple[list[tuple[str, dict[int, int]]], tuple[bytes, dict[int, int]] | None]:
+    def _read(
+        self, reader: KafkaReader
+    ) -> tuple[list[tuple[str, dict[int, int]]], tuple[bytes, dict[int, int]] | None]:
         """Rounds in order (version and end offsets), and the last full state with its offsets."""
         rounds: dict[str, dict[int, int]] = {}
         keys: dict[str, list[bytes]] = {}
@@ -243,9 +248,8 @@ class Follower:
                     if error.code() == KafkaError._PARTITION_EOF or error.retriable():
                         continue
                     raise RuntimeError(f"reading the learning topic: {error.str()}")
-                taken.setdefault(message.partition(), []).append(
-                    Record(message.offset(), message.timestamp()[1], message.key(), message.value())
-                )
+                record = Record(message.offset() or 0, message.timestamp()[1], message.key(), message.value())
+                taken.setdefault(message.partition() or 0, []).append(record)
         return taken
 
     def close(self) -> None:

@@ -11,7 +11,7 @@ from typing import NamedTuple, Protocol
 
 from stream.errors import RiskstreamError
 
-Headers = list[tuple[str, bytes]] | tuple[tuple[str, bytes], ...]
+Headers = list[tuple[str, str | bytes | None]]
 
 
 class Place(NamedTuple):
@@ -29,7 +29,7 @@ class Record(NamedTuple):
     """Kafka timestamp, ms since the epoch."""
     key: bytes | None
     value: bytes | None
-    headers: Headers = ()
+    headers: tuple[tuple[str, bytes], ...] = ()
 
 
 class Position(NamedTuple):
@@ -57,7 +57,7 @@ class Publisher(Protocol):
 
     def send(
         self, topic: str, value: bytes | None, key: bytes | None = None, partition: int = -1,
-        headers: Headers = (), tracked: bool = False,
+        headers: Headers | None = None, tracked: bool = False,
     ) -> None:  # fmt: skip
         """Add a record; partition -1 means by murmur2 of the key."""
 

@@ -23,35 +23,42 @@ class Metrics:
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
-        add = {"registry": self.registry}
+        registry = self.registry
         self._records = Counter(
-            "riskstream_records_total", "Input records by what became of them.", ("topic", "result"), **add
+            "riskstream_records_total", "Input records by what became of them.", ("topic", "result"), registry=registry
         )
         self._in_flight = Gauge(
-            "riskstream_in_flight", "Records profiled and not yet decided.", ("topic", "partition"), **add
+            "riskstream_in_flight", "Records profiled and not yet decided.", ("topic", "partition"), registry=registry
         )
-        self._decisions = Counter("riskstream_decisions_total", "Decisions.", ("scenario", "outcome"), **add)
+        self._decisions = Counter(
+            "riskstream_decisions_total", "Decisions.", ("scenario", "outcome"), registry=registry
+        )
         self._latency = Histogram(
             "riskstream_decision_latency_seconds",
             "Kafka timestamp of the transaction to acknowledged decision.",
             buckets=BUCKETS,
-            **add,
+            registry=registry,
         )
-        self._lag = Gauge("riskstream_lag", "Records not yet read.", ("topic", "partition"), **add)
+        self._lag = Gauge("riskstream_lag", "Records not yet read.", ("topic", "partition"), registry=registry)
         self._touched = Counter(
             "riskstream_touched_total",
             "Challenged, reviewed or declined.",
             ("scenario", "familiar", "outcome"),
-            **add,
+            registry=registry,
         )
         self._matured = Counter(
-            "riskstream_genuine_matured_total", "Transactions that matured without fraud.", ("scenario",), **add
+            "riskstream_genuine_matured_total",
+            "Transactions that matured without fraud.",
+            ("scenario",),
+            registry=registry,
         )
-        self._version = Gauge("riskstream_version_info", "Versions in force.", ("model", "policy"), **add)
+        self._version = Gauge("riskstream_version_info", "Versions in force.", ("model", "policy"), registry=registry)
         self._transactions = Counter(
-            "riskstream_transactions_total", "Kafka transactions by how they ended.", ("result",), **add
+            "riskstream_transactions_total", "Kafka transactions by how they ended.", ("result",), registry=registry
         )
-        self._missed = Counter("riskstream_deadline_missed_total", "Decisions published past decide_by.", **add)
+        self._missed = Counter(
+            "riskstream_deadline_missed_total", "Decisions published past decide_by.", registry=registry
+        )
         self.last_commit = time.monotonic()
 
     def counted(self, counts: Counts) -> None:

@@ -28,7 +28,10 @@ def chunks(snapshot: Snapshot, suffix: str = "") -> list[tuple[bytes, bytes]]:
     data = snapshot.to_bytes()
     count = max(1, -(-len(data) // CHUNK_BYTES))
     return [
-        (f"{snapshot.version}{suffix}/{number}/{count}".encode(), data[number * CHUNK_BYTES : (number + 1) * CHUNK_BYTES])
+        (
+            f"{snapshot.version}{suffix}/{number}/{count}".encode(),
+            data[number * CHUNK_BYTES : (number + 1) * CHUNK_BYTES],
+        )
         for number in range(count)
     ]
 
@@ -49,6 +52,11 @@ class ModelLog:
     complete: dict[str, Snapshot] = field(default_factory=dict)
     pinned: str = ""
     _partial: dict[str, dict[int, bytes]] = field(default_factory=dict)
+
+    @property
+    def founding(self) -> Snapshot:
+        """The installation's first model: round 0 as it stands on the topic, else this version's own."""
+        return next((snapshot for snapshot in self.complete.values() if snapshot.round == 0), self.first)
 
     @property
     def active(self) -> Snapshot:
@@ -82,4 +90,4 @@ class ModelLog:
         except SnapshotError as error:
             logger.error("model %s cannot be read and is passed over: %s", version, error)
         while self.keep is not None and len(self.complete) > self.keep:
-            del self.complete[next(v for v in self.complete if v != self.pinned)]
+            del self.complete[next(v for v, s in self.complete.items() if v != self.pinned and s.round > 0)]

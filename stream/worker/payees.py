@@ -18,7 +18,7 @@ from stream.core.receive import PayeeHop
 from stream.core.render import render
 from stream.settings import Settings
 from stream.worker.checkpoint import Marker, read_rows, write_rows
-from stream.worker.log import Place, Publisher, Reader, Record
+from stream.worker.log import Headers, Place, Publisher, Reader, Record
 from stream.worker.transactions import now_header
 
 SOURCE, PROFILED = "riskstream.source", "riskstream.profiled"
@@ -89,7 +89,7 @@ class PayeesHop:
         decisions, alerts, learning = topic("risk.decisions.v1"), topic("risk.alerts.v1"), topic("risk.learning.v1")
         stamp = now_header()
         scored = scored_records(decided)
-        headers = []
+        headers: list[Headers] = []
         for source_partition, source_offset, frame, place in zip(
             transactions["source_partition"].tolist(), transactions["source_offset"].tolist(),
             decided.received.frame.tolist(), decided.received.place.tolist(), strict=True,
@@ -112,7 +112,7 @@ class PayeesHop:
         profiled_topic = self.place(partition).topic
         source_topic = self.settings.topic("bank.feedback.v1")
         for record, frame, place in zip(feedback, frames.tolist(), places.tolist(), strict=True):
-            headers = [
+            headers: Headers = [
                 (SOURCE, f"{source_topic}/{record['source_partition']}/{record['source_offset']}".encode()),
                 (PROFILED, f"{profiled_topic}/{partition}/{frame}/f{place}".encode()),
             ]

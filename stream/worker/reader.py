@@ -108,7 +108,7 @@ class KafkaReader:
                 )
 
     def _records(self, place: Place, messages: list[Any], stop: int) -> tuple[list[Record], bool]:
-        chunk = []
+        chunk: list[Record] = []
         for message in messages:
             error = message.error()
             if error is not None:

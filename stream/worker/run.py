@@ -13,12 +13,13 @@ import time
 import faust
 
 from stream.brokers.topics import ensure_topics
-from stream.core.genesis import first_snapshot
 from stream.settings import Settings
 from stream.worker.app import build
+from stream.worker.holds import HoldsService
 from stream.worker.learner import LearnerThread
 from stream.worker.line import Line
 from stream.worker.metrics import Metrics
+from stream.worker.probes import ProbesService
 from stream.worker.versions import Versions
 
 logger = logging.getLogger("riskstream.worker")
@@ -34,28 +35,26 @@ def run_worker(settings: Settings, *, transactional: bool = True, partitions: in
     partitions
         Partition count of the line where the broker cannot be asked (the embedded one).
     """
-    logging.basicConfig(
-        level=logging.INFO, stream=sys.stderr, format="%(asctime)s %(levelname)s %(name)s: %(message)s"
-    )
+    logging.basicConfig(level=logging.INFO, stream=sys.stderr, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     logging.getLogger("aiokafka").setLevel(logging.WARNING)
     count = partitions or ensure_topics(settings)
     metrics = Metrics()
     versions = Versions(settings, lambda: time.time_ns() // 1000)
     versions.on_change = metrics.versions
-    versions.start()
     line = Line(settings, count, worker_name(settings), versions, metrics, transactional)
     learner = LearnerThread(
-        settings,
-        first_snapshot(settings.seed),
-        lambda: line.ready and 0 in line.accounts.owned,
-        transactional=transactional,
+        settings, versions, lambda: line.ready and 0 in line.accounts.owned, transactional=transactional
     )
+    holds = HoldsService(settings, versions.trusts, metrics.registry, transactional=transactional)
+    parts = {"holds": lambda: holds.failure, "learner": lambda: learner.failure}
+    probes = ProbesService(settings, line, metrics, versions, parts)
+    versions.start()
     learner.start()
     app = build(settings, line)
     # what was imported lives as long as the process: keep the collector from walking it again and again
     gc.collect()
     gc.freeze()
-    worker = faust.Worker(app, loglevel="INFO", redirect_stdouts=False)
+    worker = faust.Worker(app, holds, probes, loglevel="INFO", redirect_stdouts=False)
     try:
         worker.execute_from_commandline()
     except SystemExit as ended:

@@ -87,7 +87,7 @@ class TransactionalPublisher:
 
     def send(
         self, topic: str, value: bytes | None, key: bytes | None = None, partition: int = -1,
-        headers: Headers = (), tracked: bool = False,
+        headers: Headers | None = None, tracked: bool = False,
     ) -> None:  # fmt: skip
         """Add a record, waiting while librdkafka's bounded queue is full.
 
@@ -96,7 +96,7 @@ class TransactionalPublisher:
         report = self._delivered if tracked else None
         while True:
             try:
-                self._producer.produce(topic, value, key, partition, headers=headers or None, on_delivery=report)
+                self._producer.produce(topic, value, key, partition, headers=headers, on_delivery=report)
                 return
             except BufferError:
                 self._producer.poll(0.05)
@@ -107,7 +107,9 @@ class TransactionalPublisher:
         """Commit; any other end than success makes this publisher unusable."""
         try:
             if offsets:
-                named = [TopicPartition(p.topic, p.partition, offset, self.transactional_id) for p, offset in offsets.items()]
+                named = [
+                    TopicPartition(p.topic, p.partition, offset, self.transactional_id) for p, offset in offsets.items()
+                ]
                 self._producer.send_offsets_to_transaction(named, self._membership, self._timeout)
             self._producer.commit_transaction(self._timeout)
         except KafkaException as error:
@@ -149,14 +151,12 @@ class PlainPublisher:
 
     def send(
         self, topic: str, value: bytes | None, key: bytes | None = None, partition: int = -1,
-        headers: Headers = (), tracked: bool = False,
+        headers: Headers | None = None, tracked: bool = False,
     ) -> None:  # fmt: skip
         """Send a record, waiting while librdkafka's bounded queue is full."""
         while True:
             try:
-                self._producer.produce(
-                    topic, value, key, partition, headers=headers or None, on_delivery=self._delivered
-                )
+                self._producer.produce(topic, value, key, partition, headers=headers, on_delivery=self._delivered)
                 return
             except BufferError:
                 self._producer.poll(0.05)
@@ -192,7 +192,7 @@ def fence(settings: Settings, transactional_id: str) -> None:
         raise PublishFailed(f"fencing {transactional_id}: {error.args[0].str()}") from error
 
 
-def now_header() -> tuple[str, bytes]:
+def now_header() -> tuple[str, str | bytes | None]:
     """The header that says when a record was produced, ms since the epoch; outside the compared bytes."""
     return PRODUCED_AT, str(time.time_ns() // 1_000_000).encode()
 

@@ -19,6 +19,7 @@ from stream.core.decide import Decider
 from stream.core.genesis import first_snapshot
 from stream.errors import BrokerNotReachable
 from stream.settings import Settings
+from stream.worker.log import Headers
 from stream.worker.models import ROUNDS, ModelLog, chunks
 from stream.worker.policies import PolicyLog, baseline, record_of
 
@@ -67,17 +68,17 @@ class Versions:
     def _found(self) -> None:
         """Write the first model and policy of an installation, so that what they decided can be computed again after
         an upgrade has brought others. Workers that start at once write the same bytes."""
-        records: list[tuple[str, bytes, bytes, list[tuple[str, bytes]]]] = []
+        records: list[tuple[str, bytes, bytes, Headers | None]] = []
         if not self.models.complete:
             topic = self._settings.topic("risk.models.v1")
             records += [(topic, key, value, [(ROUNDS, b"{}")]) for key, value in chunks(self.models.first)]
         if not self.policies.records:
-            records.append((self._settings.topic("risk.policies.v1"), *record_of(baseline()), []))
+            records.append((self._settings.topic("risk.policies.v1"), *record_of(baseline()), None))
         if not records:
             return
         producer = Producer(producer_config(self._settings))
         for topic, key, value, headers in records:
-            producer.produce(topic, value, key, headers=headers or None)
+            producer.produce(topic, value, key, headers=headers)
             self._take(topic, key, value)
         if producer.flush(FOUND_TIMEOUT_S):
             raise BrokerNotReachable("the first model and policy could not be written; look at the broker's log")
@@ -96,11 +97,11 @@ class Versions:
                 error = message.error()
                 if error is not None:
                     if error.code() == KafkaError._PARTITION_EOF:
-                        ended.add(message.topic())
+                        ended.add(message.topic() or "")
                     else:
                         logger.warning("following versions: %s", error.str())
                     continue
-                self._take(message.topic(), message.key() or b"", message.value())
+                self._take(message.topic() or "", message.key() or b"", message.value())
             if not until_end:
                 return
 

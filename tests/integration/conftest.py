@@ -104,9 +104,7 @@ class Line:
         producer = self.producer()
         for number, value in enumerate(values, 1):
             document = orjson.loads(value)
-            producer.produce(
-                self.settings.topic(topic), value, document.get("customer_id") or document["account_id"]
-            )
+            producer.produce(self.settings.topic(topic), value, document.get("customer_id") or document["account_id"])
             producer.poll(0)
             if pause and number % 100 == 0:
                 time.sleep(pause)
@@ -129,7 +127,11 @@ class Line:
             "RISKSTREAM_TOPIC_PREFIX": self.settings.topic_prefix,
         }
         return subprocess.run(
-            [sys.executable, "-m", "stream.cli", *arguments], env=environment, capture_output=True, text=True, timeout=120
+            [sys.executable, "-m", "stream.cli", *arguments],
+            env=environment,
+            capture_output=True,
+            text=True,
+            timeout=120,
         )
 
     def stop(self) -> None:

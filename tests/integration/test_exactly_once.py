@@ -118,11 +118,15 @@ def test_every_record_of_the_corpus_ends_as_the_contract_says(line: Any, until: 
     for case in cases:
         key = case["key"].encode()
         partition = partition_of(key, 4)
-        producer.produce(topic, _value(case, now), key, (partition + 1) % 4 if case.get("partition") == "wrong" else partition)
+        producer.produce(
+            topic, _value(case, now), key, (partition + 1) % 4 if case.get("partition") == "wrong" else partition
+        )
     assert producer.flush(30) == 0
     expected = Counter(case["expect"] for case in cases)
     until(
-        lambda: decided(line) == expected["decided"] and len(line.records("bank.transactions.v1.dlq")) == expected["dead"],
+        lambda: (
+            decided(line) == expected["decided"] and len(line.records("bank.transactions.v1.dlq")) == expected["dead"]
+        ),
         "decisions and dead letters",
     )
     dead = Counter(

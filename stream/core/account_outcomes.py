@@ -1,0 +1,116 @@
+"""What feedback does to an account row: confirmed frauds, genuine verdicts, challenges passed and failed."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numba import njit
+
+from stream.core.account_maturity import find_pending, mature_entry
+from stream.core.account_row import (
+    ADVERSE,
+    ADVERSE_PAIR,
+    CLEARED,
+    CLEARED_BAND,
+    CLEARED_S,
+    DONE,
+    EPISODE_US,
+    OPEN,
+    advance_windows,
+    claim_pair,
+    find,
+    whole_seconds,
+)
+
+REVIEW, CHARGEBACK, COMPLAINT, CHALLENGE_RESULT, SUPPLIED = 0, 1, 2, 3, 4
+GENUINE, FRAUD, INCONCLUSIVE, PASSED, FAILED = 0, 1, 2, 3, 4
+
+
+@njit(cache=True, nogil=True)
+def _on_fraud(row: Any, entry: Any, payee: Any, time_us: Any) -> None:
+    """A confirmed fraud: the pair loses its history, the account remembers, the payment never matures."""
+    if entry >= 0:
+        if row["pending_state"][entry] == ADVERSE:
+            return  # a chargeback after a reviewer's verdict is the same fraud
+        row["pending_state"][entry] = ADVERSE
+    advance_windows(row, time_us)
+    row["frauds_month"] += 1.0
+    if row["fraud_last"] == 0 or time_us - row["fraud_last"] > EPISODE_US:
+        row["fraud_episode"] = time_us
+    row["fraud_last"] = max(row["fraud_last"], time_us)
+    cleared = find(row["cleared_payee"], payee)
+    if cleared >= 0:
+        row["cleared_until"][cleared] = 0
+    if payee != 0:
+        pair = claim_pair(row, payee, whole_seconds(time_us))
+        row["pair_flags"][pair] |= ADVERSE_PAIR
+        row["pair_matured"][pair] = 0
+
+
+@njit(cache=True, nogil=True)
+def _clear_pair(row: Any, payee: Any, amount: Any, time_us: Any) -> None:
+    """Remember that this payee, up to this amount band, was checked and found genuine."""
+    if payee == 0:
+        return
+    position = find(row["cleared_payee"], payee)
+    if position < 0:
+        position = np.int64(row["cleared_next"])
+        row["cleared_next"] = (position + 1) % CLEARED
+        row["cleared_max"][position] = 0.0
+    row["cleared_payee"][position] = payee
+    row["cleared_until"][position] = min(whole_seconds(time_us) + CLEARED_S, 4_294_967_295)
+    row["cleared_max"][position] = max(float(row["cleared_max"][position]), CLEARED_BAND * amount)
+
+
+@njit(cache=True, nogil=True)
+def learn_outcomes(rows: Any, feedback: Any, slots: Any, resolved_payee: Any, event_time: Any) -> None:
+    """Apply feedback in order to the rows of its accounts.
+
+    Parameters
+    ----------
+    rows : ACCOUNT_ROW[capacity]
+    feedback : columns.FEEDBACK[n]
+    slots : int64[n]
+        Row of each record's account, -1 where the account is not known (then only forwarded).
+    resolved_payee : uint64[n]
+        Out: the payee's hash, from the record or from the pending payment it speaks of; 0 unknown.
+    event_time : int64[n]
+        Out: µs of the payment it speaks of where that is still pending, else 0.
+    """
+    for i in range(feedback.shape[0]):
+        record = feedback[i]
+        payee = record["payee_hash"]
+        event_time[i] = 0
+        if slots[i] >= 0:
+            row = rows[slots[i]]
+            entry = find_pending(row, record["transaction_hash"])
+            amount = 0.0
+            if entry >= 0:
+                payee = row["pending_payee"][entry]
+                amount = float(row["pending_amount"][entry])
+                event_time[i] = np.int64(row["pending_time"][entry]) * 1_000_000
+            _apply_outcome(row, record, entry, payee, amount)
+        resolved_payee[i] = payee
+
+
+@njit(cache=True, nogil=True)
+def _apply_outcome(row: Any, record: Any, entry: Any, payee: Any, amount: Any) -> None:
+    """What one feedback record does to the row it speaks of."""
+    time_us, verdict = record["occurred_at"], record["verdict"]
+    if verdict == FRAUD:
+        _on_fraud(row, entry, payee, time_us)
+    elif verdict == GENUINE:
+        _clear_pair(row, payee, amount, time_us)
+        if entry >= 0 and row["pending_state"][entry] != DONE:
+            mature_entry(row, entry)
+        pair = find(row["pair_payee"], payee)
+        if pair >= 0 and record["kind"] == REVIEW:
+            row["pair_flags"][pair] &= ~ADVERSE_PAIR & 0xFF
+    elif verdict == PASSED and record["kind"] == CHALLENGE_RESULT:
+        _clear_pair(row, payee, amount, time_us)
+    elif verdict == FAILED and record["kind"] == CHALLENGE_RESULT:
+        advance_windows(row, time_us)
+        row["failed_week"] += 1.0
+        if entry >= 0 and row["pending_state"][entry] == OPEN:
+            row["pending_state"][entry] = ADVERSE

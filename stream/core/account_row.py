@@ -1,0 +1,184 @@
+"""The account row: one account's history in a fixed-size struct.
+
+Its bytes are its changelog record and its dump. What fills features from it stands in ``account_features.py``, how an
+attempt is recorded in ``account.py``, how a payment becomes normal in ``account_maturity.py``, what a verdict does in
+``account_outcomes.py``. All statistics are functions of the account's own records in their order and of nothing else:
+no clock, no model, no policy, no batch boundary.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+from numba import njit
+
+SCHEMA_VERSION = 1
+PAIRS = 40
+PENDING = 16
+RECENT = 16
+DEVICES = 4
+COUNTRIES = 4
+CLEARED = 4
+HOUR_BINS = 8
+CHANNEL_BINS = 8
+
+ACCOUNT_ROW = np.dtype(
+    [
+        ("schema", "u2"),
+        ("recent_next", "u1"),
+        ("pending_head", "u1"),
+        ("pending_count", "u1"),
+        ("cleared_next", "u1"),
+        ("place_count", "u1"),
+        ("reserved", "u1"),
+        ("key", "S64"),
+        ("first_seen", "i8"),  # µs
+        ("last_seen", "i8"),  # µs
+        ("attempts", "u4"),
+        ("matured", "u4"),
+        ("matured_early", "u4"),  # how often a full pending ring made the oldest mature before its time
+        ("home_country", "u4"),
+        ("countries", "u4", (COUNTRIES,)),
+        # decayed to window_time; hour, day, week, month
+        ("window_time", "i8"),  # µs
+        ("counts", "f8", (4,)),
+        ("sums", "f8", (4,)),
+        ("new_payees_day", "f8"),
+        ("slips_month", "f8"),
+        ("failed_week", "f8"),
+        ("frauds_month", "f8"),
+        ("fraud_last", "i8"),  # µs, 0 never
+        ("fraud_episode", "i8"),  # µs, 0 none
+        # normal: matured payments only
+        ("normal_time", "i8"),  # µs
+        ("normal_mean", "f8"),  # of ln(1 + amount)
+        ("normal_variance", "f8"),
+        ("normal_max", "f8"),  # minor units
+        ("normal_sum", "f8"),  # decayed with a month, to normal_time
+        ("hours", "f4", (HOUR_BINS,)),
+        ("channels", "f4", (CHANNEL_BINS,)),
+        ("home_lat", "f4"),
+        ("home_lon", "f4"),
+        ("last_lat", "f4"),
+        ("last_lon", "f4"),
+        ("last_place_time", "i8"),  # µs, 0 never
+        ("device_hash", "u8", (DEVICES,)),
+        ("device_first", "u4", (DEVICES,)),  # s
+        ("device_last", "u4", (DEVICES,)),  # s
+        ("device_change", "i8"),  # µs, 0 never
+        # known payees
+        ("pair_payee", "u8", (PAIRS,)),
+        ("pair_first", "u4", (PAIRS,)),  # s
+        ("pair_last", "u4", (PAIRS,)),  # s
+        ("pair_attempts", "u2", (PAIRS,)),
+        ("pair_matured", "u2", (PAIRS,)),
+        ("pair_mean", "f4", (PAIRS,)),  # of ln(1 + amount), matured
+        ("pair_max", "f4", (PAIRS,)),  # minor units, matured
+        ("pair_channels", "u1", (PAIRS,)),  # mask, matured
+        ("pair_flags", "u1", (PAIRS,)),  # 1: adverse
+        # cleared pairs: a genuine verdict or a passed challenge
+        ("cleared_payee", "u8", (CLEARED,)),
+        ("cleared_until", "u4", (CLEARED,)),  # s
+        ("cleared_max", "f4", (CLEARED,)),  # minor units
+        # attempts not yet matured, oldest first from pending_head
+        ("pending_transaction", "u8", (PENDING,)),
+        ("pending_payee", "u8", (PENDING,)),
+        ("pending_time", "u4", (PENDING,)),  # s
+        ("pending_amount", "f4", (PENDING,)),  # minor units
+        ("pending_lat", "i2", (PENDING,)),  # degrees x 100, NO_PLACE where absent
+        ("pending_lon", "i2", (PENDING,)),
+        ("pending_channel", "u1", (PENDING,)),
+        ("pending_state", "u1", (PENDING,)),  # OPEN, ADVERSE or DONE
+        # the last transactions, for a producer's retries
+        ("recent_transaction", "u8", (RECENT,)),
+        ("recent_content", "u8", (RECENT,)),
+    ]
+)
+"""One account. Packed; a change of this layout raises :data:`SCHEMA_VERSION`."""
+
+DECIDED, DUPLICATE, CONFLICT = 0, 1, 2
+ADVERSE_PAIR = 1
+OPEN, ADVERSE, DONE = 0, 1, 2
+NO_PLACE = -32768
+
+HOUR_US = 3_600_000_000
+DAY_US = 24 * HOUR_US
+EPISODE_US = 14 * DAY_US
+"""A confirmed fraud this long after the one before starts a new run."""
+CLEARED_S = 90 * 86_400
+CLEARED_BAND = 1.5
+"""A cleared pair covers amounts up to this multiple of the amount that was cleared."""
+
+
+@njit(cache=True, nogil=True)
+def whole_seconds(time_us: Any) -> int:
+    """µs as whole seconds, clipped into the row's unsigned 32 bits (1970 to 2106)."""
+    return min(max(time_us // 1_000_000, 0), 4_294_967_295)
+
+
+@njit(cache=True, nogil=True)
+def advance_windows(row: Any, time_us: Any) -> None:
+    """Decay the row's windows to ``time_us``; a time that lies behind leaves them as they are."""
+    elapsed = time_us - row["window_time"]
+    if elapsed <= 0:
+        return
+    days = elapsed / DAY_US
+    row["window_time"] = time_us
+    day, week, month = math.exp(-days), math.exp(-days / 7.0), math.exp(-days / 30.0)
+    counts, sums = row["counts"], row["sums"]
+    hour = math.exp(-24.0 * days)
+    counts[0] *= hour
+    counts[1] *= day
+    counts[2] *= week
+    counts[3] *= month
+    sums[0] *= hour
+    sums[1] *= day
+    sums[2] *= week
+    sums[3] *= month
+    row["new_payees_day"] *= day
+    row["failed_week"] *= week
+    row["slips_month"] *= month
+    row["frauds_month"] *= month
+
+
+@njit(cache=True, nogil=True)
+def find(table: Any, wanted: Any) -> int:
+    """Position of a hash in one of the row's small tables, -1 where it is not."""
+    if wanted != 0:
+        for position in range(table.shape[0]):
+            if table[position] == wanted:
+                return position
+    return -1
+
+
+@njit(cache=True, nogil=True)
+def claim_pair(row: Any, payee: Any, seconds: Any) -> int:
+    """The payee's place among the known pairs; a new one takes an empty place, else that of the least familiar."""
+    position = find(row["pair_payee"], payee)
+    if position >= 0:
+        return position
+    weakest, weakest_rank = 0, 1.0e300
+    for candidate in range(PAIRS):
+        if row["pair_payee"][candidate] == 0:
+            weakest = candidate
+            break
+        # matured payments outrank any recency; an adverse pair is remembered like a familiar one
+        rank = (
+            1.0e10 * min(np.int64(row["pair_matured"][candidate]), 60_000)
+            + 3.0e10 * np.int64(row["pair_flags"][candidate] & ADVERSE_PAIR)
+            + np.int64(row["pair_last"][candidate])
+        )
+        if rank < weakest_rank:
+            weakest, weakest_rank = candidate, rank
+    row["pair_payee"][weakest] = payee
+    row["pair_first"][weakest] = seconds
+    row["pair_last"][weakest] = seconds
+    row["pair_attempts"][weakest] = 0
+    row["pair_matured"][weakest] = 0
+    row["pair_mean"][weakest] = 0.0
+    row["pair_max"][weakest] = 0.0
+    row["pair_channels"][weakest] = 0
+    row["pair_flags"][weakest] = 0
+    return weakest
