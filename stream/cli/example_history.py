@@ -75,7 +75,7 @@ class ExampleHistories:
                 "the event" if refusal.index == len(values) - 1 else f"transaction {refusal.index + 1} of the history"
             )
             raise ExampleError(event.problem(f"{where} is refused ({refusal.reason}): {refusal.message}"))
-        account, payee = AccountHop(0, self._hop), PayeeHop(0)
+        account, payee = AccountHop(0, self._hop), PayeeHop(0, self._hop.maturity_us)
         profiled = account.process(decoded.columns, np.zeros(0, FEEDBACK))
         received = payee.process([(place, decode_frame(frame)) for place, (_, frame) in enumerate(profiled.frames)])
         verdict: np.void = self._decider.decide(received).verdicts[-1]

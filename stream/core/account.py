@@ -20,6 +20,7 @@ from stream.core.account_row import (
     DECIDED,
     DEVICES,
     DUPLICATE,
+    LARGE,
     RECENT,
     advance_windows,
     claim_pair,
@@ -94,6 +95,11 @@ def _record_attempt(transaction: Any, row: Any, new_payee: Any) -> None:
         row["counts"][window] += weight
         row["sums"][window] += weight * amount
     row["new_payees_day"] += new_payee
+    if row["matured"] > 0 and 1.0 + amount > LARGE * math.exp(row["normal_mean"]):
+        row["large_week"] += 1.0
+    row["last_amounts"][2] = row["last_amounts"][1]
+    row["last_amounts"][1] = row["last_amounts"][0]
+    row["last_amounts"][0] = amount
     row["slips_month"] += transaction["slip_count"]
     payee = transaction["payee_hash"]
     if payee != 0:

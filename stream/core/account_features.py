@@ -15,6 +15,7 @@ from stream.core.account_row import (
     DAY_US,
     HOUR_BINS,
     HOUR_US,
+    LARGE,
     PAIRS,
     find,
     whole_seconds,
@@ -50,6 +51,9 @@ F_COUNTS = _LAYOUT["count_hour"]
 F_SUMS = _LAYOUT["sum_hour"]
 F_OUTFLOW = _LAYOUT["outflow_share"]
 F_RECENT_MEAN = _LAYOUT["recent_amount_to_mean"]
+F_LARGE_WEEK = _LAYOUT["large_week"]
+F_LARGE_SHARE = _LAYOUT["large_share_week"]
+F_PEAK = _LAYOUT["recent_peak"]
 F_HOUR_SHARE = _LAYOUT["hour_share"]
 F_CHANNEL_SHARE = _LAYOUT["channel_share"]
 F_HOME_KM = _LAYOUT["home_distance_km"]
@@ -133,6 +137,9 @@ def fill_amount(row: Any, time_us: Any, amount: Any, out: Any) -> None:
     out[F_TO_MAX] = math.nan
     out[F_OUTFLOW] = math.nan
     out[F_RECENT_MEAN] = math.nan
+    out[F_PEAK] = math.nan
+    out[F_LARGE_WEEK] = row["large_week"]
+    out[F_LARGE_SHARE] = row["large_week"] / (row["counts"][2] + 1.0)
     if row["matured"] == 0:
         return
     usual = math.exp(row["normal_mean"])
@@ -147,6 +154,11 @@ def fill_amount(row: Any, time_us: Any, amount: Any, out: Any) -> None:
     faded = math.exp(-max(time_us - row["normal_time"], 0) / DAY_US / 30.0)
     usual_day = row["normal_sum"] * faded / known_days
     out[F_OUTFLOW] = (1.0 + row["sums"][1] + amount) / (1.0 + max(usual_day, usual))
+    large = row["large_week"] + (1.0 if 1.0 + amount > LARGE * usual else 0.0)
+    out[F_LARGE_WEEK] = large
+    out[F_LARGE_SHARE] = large / (row["counts"][2] + 1.0)
+    peak = max(float(row["last_amounts"][0]), float(row["last_amounts"][1]), float(row["last_amounts"][2]))
+    out[F_PEAK] = (1.0 + peak) / usual
     out[F_RECENT_MEAN] = (1.0 + (row["sums"][2] + amount) / (row["counts"][2] + 1.0)) / usual
 
 

@@ -45,6 +45,7 @@ ACCOUNT_ROW = np.dtype(
         ("window_time", "i8"),  # µs
         ("counts", "f8", (4,)),
         ("sums", "f8", (4,)),
+        ("large_week", "f8"),
         ("new_payees_day", "f8"),
         ("slips_month", "f8"),
         ("failed_week", "f8"),
@@ -57,6 +58,7 @@ ACCOUNT_ROW = np.dtype(
         ("normal_variance", "f8"),
         ("normal_max", "f8"),  # minor units
         ("normal_sum", "f8"),  # decayed with a month, to normal_time
+        ("last_amounts", "f4", (3,)),  # minor units, the latest first
         ("hours", "f4", (HOUR_BINS,)),
         ("channels", "f4", (CHANNEL_BINS,)),
         ("home_lat", "f4"),
@@ -103,6 +105,8 @@ ADVERSE_PAIR = 1
 OPEN, ADVERSE, DONE = 0, 1, 2
 NO_PLACE = -32768
 
+LARGE = 2.5
+"""An attempt of over so many times the usual amount is a large one."""
 HOUR_US = 3_600_000_000
 DAY_US = 24 * HOUR_US
 EPISODE_US = 14 * DAY_US
@@ -138,6 +142,7 @@ def advance_windows(row: Any, time_us: Any) -> None:
     sums[2] *= week
     sums[3] *= month
     row["new_payees_day"] *= day
+    row["large_week"] *= week
     row["failed_week"] *= week
     row["slips_month"] *= month
     row["frauds_month"] *= month

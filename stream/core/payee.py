@@ -20,6 +20,8 @@ from stream.core.features import ACCOUNT_WIDTH, INDEX
 SCHEMA_VERSION = 1
 PAYER_WORDS = 4
 LABELS = 8
+BUCKETS = 64
+"""Days of payments and confirmed frauds by the day of the payment; a fraud further back is not placed any more."""
 
 PAYEE_ROW = np.dtype(
     [
@@ -46,6 +48,9 @@ PAYEE_ROW = np.dtype(
         ("payers_week", "i8"),  # number of the week that `payers` counts
         ("payers", "u8", (PAYER_WORDS,)),  # linear-counting bitmap of this week's payers
         ("payers_before", "u8", (PAYER_WORDS,)),  # of the week before
+        ("latest_day", "i4"),  # number of the newest day in the buckets
+        ("day_payments", "u2", (BUCKETS,)),  # by day modulo BUCKETS
+        ("day_frauds", "u1", (BUCKETS,)),
         ("labels", "u8", (LABELS,)),  # transactions whose fraud was counted, for repeated labels
     ]
 )
@@ -54,6 +59,7 @@ PAYEE_ROW = np.dtype(
 WEEK_US = 7 * DAY_US
 EPISODE_US = 14 * DAY_US
 RATE_PRIOR_FRAUDS, RATE_PRIOR_PAYMENTS = 0.005, 5.0
+MATURED_PRIOR_FRAUDS = 0.01
 
 _OFFSET = {name: position for name, position in INDEX.items() if position >= ACCOUNT_WIDTH}
 P_AGE = _OFFSET["payee_age_days"]
@@ -69,6 +75,9 @@ P_TO_MEAN = _OFFSET["amount_to_payee_mean"]
 P_FRAUDS_WEEK = _OFFSET["payee_frauds_week"]
 P_FRAUDS_MONTH = _OFFSET["payee_frauds_month"]
 P_FRAUD_RATE = _OFFSET["payee_fraud_rate"]
+P_RATE_DAY = _OFFSET["payee_rate_day"]
+P_RATE_WEEK = _OFFSET["payee_rate_week"]
+P_RATE_MONTH = _OFFSET["payee_rate_month"]
 P_FRAUD_DAYS = _OFFSET["payee_fraud_days"]
 P_EPISODE_DAYS = _OFFSET["payee_episode_days"]
 P_LAST = P_EPISODE_DAYS + 1
@@ -110,6 +119,36 @@ def _turn_week(row: Any, time_us: Any) -> None:
 
 
 @njit(cache=True, nogil=True)
+def _turn_day(row: Any, day: Any) -> None:
+    """Empty the buckets of the days that have passed since the newest one."""
+    newest = np.int64(row["latest_day"])
+    if day <= newest:
+        return
+    for passed in range(max(newest + 1, day - BUCKETS + 1), day + 1):
+        row["day_payments"][passed % BUCKETS] = 0
+        row["day_frauds"][passed % BUCKETS] = 0
+    row["latest_day"] = day
+
+
+@njit(cache=True, nogil=True)
+def _fill_matured(row: Any, last_day: Any, out: Any) -> None:
+    """Fraud rates over the days up to ``last_day``, the newest one whose payments have matured."""
+    frauds, payments = 0.0, 0.0
+    oldest = max(np.int64(row["latest_day"]) - BUCKETS + 1, 0)
+    for back in range(28):
+        day = last_day - back
+        if oldest <= day <= np.int64(row["latest_day"]):
+            frauds += float(row["day_frauds"][day % BUCKETS])
+            payments += float(row["day_payments"][day % BUCKETS])
+        rate = (frauds + MATURED_PRIOR_FRAUDS) / (payments + 1.0)
+        if back == 1:
+            out[P_RATE_DAY] = rate
+        if back == 6:
+            out[P_RATE_WEEK] = rate
+    out[P_RATE_MONTH] = rate
+
+
+@njit(cache=True, nogil=True)
 def _distinct_payers(row: Any) -> float:
     """Linear counting over both weeks' bitmaps (Whang, Vander-Zanden, Taylor 1990)."""
     bits = PAYER_WORDS * 64
@@ -137,6 +176,9 @@ def _neutral(out: Any) -> None:
     out[P_FRAUD_DAYS] = math.nan
     out[P_EPISODE_DAYS] = math.nan
     out[P_FRAUD_RATE] = RATE_PRIOR_FRAUDS / RATE_PRIOR_PAYMENTS
+    out[P_RATE_DAY] = MATURED_PRIOR_FRAUDS
+    out[P_RATE_WEEK] = MATURED_PRIOR_FRAUDS
+    out[P_RATE_MONTH] = MATURED_PRIOR_FRAUDS
 
 
 @njit(cache=True, nogil=True)
@@ -186,7 +228,7 @@ def _record(row: Any, account: Any, time_us: Any, amount: Any, stranger: Any) ->
 
 
 @njit(cache=True, nogil=True)
-def receive(rows: Any, slots: Any, accounts: Any, event_times: Any, features: Any) -> None:
+def receive(rows: Any, slots: Any, accounts: Any, event_times: Any, maturity_us: Any, features: Any) -> None:
     """Walk profiled payments in order: payee features out, payee rows updated.
 
     Parameters
@@ -198,6 +240,8 @@ def receive(rows: Any, slots: Any, accounts: Any, event_times: Any, features: An
         Hash of the paying account.
     event_times : int64[n]
         µs.
+    maturity_us : int
+        Age at which a payment without an adverse outcome counts as genuine, µs.
     features : float64[n, WIDTH]
         Account columns filled; the payee columns are filled here.
     """
@@ -212,12 +256,26 @@ def receive(rows: Any, slots: Any, accounts: Any, event_times: Any, features: An
         stranger = 1.0 if out[F_PAIR_ATTEMPTS] == 0.0 else 0.0
         _advance(row, time_us)
         _turn_week(row, time_us)
+        day = time_us // DAY_US
+        _turn_day(row, day)
+        _fill_matured(row, (time_us - maturity_us) // DAY_US, out)
+        if day > np.int64(row["latest_day"]) - BUCKETS:
+            row["day_payments"][day % BUCKETS] = min(np.int64(row["day_payments"][day % BUCKETS]) + 1, 65_535)
         _fill(row, time_us, amount, stranger, out)
         _record(row, accounts[i], time_us, amount, stranger)
 
 
 @njit(cache=True, nogil=True)
-def learn_outcomes(rows: Any, slots: Any, transactions: Any, occurred_at: Any, verdicts: Any) -> None:
+def _place_fraud(row: Any, day: Any) -> None:
+    """Count a confirmed fraud on the day its payment was made, as far back as the buckets reach."""
+    if np.int64(row["latest_day"]) - BUCKETS < day <= np.int64(row["latest_day"]):
+        row["day_frauds"][day % BUCKETS] = min(np.int64(row["day_frauds"][day % BUCKETS]) + 1, 255)
+
+
+@njit(cache=True, nogil=True)
+def learn_outcomes(
+    rows: Any, slots: Any, transactions: Any, event_times: Any, occurred_at: Any, verdicts: Any, maturity_us: Any
+) -> None:
     """Count confirmed frauds on the payees that received them; a repeated label counts once.
 
     Parameters
@@ -227,6 +285,9 @@ def learn_outcomes(rows: Any, slots: Any, transactions: Any, occurred_at: Any, v
         Row of the payee a record speaks of, -1 where it is not known.
     transactions : uint64[n]
         Hash of the transaction.
+    event_times : int64[n]
+        µs: when the payment was made; 0 where that is not known any more, then it is taken to have been
+        ``maturity_us`` before the outcome.
     occurred_at : int64[n]
         µs: when the outcome became known.
     verdicts : uint8[n]
@@ -247,6 +308,8 @@ def learn_outcomes(rows: Any, slots: Any, transactions: Any, occurred_at: Any, v
         row["labels_next"] = (position + 1) % LABELS
         time_us = occurred_at[i]
         _advance(row, time_us)
+        made = event_times[i] if event_times[i] != 0 else time_us - maturity_us
+        _place_fraud(row, made // DAY_US)
         row["frauds_week"] += 1.0
         row["frauds_month"] += 1.0
         if row["fraud_last"] == 0 or time_us - row["fraud_last"] > EPISODE_US:

@@ -39,10 +39,17 @@ class Received:
 
 
 class PayeeHop:
-    """Rows and batches of one partition of ``risk.profiled.v1``."""
+    """Rows and batches of one partition of ``risk.profiled.v1``.
 
-    def __init__(self, partition: int) -> None:
+    Parameters
+    ----------
+    maturity_us
+        As in :class:`stream.core.profile.HopSettings`.
+    """
+
+    def __init__(self, partition: int, maturity_us: int) -> None:
         self.partition = partition
+        self.maturity_us = maturity_us
         self.table = RowTable(payee.PAYEE_ROW, payee.SCHEMA_VERSION)
 
     def process(self, frames: Sequence[tuple[int, Frame]]) -> Received:
@@ -72,7 +79,7 @@ class PayeeHop:
         slots = self.table.claim(hashes, transactions["payee_id"], skip_zero=True)
         payee.receive(
             self.table.rows, slots, np.ascontiguousarray(transactions["account_hash"]),
-            np.ascontiguousarray(transactions["event_time"]), features,
+            np.ascontiguousarray(transactions["event_time"]), self.maturity_us, features,
         )  # fmt: skip
         self.table.mark_changed(slots)
 
@@ -82,7 +89,8 @@ class PayeeHop:
         slots = self.table.lookup(np.ascontiguousarray(feedback["payee_hash"]))
         payee.learn_outcomes(
             self.table.rows, slots, np.ascontiguousarray(feedback["transaction_hash"]),
-            np.ascontiguousarray(feedback["occurred_at"]), np.ascontiguousarray(feedback["verdict"]),
+            np.ascontiguousarray(feedback["event_time"]), np.ascontiguousarray(feedback["occurred_at"]),
+            np.ascontiguousarray(feedback["verdict"]), self.maturity_us,
         )  # fmt: skip
         self.table.mark_changed(slots)
 

@@ -51,7 +51,7 @@ def warm_up_line() -> None:
     feedback = decode_feedback(_FEEDBACK, np.arange(1), np.full(1, _TIME_MS), 0, 1)
     accounts = AccountHop(0, HopSettings(1, 1_000_000, 3_600_000_000))
     profiled = accounts.process(_transactions(), feedback.columns)
-    received = PayeeHop(0).process([(0, decode_frame(frame)) for _, frame in profiled.frames])
+    received = PayeeHop(0, 1_000_000).process([(0, decode_frame(frame)) for _, frame in profiled.frames])
     first = first_snapshot(42)
     decider = Decider(first, shipped())
     decider.scorer.warm_up()

@@ -110,7 +110,7 @@ class FileReplay:
         # a label can be a bucket late, and must still come before its payment matures
         hop = HopSettings(1, settings.label_delay_us + BUCKET_US, settings.lateness_us)
         self._accounts = AccountHop(0, hop)
-        self._payees = PayeeHop(0)
+        self._payees = PayeeHop(0, hop.maturity_us)
         first = first_snapshot(settings.seed)
         self._learner = Learner(first, EnsembleConfig(maturity_us=settings.label_delay_us))
         self._decider = Decider(first, policy)

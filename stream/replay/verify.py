@@ -215,7 +215,7 @@ def _walk_payees(
     result: Verified,
 ) -> None:
     """Walk one partition of risk.profiled.v1, whose order nothing else can tell."""
-    hop = PayeeHop(partition)
+    hop = PayeeHop(partition, recorded.settings.maturity_us)
     result.payees[partition] = hop
     topic = f"{recorded.prefix}risk.profiled.v1"
     for item in recorded.read("risk.profiled.v1", partition):

@@ -21,6 +21,7 @@ from stream.worker.checkpoint import Marker, read_rows, write_rows
 from stream.worker.log import Headers, Place, Publisher, Reader, Record
 from stream.worker.transactions import now_header
 
+DAY_US = 86_400_000_000
 SOURCE, PROFILED = "riskstream.source", "riskstream.profiled"
 
 
@@ -74,7 +75,7 @@ class PayeesHop:
 
     def recover(self, reader: Reader, partition: int, profiled: int) -> None:
         """Rebuild one partition: rows as of the last marker, then the frames behind it once more, silently."""
-        core = PayeeHop(partition)
+        core = PayeeHop(partition, round(self.settings.maturity_days * DAY_US))
         marker = read_rows(reader, self._rows(partition), core.table)
         start = marker["profiled"] if marker is not None else 0
         for chunk in reader.read(self.place(partition), start, profiled):
