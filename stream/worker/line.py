@@ -14,6 +14,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from stream.core.decide import Decider
 from stream.settings import Settings
 from stream.worker.accounts import AccountsHop
 from stream.worker.counts import Counts
@@ -21,12 +22,21 @@ from stream.worker.log import Place, Publisher, PublishFailed, Record
 from stream.worker.mailbox import Mailbox
 from stream.worker.metrics import Metrics
 from stream.worker.payees import PayeesHop
-from stream.worker.reader import KafkaReader
-from stream.worker.transactions import Membership, PlainPublisher, TransactionalPublisher, fence
-from stream.worker.versions import Versions
+from stream.worker.recovery import HOPS as HOPS
+from stream.worker.recovery import Log, Recovery
+from stream.worker.transactions import Membership
 
 logger = logging.getLogger("riskstream.line")
-HOPS = ("accounts", "payees")
+
+
+class Versions(Protocol):
+    """What a line asks of :class:`stream.worker.versions.Versions`."""
+
+    def decider(self) -> Decider:
+        """Model and policy in force."""
+
+    def trusts(self, actor: str) -> bool:
+        """Whether the policy in force lists an actor."""
 
 
 class _Checkpointed(Protocol):
@@ -57,17 +67,19 @@ class Line:
         Settings, and how many partitions the line's topics have.
     worker
         Name of this process, unique in the group: part of its transactional ids.
-    transactional
-        False only on the embedded broker, which has no isolation.
+    log
+        What the line lives on.
+    clock
+        Monotonic time, s: paces checkpoints, decides nothing.
     """
 
     def __init__(
-        self, settings: Settings, partitions: int, worker: str, versions: Versions, metrics: Metrics,
-        transactional: bool = True,
+        self, settings: Settings, partitions: int, worker: str, versions: Versions, metrics: Metrics, log: Log,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:  # fmt: skip
         self.settings = settings
         self.worker = worker
-        self.transactional = transactional
+        self.transactional = log.transactional
         self.metrics = metrics
         self.accounts = AccountsHop(settings, partitions, versions.trusts)
         self.payees = PayeesHop(settings, versions.decider)
@@ -78,7 +90,9 @@ class Line:
         }
         self.ready = False
         self.recovered_at = 0.0
-        self._recovering: KafkaReader | None = None
+        self._log = log
+        self._clock = clock
+        self._recovering: Recovery | None = None
         self.on_lost: Callable[[str], None] = lambda reason: None
         """Called when a transaction failed: rows are no longer to be trusted."""
         self._commits = ThreadPoolExecutor(max_workers=2, thread_name_prefix="commit")
@@ -112,8 +126,8 @@ class Line:
     @property
     def progress(self) -> int:
         """A number that changes while a recovery gets on: partitions done, and records read for the next one."""
-        reader = self._recovering
-        return len(self.accounts.owned) + len(self.payees.owned) + (reader.records_read if reader else 0)
+        recovery = self._recovering
+        return len(self.accounts.owned) + len(self.payees.owned) + (recovery.records_read if recovery else 0)
 
     def lane_of(self, topic: str) -> Lane:
         """The lane that an input topic belongs to."""
@@ -133,35 +147,22 @@ class Line:
         """
         self.release()
         owned = sorted(partitions)
-        places = [place for p in owned for place in (*self.accounts.places(p), self.payees.place(p))]
-        reader = self._recovering = KafkaReader(self.settings, self.settings.recovery_timeout_s)
-        began = time.monotonic()
-        if self.transactional:
-            self._take_over(reader, places, membership)
-        else:
-            for lane in self.lanes.values():
-                lane.publisher = PlainPublisher(self.settings)
-        positions = reader.positions(places)
-        offsets = {place: position.offset for place, position in positions.items()}
-        self._claim(offsets)
-        for number, partition in enumerate(owned, 1):
-            transactions, feedback = self.accounts.places(partition)
-            self.accounts.recover(reader, partition, offsets[transactions], offsets[feedback])
-            self.payees.recover(reader, partition, offsets[self.payees.place(partition)])
-            logger.info(
-                "recovered partition %d (%d of %d): %d accounts, %d payees, %.1f s",
-                partition, number, len(owned), len(self.accounts.owned[partition].core.table),
-                len(self.payees.owned[partition].core.table), time.monotonic() - began,
-            )  # fmt: skip
-        reader.close()
-        self._recovering = None
+        began = self._clock()
+        self._recovering = Recovery(self._log, self.accounts, self.payees)
+        try:
+            recovered = self._recovering.run(owned, self._names(membership), membership)
+        finally:
+            self._recovering = None
+        for name, publisher in recovered.publishers.items():
+            self.lanes[name].publisher = publisher
         self._schedule_checkpoints(owned)
-        return offsets
+        logger.info("recovered %d partitions in %.1f s", len(owned), self._clock() - began)
+        return recovered.offsets
 
     def resume(self) -> None:
         """Take batches: rows are recovered and the consumer stands where they do."""
         self.ready = True
-        self.recovered_at = time.monotonic()
+        self.recovered_at = self._clock()
 
     def release(self) -> None:
         """Forget rows, waiting records and publishers: what the log holds is the truth."""
@@ -215,7 +216,7 @@ class Line:
             return
         for partition in due:
             lane.hop.written(partition)
-            lane.due[partition] = time.monotonic() + self.settings.checkpoint_interval_ms / 1000
+            lane.due[partition] = self._clock() + self.settings.checkpoint_interval_ms / 1000
         after()
 
     def _walk(
@@ -247,23 +248,10 @@ class Line:
             counts.merge(counted)
         return offsets, lambda: self.metrics.counted(counts)
 
-    def _take_over(self, reader: KafkaReader, places: list[Place], membership: Membership) -> None:
-        """Fence the previous owners, so that nothing of theirs is pending, and become the owner."""
-        own = {name: f"{self.settings.group}-{self.worker}-{membership.generation}-{name}" for name in HOPS}
-        if self.settings.topic_prefix:
-            own = {name: self.settings.topic_prefix + text for name, text in own.items()}
-        previous = sorted({owner for owner in reader.owners(places).values() if owner} - set(own.values()))
-        for name, transactional_id in own.items():
-            self.lanes[name].publisher = TransactionalPublisher(self.settings, transactional_id, membership)
-        for transactional_id in previous:
-            fence(self.settings, transactional_id)
-
-    def _claim(self, offsets: Mapping[Place, int]) -> None:
-        """Write the same offsets under the own name, so that the next owner knows whom to fence."""
-        for lane in self.lanes.values():
-            assert lane.publisher is not None
-            lane.publisher.begin()
-            lane.publisher.commit({p: o for p, o in offsets.items() if self._lane_of[p.topic] == lane.name})
+    def _names(self, membership: Membership) -> dict[str, str]:
+        """Transactional ids of this worker in this generation of the group, by hop."""
+        begins = f"{self.settings.topic_prefix}{self.settings.group}-{self.worker}-{membership.generation}"
+        return {name: f"{begins}-{name}" for name in HOPS}
 
     def _schedule_checkpoints(self, owned: list[int]) -> None:
         """Let the partitions take turns, so that their rows do not come in one burst."""
@@ -271,10 +259,10 @@ class Line:
         for order, lane in enumerate(self.lanes.values()):
             for number, partition in enumerate(owned):
                 share = (number + order / 2) / max(len(owned), 1)
-                lane.due[partition] = time.monotonic() + interval * (0.1 + share)
+                lane.due[partition] = self._clock() + interval * (0.1 + share)
 
     def _due(self, lane: Lane) -> list[int]:
         if not self.transactional:
             return []
-        now = time.monotonic()
+        now = self._clock()
         return [partition for partition, at in lane.due.items() if at <= now]

@@ -16,6 +16,7 @@ from stream.brokers.topics import ensure_topics
 from stream.settings import Settings
 from stream.worker.app import build
 from stream.worker.holds import HoldsService
+from stream.worker.kafka_log import EmbeddedLog, KafkaLog
 from stream.worker.learner import LearnerThread
 from stream.worker.line import Line
 from stream.worker.metrics import Metrics
@@ -41,7 +42,8 @@ def run_worker(settings: Settings, *, transactional: bool = True, partitions: in
     metrics = Metrics()
     versions = Versions(settings, lambda: time.time_ns() // 1000)
     versions.on_change = metrics.versions
-    line = Line(settings, count, worker_name(settings), versions, metrics, transactional)
+    log = KafkaLog(settings) if transactional else EmbeddedLog(settings)
+    line = Line(settings, count, worker_name(settings), versions, metrics, log)
     learner = LearnerThread(
         settings, versions, lambda: line.ready and 0 in line.accounts.owned, transactional=transactional
     )

@@ -38,6 +38,7 @@ import faust
 from stream.settings import load
 from stream.worker.app import build
 from stream.worker.holds import HoldsService
+from stream.worker.kafka_log import KafkaLog
 from stream.worker.line import Line
 from stream.worker.metrics import Metrics
 from stream.worker.probes import ProbesService
@@ -47,7 +48,7 @@ settings, partitions = load(), int(sys.argv[1])
 metrics = Metrics()
 versions = Versions(settings, lambda: time.time_ns() // 1000)
 versions.start()
-line = Line(settings, partitions, f"worker-{time.time_ns()}", versions, metrics)
+line = Line(settings, partitions, f"worker-{time.time_ns()}", versions, metrics, KafkaLog(settings))
 holds = HoldsService(settings, versions.trusts, metrics.registry)
 probes = ProbesService(settings, line, metrics, versions, {"holds": lambda: holds.failure})
 print(f"probes on {probes.port}", file=sys.stderr, flush=True)
