@@ -69,6 +69,7 @@ Examples:
 )
 @click.option("--scores", "scores_file", type=_FILE, help="Parquet: one row a decision.")
 @click.option("--decisions", "decisions_file", type=_FILE, help="JSON lines: the bytes a worker would publish.")
+@click.option("--report", "report_file", type=_FILE, help="One HTML file with pictures, for a risk officer.")
 @click.option("--limit", type=click.IntRange(min=1), help="Rows, at most.")
 @click.option(
     "--round",
@@ -99,6 +100,7 @@ def command(
     what_if: bool,
     scores_file: Path | None,
     decisions_file: Path | None,
+    report_file: Path | None,
     limit: int | None,
     round_text: str,
     measure_from: datetime | None,
@@ -109,6 +111,7 @@ def command(
     """Check what can be wrong, walk the file, say what came of it."""
     from stream.replay.column_map import load_column_map
     from stream.replay.gates import Gate
+    from stream.replay.report import write_report
     from stream.replay.screen import summary_lines, what_if_lines
     from stream.replay.sources import open_source
 
@@ -130,6 +133,8 @@ def command(
     for line in (*summary_lines(summary), *(what_if_lines(summary) if what_if else ())):
         click.echo(line)
     failed = check_gates(gates, summary)
+    if report_file is not None:
+        write_report(summary, report_file)
     if as_json:
         print_json(summary)
     if failed:

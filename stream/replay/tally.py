@@ -201,6 +201,7 @@ class Tally:
             "touched_per_10k_by_age": _per_10k(self.ages, AGE_BANDS),
             "touched_per_10k_by_segment": _per_10k(self.segments, SEGMENTS),
             "what_if": self.what_if.table(self.days),
+            "calibration": self.what_if.calibration(),
             "detection": _rounded(mean(week for _, week in self.weeks.measured)),
             "weeks": [{"start": str(np.datetime64(day, "D")), **_rounded(week)} for day, week in self.weeks.measured],
         }

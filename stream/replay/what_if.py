@@ -8,6 +8,7 @@ holds for suspected; for that, replay the changed policy (``--policy`` and ``--a
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -16,6 +17,8 @@ import numpy.typing as npt
 from stream.replay.labels import FRAUD
 
 VALUES = 1_000_001
+BIN_EDGES = (0, 100, 300, 1_000, 3_000, 10_000, 30_000, 100_000, 300_000, 600_000, 900_000, VALUES)
+"""Bins of the calibration, ppm: two a decade, since most payments have a risk far below one per cent."""
 REVIEW_MINUTES = 6.0
 """Minutes a review takes where the policy does not say."""
 
@@ -77,6 +80,24 @@ class WhatIf:
         ranks = np.unique(np.geomspace(1, max(total // 10, 1), points).astype(np.int64))
         places = np.searchsorted(above, ranks)
         return sorted({VALUES - 1 - place for place in places.tolist()}, reverse=True)
+
+    def calibration(self) -> list[dict[str, Any]]:
+        """Stated and observed share of fraud by bins of risk, lowest first; empty bins are left out."""
+        bins = []
+        for low, high in pairwise(BIN_EDGES):
+            events, frauds = self._events[low:high], int(self._frauds[low:high].sum())
+            count = int(events.sum())
+            if count:
+                stated = float(np.dot(events, np.arange(low, high))) / count / 1e6
+                bins.append(
+                    {
+                        "from_ppm": low,
+                        "events": count,
+                        "predicted": round(stated, 6),
+                        "observed": round(frauds / count, 6),
+                    }
+                )
+        return bins
 
     def table(self, days: float, thresholds: list[int] | None = None) -> list[dict[str, Any]]:
         """The curve as JSON values, from the highest threshold down.

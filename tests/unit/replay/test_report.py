@@ -1,0 +1,91 @@
+"""The report: one file, well-formed, nothing from elsewhere, every picture drawn from the summary's own numbers."""
+
+from __future__ import annotations
+
+import re
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from rules.policy import shipped
+from stream.replay.chart import Axis, Series, line_chart
+from stream.replay.engine import FileReplay, ReplaySettings
+from stream.replay.report import report_html
+from stream.replay.run import counts, replay
+from stream.replay.sources import open_source
+from stream.replay.tally import Tally
+
+VOID = {"meta", "link", "polyline", "line", "br"}
+
+
+class Page(HTMLParser):
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.open: list[str] = []
+        self.seen: list[str] = []
+        self.feed(text)
+
+    def handle_starttag(self, tag: str, attributes: list[tuple[str, str | None]]) -> None:
+        self.seen.append(tag)
+        if tag not in VOID:
+            self.open.append(tag)
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
+
+    def handle_startendtag(self, tag: str, attributes: list[tuple[str, str | None]]) -> None:
+        self.seen.append(tag)
+
+
+@pytest.fixture(scope="module")
+def summary(bank: tuple[Path, Path]) -> dict[str, Any]:
+    engine, tally = FileReplay(ReplaySettings(round_us=0), shipped()), Tally()
+    intake = replay(open_source(bank[0], None, bank[1]), engine, [tally.add])
+    return {
+        "file": "<bank>.jsonl",
+        **counts(intake, engine),
+        **tally.result(),
+        "policy_version": "p-1",
+        "model_version": "m0-1",
+        "familiarity": True,
+        "label_delay_days": 7.0,
+    }
+
+
+def test_the_page_is_well_formed_and_asks_nobody_for_anything(summary: dict[str, Any]) -> None:
+    text = report_html(summary)
+    page = Page(text)
+    assert page.open == []
+    assert "script" not in page.seen
+    assert re.findall(r"(?:src|href)=\"(?!data:)", text) == []
+    assert "http" not in text
+    assert "&lt;bank&gt;.jsonl" in text, "names are escaped"
+
+
+def test_every_picture_has_lines_and_the_table_every_threshold(summary: dict[str, Any]) -> None:
+    text = report_html(summary)
+    pictures = re.findall(r"<svg.*?</svg>", text, re.DOTALL)
+    assert len(pictures) == 5
+    assert all("<polyline" in picture for picture in pictures)
+    for row in summary["what_if"]:
+        assert f"<td>{row['threshold_ppm']:,}</td>" in text
+
+
+def test_bins_of_the_calibration_hold_every_event(summary: dict[str, Any]) -> None:
+    assert sum(one["events"] for one in summary["calibration"]) == summary["decided"]
+    observed = sum(one["events"] * one["observed"] for one in summary["calibration"])
+    assert observed == pytest.approx(summary["frauds"], abs=0.5)
+
+
+def test_lines_stay_within_their_chart_and_zero_has_no_logarithm() -> None:
+    svg = line_chart("t", Axis("x", True), Axis("y"), [Series("s", [(0.0, 1.0), (1.0, 2.0), (100.0, 5.0)])])
+    points = re.search(r'points="([^"]*)"', svg)
+    assert points is not None
+    places = [tuple(map(float, point.split(","))) for point in points[1].split()]
+    assert places == [(62.0, 274.0), (544.0, 34.0)]
+
+
+def test_a_chart_without_points_says_so() -> None:
+    assert "nothing to show" in line_chart("t", Axis("x"), Axis("y"), [Series("s", [])])
