@@ -20,6 +20,9 @@ SCORED = np.dtype(
         ("suspected", "u1"),
         ("transaction_hash", "u8"),
         ("event_time", "i8"),
+        ("frame", "i8"),  # where the transaction stood on risk.profiled.v1: offset of its frame,
+        ("place", "i4"),  # its place in the frame,
+        ("partition", "i4"),  # and the partition
         ("inputs", "f4", (len(MODEL_COLUMNS),)),
     ]
 )
@@ -27,8 +30,8 @@ SCORED = np.dtype(
 _MAGIC = b"RSLF"
 
 
-def scored_records(decided: Decided) -> list[bytes]:
-    """The record of each transaction, in order."""
+def scored_records(decided: Decided, partition: int) -> list[bytes]:
+    """The record of each transaction of one partition of ``risk.profiled.v1``, in order."""
     records = np.zeros(len(decided.verdicts), SCORED)
     records["magic"] = _MAGIC
     records["version"] = VERSION
@@ -36,6 +39,9 @@ def scored_records(decided: Decided) -> list[bytes]:
     records["suspected"] = decided.verdicts["outcome"] >= REVIEW
     records["transaction_hash"] = decided.received.transactions["transaction_hash"]
     records["event_time"] = decided.received.transactions["event_time"]
+    records["frame"] = decided.received.frame
+    records["place"] = decided.received.place
+    records["partition"] = partition
     records["inputs"] = decided.inputs
     data, size = records.tobytes(), SCORED.itemsize
     return [data[start : start + size] for start in range(0, len(data), size)]
@@ -71,6 +77,12 @@ def label_record(feedback: np.void) -> bytes:
             "occurred_at_us": int(feedback["occurred_at"]),
         }
     )
+
+
+def scored_place(value: bytes) -> tuple[int, int, int]:
+    """Partition, frame offset and place in the frame of a scored record."""
+    record = np.frombuffer(value, SCORED)[0]
+    return int(record["partition"]), int(record["frame"]), int(record["place"])
 
 
 def is_scored(value: bytes) -> bool:

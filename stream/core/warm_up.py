@@ -58,7 +58,7 @@ def warm_up_line() -> None:
     decided = decider.decide(received)
     render(decided, decider)
     learner = StreamLearner.begin(first, 1)
-    learner.absorb(scored_records(decided))
+    learner.absorb(scored_records(decided, 0))
     learner.close_round(with_state=True)
 
 

@@ -22,7 +22,7 @@ import orjson
 from stream.core.decide import Decider
 from stream.core.decode import Decoded, decode_feedback, decode_transactions
 from stream.core.frame import decode_frame
-from stream.core.learning import label_record, scored_records
+from stream.core.learning import is_scored, label_record, scored_place, scored_records
 from stream.core.profile import AccountHop, HopSettings
 from stream.core.receive import PayeeHop
 from stream.core.render import render
@@ -200,11 +200,19 @@ def _published(recorded: Recorded, result: Verified) -> Published:
         known = published[kind]
         for partition in range(partitions):
             for item in recorded.read(topic, partition):
-                where = item.headers["riskstream.profiled"].decode()
+                where = _place_of(item, recorded.prefix)
                 if where in known:
                     result.differ(where, f"a second {kind}, at {topic}/{partition}/{item.offset}")
                 known[where] = item.value
     return published
+
+
+def _place_of(item: Item, prefix: str) -> str:
+    """Where on risk.profiled.v1 a published record says that it comes from."""
+    if is_scored(item.value):
+        partition, frame, place = scored_place(item.value)
+        return f"{prefix}risk.profiled.v1/{partition}/{frame}/{place}"
+    return item.headers["riskstream.profiled"].decode()
 
 
 def _walk_payees(
@@ -230,12 +238,14 @@ def _walk_payees(
             result.differ(where, f"a frame of input partition {source} differs from what its batch leads to")
         received = hop.process([(item.offset, frame)])
         if len(received.transactions):
-            _compare_decisions(recorded, received, where, published, result)
+            _compare_decisions(recorded, received, partition, where, published, result)
         for place, feedback in enumerate(received.feedback):
             _compare(f"{where}/f{place}", "learning", label_record(feedback), published, result)
 
 
-def _compare_decisions(recorded: Recorded, received: Any, where: str, published: Published, result: Verified) -> None:
+def _compare_decisions(
+    recorded: Recorded, received: Any, partition: int, where: str, published: Published, result: Verified
+) -> None:
     first = published["decision"].get(f"{where}/0")
     if first is None:
         result.differ(f"{where}/0", "no decision")
@@ -249,7 +259,8 @@ def _compare_decisions(recorded: Recorded, received: Any, where: str, published:
     decided = decider.decide(received)
     rendered = render(decided, decider)
     alerts = dict(rendered.alerts)
-    for place, (decision, scored) in enumerate(zip(rendered.decisions, scored_records(decided), strict=True)):
+    records = scored_records(decided, partition)
+    for place, (decision, scored) in enumerate(zip(rendered.decisions, records, strict=True)):
         _compare(f"{where}/{place}", "decision", decision, published, result)
         _compare(f"{where}/{place}", "learning", scored, published, result)
         if place in alerts:

@@ -28,7 +28,7 @@ from stream.errors import RiskstreamError
 from stream.settings import Settings
 from stream.worker.assignor import LineAssignor
 from stream.worker.line import HOPS, Line
-from stream.worker.log import Place, PublishFailed, Record
+from stream.worker.log import Place, PublishFailed
 from stream.worker.transactions import Membership
 
 logger = logging.getLogger("riskstream.transport")
@@ -133,7 +133,7 @@ class BatchConsumer(KafkaConsumer):
         if not fetched or self.should_stop or not self.line.ready or recovered != self.line.recovered_at:
             return  # fetched before a seek: it comes again from where the group stands
         for tp, records in fetched.items():
-            self.line.lane_of(tp.topic).mailbox.put(Place(tp.topic, tp.partition), [_record(r) for r in records])
+            self.line.lane_of(tp.topic).mailbox.put(Place(tp.topic, tp.partition), records)
         for name in HOPS:
             if self.line.lanes[name].mailbox:
                 yield self._signal(name)
@@ -227,7 +227,3 @@ def security(settings: Settings) -> dict[str, Any]:
             keyfile=settings.ssl_key or None,
         )
     return options
-
-
-def _record(record: Any) -> Record:
-    return Record(record.offset, record.timestamp, record.key, record.value)

@@ -7,6 +7,7 @@ them to; a full box stops the fetching of its topics alone.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 from stream.worker.log import Place, Record
 
@@ -39,8 +40,9 @@ class Mailbox:
         """Whether this partition may be fetched further."""
         return len(self._waiting.get(place, ())) < self._limit
 
-    def put(self, place: Place, records: Sequence[Record]) -> None:
-        """Add fetched records."""
+    def put(self, place: Place, records: Sequence[Any]) -> None:
+        """Add fetched records: anything with the fields of :class:`stream.worker.log.Record`, such as aiokafka's own,
+        which are not copied for the sake of a type."""
         if records:
             self._waiting.setdefault(place, []).extend(records)
 

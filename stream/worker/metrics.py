@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import numpy as np
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+import numpy.typing as npt
+from prometheus_client import CollectorRegistry, Counter, Gauge
+from prometheus_client.core import HistogramMetricFamily, Metric
+from prometheus_client.registry import Collector
 
 from rules.ladder import OUTCOMES
 from stream.core.columns import ABSENT_TIME, SCENARIOS
@@ -16,6 +19,35 @@ from stream.worker.log import Place
 
 BUCKETS = (0.005, 0.01, 0.02, 0.03, 0.04, 0.05, 0.075, 0.1, 0.15, 0.2, 0.3, 0.5, 1.0, 2.0, 5.0, 15.0, 60.0)
 FAMILIAR_PPM = 500_000
+
+
+class LatencyHistogram(Collector):
+    """A histogram that takes a whole batch at once; a library call for each decision would cost the line a microsecond.
+
+    >>> histogram = LatencyHistogram("seconds", "A duration.")
+    >>> histogram.observe(np.array([0.004, 0.02, 99.0]))
+    >>> {s.labels["le"]: s.value for s in next(iter(histogram.collect())).samples if s.name == "seconds_bucket"}["0.02"]
+    2.0
+    """
+
+    def __init__(self, name: str, documentation: str) -> None:
+        self._name, self._documentation = name, documentation
+        self._edges = np.array(BUCKETS)
+        self._counts = np.zeros(len(BUCKETS) + 1, np.int64)
+        self._sum = 0.0
+
+    def observe(self, seconds: npt.NDArray[np.float64]) -> None:
+        """Count durations; negative ones (a clock behind the broker's) count as 0."""
+        seconds = np.maximum(seconds, 0.0)
+        places = np.searchsorted(self._edges, seconds, side="left")
+        self._counts += np.bincount(places, minlength=len(self._counts))
+        self._sum += float(seconds.sum())
+
+    def collect(self) -> Iterable[Metric]:
+        """The metric, as the registry asks for it."""
+        edges = [*(str(edge) for edge in BUCKETS), "+Inf"]
+        buckets = [(edge, float(count)) for edge, count in zip(edges, np.cumsum(self._counts).tolist(), strict=True)]
+        yield HistogramMetricFamily(self._name, self._documentation, buckets, self._sum)
 
 
 class Metrics:
@@ -33,12 +65,10 @@ class Metrics:
         self._decisions = Counter(
             "riskstream_decisions_total", "Decisions.", ("scenario", "outcome"), registry=registry
         )
-        self._latency = Histogram(
-            "riskstream_decision_latency_seconds",
-            "Kafka timestamp of the transaction to acknowledged decision.",
-            buckets=BUCKETS,
-            registry=registry,
+        self._latency = LatencyHistogram(
+            "riskstream_decision_latency_seconds", "Kafka timestamp of the transaction to acknowledged decision."
         )
+        registry.register(self._latency)
         self._lag = Gauge("riskstream_lag", "Records not yet read.", ("topic", "partition"), registry=registry)
         self._touched = Counter(
             "riskstream_touched_total",
@@ -77,8 +107,7 @@ class Metrics:
         for decided in batch:
             transactions, verdicts = decided.received.transactions, decided.verdicts
             self._count_outcomes(decided)
-            for seconds in ((now_ms - transactions["timestamp"]) / 1000.0).tolist():
-                self._latency.observe(max(seconds, 0.0))
+            self._latency.observe((now_ms - transactions["timestamp"]) / 1000.0)
             by = transactions["decide_by"]
             self._missed.inc(int(np.count_nonzero((by != ABSENT_TIME) & (by < now_ms * 1000))))
             assert len(verdicts) == len(transactions)
