@@ -90,6 +90,10 @@ class Settings(BaseModel):
         float, Field(gt=0, description="Event time further ahead of the Kafka timestamp: dead letter 'future'.")
     ] = 5.0
 
+    packs: Annotated[
+        str, Field(description="Directory of packs that found an installation's first policy; empty: the shipped ones.")
+    ] = ""
+
     learning_interval_s: Annotated[
         float, Field(gt=0, description="Longest time between two rounds of the learner, seconds.")
     ] = 5.0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
@@ -33,6 +34,7 @@ Examples:
   riskstream replay bank.jsonl --labels truth.csv --scores scores.parquet
   riskstream replay cards.parquet --columns deploy/maps/handbook.yaml --decisions decisions.jsonl
   riskstream replay bank.jsonl --labels truth.csv --without-familiarity --json
+  riskstream replay --verify risk.decisions.v1 --broker kafka-1:9092
   riskstream replay bank.jsonl --labels truth.csv --policy my-packs/ --against shipped --fail-if "friction > 1.1x champion"
 """
 
@@ -44,7 +46,12 @@ Examples:
     "labels, policy and seed give the same bytes. Rows that the contract refuses are counted by reason, as dead "
     "letters would be. How it works: docs/replay.md.",
 )
-@click.argument("file", type=_FILE)
+@click.argument("file", metavar="FILE|TOPIC")
+@click.option(
+    "--verify", "verify_topic_of", is_flag=True,
+    help="FILE is a live decisions topic: compute it again from its inputs and what was recorded, compare the bytes.",
+)  # fmt: skip
+@click.option("--broker", metavar="HOST:PORT", help="Kafka of --verify (RISKSTREAM_BROKER).")
 @click.option(
     "--columns", "map_file", type=_FILE, help="Column map, YAML; JSONL in the contract's own form needs none."
 )
@@ -89,7 +96,9 @@ Examples:
 )
 @json_option
 def command(
-    file: Path,
+    file: str,
+    verify_topic_of: bool,
+    broker: str | None,
     map_file: Path | None,
     truth_file: Path | None,
     label_delay: str,
@@ -115,12 +124,16 @@ def command(
     from stream.replay.screen import summary_lines, what_if_lines
     from stream.replay.sources import open_source
 
+    if verify_topic_of:
+        from stream.cli.verification import verify_topic
+
+        sys.exit(verify_topic(file, load({"broker": broker}), as_json=as_json))
     gates = [Gate.parse(text) for text in gate_texts]
     if champion_dir is None and any(gate.relative for gate in gates):
         raise UsageError("--fail-if: a gate that names the champion needs --against")
     settings = load({"seed": seed})
     walk = Walk(
-        open_source(file, None if map_file is None else load_column_map(map_file), truth_file),
+        open_source(_existing(file), None if map_file is None else load_column_map(map_file), truth_file),
         replay_settings(settings, label_delay, round_text, familiarity=not without_familiarity),
         read_policy(policy_dir),
         None if champion_dir is None else read_policy(None if champion_dir == "shipped" else Path(champion_dir)),
@@ -192,6 +205,14 @@ def open_writers(files: ExitStack, scores: Path | None, decisions: Path | None) 
     if decisions is not None:
         writers.append(files.enter_context(DecisionsFile(decisions)).write)
     return writers
+
+
+def _existing(file: str) -> Path:
+    """The file to replay; a topic can only be verified."""
+    path = Path(file)
+    if not path.is_file():
+        raise UsageError(f"{file}: no such file; to check a live topic: riskstream replay --verify {file}")
+    return path
 
 
 @dataclass(frozen=True)

@@ -157,7 +157,9 @@ def fill_amount(row: Any, time_us: Any, amount: Any, out: Any) -> None:
     large = row["large_week"] + (1.0 if 1.0 + amount > LARGE * usual else 0.0)
     out[F_LARGE_WEEK] = large
     out[F_LARGE_SHARE] = large / (row["counts"][2] + 1.0)
-    peak = max(float(row["last_amounts"][0]), float(row["last_amounts"][1]), float(row["last_amounts"][2]))
+    peak = max(
+        np.float64(row["last_amounts"][0]), np.float64(row["last_amounts"][1]), np.float64(row["last_amounts"][2])
+    )
     out[F_PEAK] = (1.0 + peak) / usual
     out[F_RECENT_MEAN] = (1.0 + (row["sums"][2] + amount) / (row["counts"][2] + 1.0)) / usual
 
@@ -183,13 +185,13 @@ def fill_habits(transaction: Any, row: Any, out: Any) -> None:
         return
     total, channels = 0.0, 0.0
     for i in range(HOUR_BINS):
-        total += float(row["hours"][i])
+        total += np.float64(row["hours"][i])
     for i in range(CHANNEL_BINS):
-        channels += float(row["channels"][i])
+        channels += np.float64(row["channels"][i])
     at = (time_us // (3 * HOUR_US)) % HOUR_BINS
-    beside = float(row["hours"][(at + 1) % HOUR_BINS]) + float(row["hours"][(at + HOUR_BINS - 1) % HOUR_BINS])
-    out[F_HOUR_SHARE] = (float(row["hours"][at]) + 0.5 * beside) / (2.0 * total)
-    out[F_CHANNEL_SHARE] = float(row["channels"][transaction["channel"]]) / channels
+    beside = np.float64(row["hours"][(at + 1) % HOUR_BINS]) + np.float64(row["hours"][(at + HOUR_BINS - 1) % HOUR_BINS])
+    out[F_HOUR_SHARE] = (np.float64(row["hours"][at]) + 0.5 * beside) / (2.0 * total)
+    out[F_CHANNEL_SHARE] = np.float64(row["channels"][transaction["channel"]]) / channels
 
 
 @njit(cache=True, nogil=True)
@@ -200,9 +202,9 @@ def fill_place(transaction: Any, row: Any, out: Any) -> None:
     out[F_SPEED] = math.nan
     if not math.isnan(lat) and not math.isnan(lon):
         if row["place_count"] > 0:
-            out[F_HOME_KM] = _distance_km(float(row["home_lat"]), float(row["home_lon"]), lat, lon)
+            out[F_HOME_KM] = _distance_km(np.float64(row["home_lat"]), np.float64(row["home_lon"]), lat, lon)
         if row["last_place_time"] != 0:
-            apart = _distance_km(float(row["last_lat"]), float(row["last_lon"]), lat, lon)
+            apart = _distance_km(np.float64(row["last_lat"]), np.float64(row["last_lon"]), lat, lon)
             # places are known to about a kilometre and times to minutes: nothing faster is claimed from less
             hours = max(abs(transaction["event_time"] - row["last_place_time"]) / HOUR_US, 0.1)
             out[F_SPEED] = apart / hours if apart > 2.0 else 0.0
@@ -257,16 +259,16 @@ def fill_pair(transaction: Any, row: Any, pair: Any, out: Any) -> float:
     out[F_PAIR_ADVERSE] = 0.0
     cleared = find(row["cleared_payee"], payee)
     if cleared >= 0 and seconds <= np.int64(row["cleared_until"][cleared]):
-        out[F_PAIR_CLEARED] = 1.0 if amount <= float(row["cleared_max"][cleared]) else 0.0
+        out[F_PAIR_CLEARED] = 1.0 if amount <= np.float64(row["cleared_max"][cleared]) else 0.0
     if pair < 0:
         return new
     out[F_PAIR_PAYMENTS] = row["pair_matured"][pair]
     out[F_PAIR_ATTEMPTS] = row["pair_attempts"][pair]
     out[F_PAIR_AGE] = max(seconds - np.int64(row["pair_first"][pair]), 0) / 86_400.0
     out[F_PAIR_IDLE] = max(seconds - np.int64(row["pair_last"][pair]), 0) / 86_400.0
-    out[F_PAIR_ADVERSE] = float(row["pair_flags"][pair] & ADVERSE_PAIR)
+    out[F_PAIR_ADVERSE] = np.float64(row["pair_flags"][pair] & ADVERSE_PAIR)
     if row["pair_matured"][pair] > 0:
-        out[F_PAIR_TO_MEAN] = (1.0 + amount) / math.exp(float(row["pair_mean"][pair]))
-        out[F_PAIR_TO_MAX] = (1.0 + amount) / (1.0 + float(row["pair_max"][pair]))
+        out[F_PAIR_TO_MEAN] = (1.0 + amount) / math.exp(np.float64(row["pair_mean"][pair]))
+        out[F_PAIR_TO_MAX] = (1.0 + amount) / (1.0 + np.float64(row["pair_max"][pair]))
         out[F_PAIR_CHANNEL] = float((row["pair_channels"][pair] >> transaction["channel"]) & 1)
     return new

@@ -23,9 +23,9 @@ def _mature_pair(row: Any, payee: Any, seconds: Any, amount: Any, channel: Any) 
     pair = claim_pair(row, payee, seconds)
     matured = np.int64(row["pair_matured"][pair])
     logarithm = math.log(1.0 + amount)
-    mean = float(row["pair_mean"][pair])
+    mean = np.float64(row["pair_mean"][pair])
     row["pair_mean"][pair] = mean + (logarithm - mean) / min(matured + 1, 20)
-    row["pair_max"][pair] = max(float(row["pair_max"][pair]), amount)
+    row["pair_max"][pair] = max(np.float64(row["pair_max"][pair]), amount)
     row["pair_matured"][pair] = min(matured + 1, 65_535)
     row["pair_channels"][pair] |= 1 << channel
 
@@ -62,11 +62,11 @@ def _count_in(bins: Any, position: Any) -> None:
     """Count in a histogram whose past fades: at 200 counts everything is halved."""
     total = 0.0
     for i in range(bins.shape[0]):
-        total += float(bins[i])
+        total += np.float64(bins[i])
     if total >= 200.0:
         for i in range(bins.shape[0]):
-            bins[i] = float(bins[i]) * 0.5
-    bins[position] = float(bins[position]) + 1.0
+            bins[i] = np.float64(bins[i]) * 0.5
+    bins[position] = np.float64(bins[position]) + 1.0
 
 
 @njit(cache=True, nogil=True)
@@ -81,13 +81,13 @@ def _mature_place(row: Any, lat100: Any, lon100: Any) -> None:
         row["home_lon"] = lon
     else:
         weight = 1.0 / min(count + 1, 30)
-        east = lon - float(row["home_lon"])
+        east = lon - np.float64(row["home_lon"])
         if east > 180.0:
             east -= 360.0
         if east < -180.0:
             east += 360.0
-        row["home_lat"] = float(row["home_lat"]) + weight * (lat - float(row["home_lat"]))
-        row["home_lon"] = float(row["home_lon"]) + weight * east
+        row["home_lat"] = np.float64(row["home_lat"]) + weight * (lat - np.float64(row["home_lat"]))
+        row["home_lon"] = np.float64(row["home_lon"]) + weight * east
     row["place_count"] = min(count + 1, 255)
 
 
@@ -96,7 +96,7 @@ def mature_entry(row: Any, entry: Any) -> None:
     """Let one pending payment become part of what is normal."""
     row["pending_state"][entry] = DONE
     seconds = np.int64(row["pending_time"][entry])
-    amount = float(row["pending_amount"][entry])
+    amount = np.float64(row["pending_amount"][entry])
     channel = np.int64(row["pending_channel"][entry])
     _mature_amount(row, seconds * 1_000_000, amount)
     _count_in(row["hours"], (seconds // 10_800) % HOUR_BINS)

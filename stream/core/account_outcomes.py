@@ -60,7 +60,7 @@ def _clear_pair(row: Any, payee: Any, amount: Any, time_us: Any) -> None:
         row["cleared_max"][position] = 0.0
     row["cleared_payee"][position] = payee
     row["cleared_until"][position] = min(whole_seconds(time_us) + CLEARED_S, 4_294_967_295)
-    row["cleared_max"][position] = max(float(row["cleared_max"][position]), CLEARED_BAND * amount)
+    row["cleared_max"][position] = max(np.float64(row["cleared_max"][position]), CLEARED_BAND * amount)
 
 
 @njit(cache=True, nogil=True)
@@ -88,7 +88,7 @@ def learn_outcomes(rows: Any, feedback: Any, slots: Any, resolved_payee: Any, ev
             amount = 0.0
             if entry >= 0:
                 payee = row["pending_payee"][entry]
-                amount = float(row["pending_amount"][entry])
+                amount = np.float64(row["pending_amount"][entry])
                 event_time[i] = np.int64(row["pending_time"][entry]) * 1_000_000
             _apply_outcome(row, record, entry, payee, amount)
         resolved_payee[i] = payee

@@ -138,8 +138,8 @@ def _fill_matured(row: Any, last_day: Any, out: Any) -> None:
     for back in range(28):
         day = last_day - back
         if oldest <= day <= np.int64(row["latest_day"]):
-            frauds += float(row["day_frauds"][day % BUCKETS])
-            payments += float(row["day_payments"][day % BUCKETS])
+            frauds += np.float64(row["day_frauds"][day % BUCKETS])
+            payments += np.float64(row["day_payments"][day % BUCKETS])
         rate = (frauds + MATURED_PRIOR_FRAUDS) / (payments + 1.0)
         if back == 1:
             out[P_RATE_DAY] = rate

@@ -20,6 +20,7 @@ from confluent_kafka import Consumer, KafkaError, Producer, TopicPartition
 from detectors.ensemble import Learner, Snapshot
 from stream.brokers.connect import consumer_config, producer_config
 from stream.core.learn import StreamLearner
+from stream.replay.verify import Verified
 from stream.settings import Settings
 from stream.worker.log import Headers, Place, Record
 from stream.worker.models import ROUNDS, STATE_SUFFIX, chunk_key, chunks
@@ -161,7 +162,7 @@ class ModelHistory:
         if state is not None:
             full, done = Snapshot.from_bytes(state[0]), state[1]
             stream, offsets = StreamLearner(Learner.restore(full)), dict(done)
-            rounds = [(version, ends) for version, ends in rounds if int(version[1:].split("-")[0]) > full.round]
+            rounds = [(version, ends) for version, ends in rounds if round_of(version) > full.round]
         else:
             stream, offsets = StreamLearner.begin(self._first, maturity_us), {}
         for version, ends in rounds:
@@ -173,6 +174,23 @@ class ModelHistory:
                     "the learning topic lost records, or another version of riskstream learned here"
                 )
         return stream, offsets
+
+    def verify(self, reader: KafkaReader, maturity_us: int, result: Verified) -> None:
+        """Compute every published model again from the records its rounds read; a first difference ends it."""
+        rounds = [(version, ends) for version, ends in self._read(reader)[0] if ends]
+        stream, offsets = StreamLearner.begin(self._first, maturity_us), dict[int, int]()
+        for number, (version, ends) in enumerate(rounds, 1):
+            if round_of(version) != number:
+                result.differ(
+                    f"risk.models.v1/{version}", f"round {number} is gone: later models cannot be computed again"
+                )
+                return
+            self._walk(reader, stream, offsets, ends)
+            result.count("model")
+            again = stream.close_round(with_state=False).version
+            if again != version:
+                result.differ(f"risk.models.v1/{version}", f"its rounds lead to {again}")
+                return
 
     def outdated(self, snapshot: Snapshot) -> list[bytes]:
         """Keys that get tombstones with this snapshot: the oldest versions, and the state it replaces."""
@@ -255,6 +273,15 @@ class Follower:
     def close(self) -> None:
         """Let go of the connection."""
         self._consumer.close()
+
+
+def round_of(version: str) -> int:
+    """The round in a model's version.
+
+    >>> round_of("m12-0a1b2c3d")
+    12
+    """
+    return int(version[1:].split("-")[0])
 
 
 def _ends(record: Record) -> dict[int, int]:

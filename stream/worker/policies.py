@@ -3,26 +3,54 @@
 from __future__ import annotations
 
 import logging
+from pathlib import Path
 
 from rules.approval import ApprovalError, PolicyRecord, decode, encode, in_force
 from rules.policy import Policy, shipped
+from rules.problem import PackError
+from stream.core.columns import hash_id
+from stream.core.features import SCHEMA
+from stream.errors import RiskstreamError
 
 logger = logging.getLogger("riskstream.policies")
 BASELINE_BY, BASELINE_APPROVED_BY = "riskstream", "installation"
 
 
-def baseline() -> PolicyRecord:
-    """The shipped policy as the first record of an installation: what a rollback leads back to in the end."""
-    policy = shipped()
-    return PolicyRecord(
-        policy.version, policy.files, BASELINE_BY, 0, 0, approved_by=BASELINE_APPROVED_BY, approved_at=0
-    )
+def founding_policy(packs: str) -> Policy:
+    """The policy that an installation starts with: a directory's, else the shipped one.
+
+    Raises
+    ------
+    RiskstreamError
+        A pack that is wrong, with file, line and column: nothing starts on half a policy.
+    """
+    if not packs:
+        return shipped()
+    try:
+        policy = Policy.load([Path(packs)])
+        policy.compile(SCHEMA, hash_id)
+    except PackError as error:
+        raise RiskstreamError(f"packs in {packs} cannot be used:\n{error}") from error
+    return policy
+
+
+def baseline(policy: Policy) -> PolicyRecord:
+    """The first record of an installation: what a rollback leads back to in the end."""
+    files = {Path(name).name: content for name, content in policy.files.items()}
+    return PolicyRecord(policy.version, files, BASELINE_BY, 0, 0, approved_by=BASELINE_APPROVED_BY, approved_at=0)
 
 
 class PolicyLog:
-    """Policy records by version; the newest record of a version counts."""
+    """Policy records by version; the newest record of a version counts.
 
-    def __init__(self) -> None:
+    Parameters
+    ----------
+    founding
+        In force where the topic has no approved record.
+    """
+
+    def __init__(self, founding: Policy | None = None) -> None:
+        self.founding = founding or shipped()
         self.records: dict[str, PolicyRecord] = {}
         self._policies: dict[str, Policy] = {}
 
@@ -38,15 +66,15 @@ class PolicyLog:
             logger.error("policy record %s is passed over: %s", version, error)
 
     def in_force(self, now_us: int) -> Policy:
-        """The approved policy whose time has come, the one valid last; the shipped one where there is none."""
+        """The approved policy whose time has come, the one valid last; the founding one where there is none."""
         record = in_force(self.records.values(), now_us)
-        return self.version(record.version) if record is not None else shipped()
+        return self.version(record.version) if record is not None else self.founding
 
     def version(self, version: str) -> Policy:
         """A policy by its version; KeyError says that it is not there."""
         if version not in self._policies:
-            if version == shipped().version:
-                self._policies[version] = shipped()
+            if version == self.founding.version:
+                self._policies[version] = self.founding
             elif version in self.records:
                 self._policies[version] = Policy.from_files(self.records[version].files)
             else:

@@ -8,9 +8,10 @@ from detectors.ensemble import Snapshot
 from stream.brokers.topics import ensure_topics
 from stream.core.decide import Decider
 from stream.core.genesis import first_snapshot
-from stream.replay.verify import Item, Recorded
+from stream.replay.verify import Item, Recorded, Verified
 from stream.settings import Settings
 from stream.worker.accounts import hop_settings
+from stream.worker.learner import DAY_US, ModelHistory
 from stream.worker.log import Place
 from stream.worker.models import ModelLog
 from stream.worker.policies import PolicyLog
@@ -57,6 +58,17 @@ class LiveRecord:
             future_ms=round(self._settings.future_minutes * 60_000),
             prefix=self._settings.topic_prefix,
         )
+
+    def verify_models(self, result: Verified) -> None:
+        """Walk the learner's rounds again from the first model, as far as the topic still has them all."""
+        log = ModelLog(first_snapshot(self._settings.seed), keep=None)
+        log.complete.update(self._models)
+        reader = KafkaReader(self._settings)
+        try:
+            history = ModelHistory(self._settings, log.founding)
+            history.verify(reader, round(self._settings.maturity_days * DAY_US), result)
+        finally:
+            reader.close()
 
     def _read(self, topic: str, partition: int) -> Iterator[Item]:
         reader = KafkaReader(self._settings)

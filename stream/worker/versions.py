@@ -21,7 +21,7 @@ from stream.errors import BrokerNotReachable
 from stream.settings import Settings
 from stream.worker.log import Headers
 from stream.worker.models import ROUNDS, ModelLog, chunks
-from stream.worker.policies import PolicyLog, baseline, record_of
+from stream.worker.policies import PolicyLog, baseline, founding_policy, record_of
 
 logger = logging.getLogger("riskstream.versions")
 POLL_S = 0.5
@@ -35,7 +35,7 @@ class Versions:
         self._settings = settings
         self._now_us = now_us
         self.models = ModelLog(first_snapshot(settings.seed))
-        self.policies = PolicyLog()
+        self.policies = PolicyLog(founding_policy(settings.packs))
         self._decider = self._make(self.models.active, self.policies.in_force(now_us()))
         self._stop = threading.Event()
         self._thread: threading.Thread | None = None
@@ -55,6 +55,11 @@ class Versions:
         self._follow(consumer, until_end=True)
         self._found()
         self._refresh()
+        if self._settings.packs and self._decider.policy_version != self.policies.founding.version:
+            logger.warning(
+                "the packs in %s (%s) are not in force, policy %s is: publish and approve them",
+                self._settings.packs, self.policies.founding.version, self._decider.policy_version,
+            )  # fmt: skip
         self.on_change(self._decider.model_version, self._decider.policy_version)
         self._thread = threading.Thread(target=self._run, args=(consumer,), name="versions", daemon=True)
         self._thread.start()
@@ -73,7 +78,9 @@ class Versions:
             topic = self._settings.topic("risk.models.v1")
             records += [(topic, key, value, [(ROUNDS, b"{}")]) for key, value in chunks(self.models.first)]
         if not self.policies.records:
-            records.append((self._settings.topic("risk.policies.v1"), *record_of(baseline()), None))
+            records.append(
+                (self._settings.topic("risk.policies.v1"), *record_of(baseline(self.policies.founding)), None)
+            )
         if not records:
             return
         producer = Producer(producer_config(self._settings))

@@ -13,6 +13,7 @@ from typing import Any
 
 import orjson
 import pytest
+from confluent_kafka import Producer
 
 from stream.contracts.decision import Decision
 from stream.core.partition import partition_of
@@ -171,6 +172,60 @@ def _value(case: dict[str, Any], now: datetime) -> bytes | None:
         return (now + timedelta(seconds=int(what or "0"))).strftime("%Y-%m-%dT%H:%M:%SZ")
 
     return re.sub(r"\{now([^}]*)\}", instant, text).encode()
+
+
+def test_records_of_megabytes_become_dead_letters_whole_and_stop_nothing(line: Any, until: Any) -> None:
+    line.worker()
+    producer = Producer(
+        {"bootstrap.servers": line.settings.broker, "partitioner": "murmur2_random", "message.max.bytes": 4 << 20}
+    )
+    topic = line.settings.topic("bank.transactions.v1")
+    for size in (2 << 20, (4 << 20) - 2048):
+        producer.produce(topic, b"x" * size, b"big")
+    assert producer.flush(30) == 0
+    line.send("bank.transactions.v1", [ordinary(datetime.now(UTC))])
+    until(
+        lambda: decided(line) == 1 and len(line.records("bank.transactions.v1.dlq")) == 2, "decision and dead letters"
+    )
+    dead = line.records("bank.transactions.v1.dlq")
+    assert sorted(len(record.value) for record in dead) == [2 << 20, (4 << 20) - 2048]
+    assert {dict(record.headers)["riskstream.reason"] for record in dead} == {b"too_large"}
+
+
+def test_a_broken_pack_refuses_to_start_and_says_where(line: Any, tmp_path: Path) -> None:
+    (tmp_path / "bad").mkdir()
+    (tmp_path / "bad" / "p.yaml").write_text(
+        "pack: p\nscenario: ecommerce\nmatch: 'amount_minor >'\nthresholds: {review: 9}\n"
+    )
+    worker = line.worker(packs=str(tmp_path / "bad"))
+    assert worker.wait(60) == 1
+    assert "p.yaml:3:" in line.log(0)
+
+
+def test_verification_names_a_tampered_decision_and_a_forged_one(line: Any, until: Any) -> None:
+    transactions, feedback = traffic(400, seed=12)
+    line.worker()
+    line.send("bank.transactions.v1", transactions[:300])
+    until(lambda: decided(line) == 300, "decisions")
+    line.send("bank.feedback.v1", feedback)
+    line.send("bank.transactions.v1", transactions[300:])
+    until(lambda: decided(line) == 400, "the rest")
+    topic = line.settings.topic("risk.decisions.v1")
+    honest = line.command("replay", "--verify", topic, "--json")
+    assert honest.returncode == 0, honest.stdout + honest.stderr
+    assert orjson.loads(honest.stdout.splitlines()[-1])["compared"]["decision"] == 400
+    line.stop()
+    record = line.records("risk.decisions.v1")[7]
+    forged = record.value.replace(b'"risk_ppm":', b'"risk_ppm":1')
+    producer = line.producer()
+    producer.produce(topic, forged, record.key, headers=list(record.headers))
+    assert producer.flush(30) == 0
+    told = line.command("replay", "--verify", topic, "--json")
+    assert told.returncode == 1
+    where = dict(record.headers)["riskstream.profiled"].decode()
+    said = orjson.loads(told.stdout.splitlines()[-1])["differences"]
+    assert any(d["where"] == where and "risk_ppm is 1" in d["what"] for d in said), said
+    assert any(d["where"] == where and "a second decision" in d["what"] for d in said), said
 
 
 def test_a_producers_retry_is_one_decision(line: Any, until: Any) -> None:

@@ -1,6 +1,6 @@
 """What rules cost: 30 rules of 3 conditions and the shipped policy, against a CEL library and plain numpy.
 
-Run: .venv/bin/python -m benchmarks.rules
+Run: .venv/bin/python -m benchmarks.conditions
 
 Thread CPU time per event, median of several runs, all in one process. Every engine answers the same rules over the
 same payments, and the verdicts are compared before anything is timed.

@@ -1,0 +1,52 @@
+"""``riskstream replay --verify``: did the live line decide what its inputs, models and policies lead to?"""
+
+from __future__ import annotations
+
+import sys
+import time
+
+import click
+
+from stream.cli.options import print_json
+from stream.errors import UsageError
+from stream.settings import Settings
+
+DECISIONS = "risk.decisions.v1"
+
+
+def verify_topic(topic: str, settings: Settings, *, as_json: bool) -> int:
+    """Compute everything again behind a decisions topic and compare; returns the exit status.
+
+    Parameters
+    ----------
+    topic
+        The decisions topic, with or without the installation's prefix.
+    """
+    from stream.brokers.connect import check_reachable
+    from stream.replay.verify import verify
+    from stream.worker.record import LiveRecord
+
+    if not topic.endswith(DECISIONS):
+        raise UsageError(f"--verify {topic}: expected the decisions topic, [prefix]{DECISIONS}")
+    prefix = topic.removesuffix(DECISIONS) or settings.topic_prefix
+    line = settings.model_copy(update={"topic_prefix": prefix})
+    check_reachable(line)
+    began = time.monotonic()
+    click.echo(f"computing again what {line.topic(DECISIONS)} says …", err=True)
+    record = LiveRecord(line)
+    result = verify(record.recorded)
+    record.verify_models(result)
+    counts = ", ".join(f"{number} {what}s" for what, number in sorted(result.counts.items()))
+    click.echo(f"compared {counts or 'nothing'} in {time.monotonic() - began:.1f} s")
+    for difference in result.differences:
+        click.secho(str(difference), fg="red" if sys.stdout.isatty() else None)
+    click.echo("every byte as computed" if result.equal else "the record differs from what it leads to")
+    if as_json:
+        print_json(
+            {
+                "equal": result.equal,
+                "compared": result.counts,
+                "differences": [{"where": d.where, "what": d.what} for d in result.differences],
+            }
+        )
+    return 0 if result.equal else 1
