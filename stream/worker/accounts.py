@@ -6,8 +6,10 @@ causes, its batch record and, when due, its rows, into one transaction of the pu
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -112,47 +114,62 @@ class AccountsHop:
         core = AccountHop(partition, hop_settings(self.settings, self.partitions))
         marker = read_rows(reader, self._rows(partition), core.table)
         owner = AccountPartition(core, transactions, feedback)
+        holds: tuple[int, int] | None = None
         if marker is not None:
             core.highest[0] = marker["highest"]
             owner.sequence, owner.batches = marker["sequence"], marker["batches"]
+            holds = marker["transactions"], marker["feedback"]
+        batches = self._batches_behind(reader, partition, owner)
+        if batches:
+            holds = batches[-1]["transactions"][1], batches[-1]["feedback"][1]
+        self._refuse_unrecorded(reader, partition, holds, (transactions, feedback))
+        self._repeat(reader, partition, owner, batches)
         self.owned[partition] = owner
-        self._repeat(reader, partition, owner, transactions, feedback)
 
-    def _repeat(
-        self, reader: Reader, partition: int, owner: AccountPartition, transactions: int, feedback: int
+    def _batches_behind(self, reader: Reader, partition: int, owner: AccountPartition) -> list[dict[str, Any]]:
+        """Batches recorded behind the marker, in order."""
+        batches = []
+        for chunk in reader.read(self._batches(partition), owner.batches):
+            for record in chunk:
+                batch = orjson.loads(record.value or b"{}")
+                if batch["sequence"] > owner.sequence:
+                    batches.append(batch)
+                owner.batches = record.offset
+        return batches
+
+    def _refuse_unrecorded(
+        self, reader: Reader, partition: int, holds: tuple[int, int] | None, stands: tuple[int, int]
     ) -> None:
-        batches = [
-            batch
-            for chunk in reader.read(self._batches(partition), owner.batches)
-            for record in chunk
-            if (batch := orjson.loads(record.value or b"{}"))["sequence"] > owner.sequence
-        ]
+        """Rows and recorded batches must reach exactly where the group stands, or records would be left out unseen."""
+        if holds is None:
+            # nothing was ever taken: then nothing may lie before the group
+            places = zip(self.places(partition), stands, strict=True)
+            passed = any(next(iter(reader.read(place, 0, stop)), None) for place, stop in places)
+        else:
+            passed = holds != stands
+        if passed:
+            raise RiskstreamError(
+                f"partition {partition}: rows and recorded batches end at offsets {holds}, the group stands at "
+                f"{stands}: the log of batches and the group's offsets do not belong together; "
+                "if offsets were reset by hand, reset the topic prefix too"
+            )
+
+    def _repeat(self, reader: Reader, partition: int, owner: AccountPartition, batches: list[dict[str, Any]]) -> None:
         if not batches:
             return
-        places = self.places(partition)
-        first = batches[0]["transactions"][0], batches[0]["feedback"][0]
+        names = ("transactions", "feedback")
         records = [
-            [record for chunk in reader.read(place, start, stop) for record in chunk]
-            for place, start, stop in zip(places, first, (transactions, feedback), strict=True)
+            [r for chunk in reader.read(place, batches[0][name][0], batches[-1][name][1]) for r in chunk]
+            for place, name in zip(self.places(partition), names, strict=True)
         ]
         for batch in batches:
-            taken = [
-                [r for r in known if batch[name][0] <= r.offset < batch[name][1]]
-                for known, name in zip(records, ("transactions", "feedback"), strict=True)
-            ]
+            taken = [_between(known, *batch[name]) for known, name in zip(records, names, strict=True)]
             decoded = self._decode_transactions(partition, taken[0])
             # who was trusted is part of the record: rows depend on no policy
             outcomes = self._decode_feedback(partition, taken[1], None)
             trusted = ~np.isin(outcomes.columns["offset"], batch["untrusted"])
             owner.core.process(decoded.columns, outcomes.columns[trusted])
             owner.sequence = batch["sequence"]
-        last = batches[-1]["transactions"][1], batches[-1]["feedback"][1]
-        if last != (transactions, feedback):
-            raise RiskstreamError(
-                f"partition {partition}: the recorded batches end at offsets {last}, the group stands at "
-                f"{(transactions, feedback)}: the log of batches and the group's offsets do not belong together; "
-                "if offsets were reset by hand, reset the topic prefix too"
-            )
 
     def _decode_transactions(self, partition: int, records: Sequence[Record]) -> Decoded:
         return decode_transactions(
@@ -199,6 +216,15 @@ class AccountsHop:
 
     def _batches(self, partition: int) -> Place:
         return Place(self.settings.topic("riskstream-accounts-batches"), partition)
+
+
+def _between(records: list[Record], start: int, stop: int) -> list[Record]:
+    """Records of offsets from ``start`` up to ``stop``: a long recovery walks thousands of batches."""
+    return records[bisect_left(records, start, key=_offset) : bisect_left(records, stop, key=_offset)]
+
+
+def _offset(record: Record) -> int:
+    return record.offset
 
 
 def _columns(records: Sequence[Record]) -> tuple[list[bytes | None], npt.NDArray[np.int64], npt.NDArray[np.int64]]:

@@ -1,0 +1,55 @@
+"""What decides in the simulation: two policies and three models, one of which must not be used; made once."""
+
+from __future__ import annotations
+
+from functools import cache
+
+from detectors.ensemble import genesis
+from rules.policy import Policy
+from stream.core.columns import SCENARIOS
+from stream.core.decide import Decider
+from stream.core.genesis import INPUTS, INTERCEPT, PRIOR, first_snapshot
+
+_COMMON = """\
+pack: common
+kind: common
+trusted_actors: [{trusted}]
+thresholds: {{remind: {remind}, challenge_light: 9000, challenge_strong: 40000, review: 200000, decline: 900000}}
+"""
+
+
+@cache
+def deciders() -> tuple[Decider, ...]:
+    """Every pair that may be in force; the last one's model reads features that nobody computes."""
+    policies = [
+        Policy.from_files({"common.yaml": _COMMON.format(trusted=trusted, remind=remind).encode()})
+        for trusted, remind in (('"chargeback:*", "reviewer:*"', 700), ('"chargeback:*"', 3000))
+    ]
+    models = [first_snapshot(1), genesis(INPUTS, dict.fromkeys(PRIOR, 0.5), INTERCEPT, SCENARIOS, 2)]
+    foreign = genesis(INPUTS[1:], {}, INTERCEPT, SCENARIOS, 3)
+    return (*(Decider(m, p) for m in models for p in policies), Decider(foreign, policies[0]))
+
+
+def declares_failure(model: str) -> bool:
+    """Whether a decision of this model must say that the model has failed."""
+    return model == deciders()[-1].model_version
+
+
+def by_versions(model: str, policy: str) -> Decider:
+    """The decider that a decision names."""
+    return next(d for d in deciders() if (d.model_version, d.policy_version) == (model, policy))
+
+
+class SwitchingVersions:
+    """Versions in force, which the schedule switches; see :class:`stream.worker.line.Versions`."""
+
+    def __init__(self) -> None:
+        self.number = 0
+
+    def decider(self) -> Decider:
+        """Model and policy in force."""
+        return deciders()[self.number % len(deciders())]
+
+    def trusts(self, actor: str) -> bool:
+        """Whether the policy in force lists an actor."""
+        return self.decider().policy.trusts(actor)

@@ -1,0 +1,165 @@
+"""Ways to break the line: each is a rule that somebody might leave out, and that the simulator must notice.
+
+A simulator that cannot fail proves nothing. Every entry names the rule, and breaks it in the real code (or in what the
+log grants it) for as long as the context lasts.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
+
+import orjson
+import pytest
+from simulation.deciders import deciders
+from simulation.simulated_log import ConnectedLog, SimulatedLog, SimulatedPublisher, SimulatedReader
+
+from stream.core.rows import RowTable
+from stream.worker import accounts, checkpoint, payees
+from stream.worker.accounts import AccountsHop
+from stream.worker.log import Place, Position, PublishFailed, Record
+from stream.worker.mailbox import Mailbox
+
+Mutation = Callable[[pytest.MonkeyPatch], None]
+
+
+def no_fence(patch: pytest.MonkeyPatch) -> None:
+    """Who takes over lets the previous owner be."""
+    patch.setattr(ConnectedLog, "fence", lambda self, transactional_id: None)
+
+
+def no_claim(patch: pytest.MonkeyPatch) -> None:
+    """Who takes over does not say so: the next owner does not know whom to fence."""
+    commit = SimulatedPublisher.commit
+
+    def without_claim(self: SimulatedPublisher, offsets: Mapping[Place, int]) -> None:
+        if self._queues or self._open is not None:
+            commit(self, offsets)
+
+    patch.setattr(SimulatedPublisher, "commit", without_claim)
+
+
+def no_batch_record(patch: pytest.MonkeyPatch) -> None:
+    """A batch leaves no word about which offsets it took."""
+    send = SimulatedPublisher.send
+
+    def without_batches(self: SimulatedPublisher, topic: str, *rest: Any, **named: Any) -> None:
+        if not topic.endswith("-batches"):
+            send(self, topic, *rest, **named)
+
+    patch.setattr(SimulatedPublisher, "send", without_batches)
+
+
+def marker_outside(patch: pytest.MonkeyPatch) -> None:
+    """The marker is written at once, outside the transaction of the rows it speaks of."""
+
+    def write(publisher: SimulatedPublisher, place: Place, table: RowTable, marker: checkpoint.Marker) -> int:
+        publisher._log.append(place, Record(-1, 0, checkpoint.MARKER_KEY, orjson.dumps(marker)))
+        return checkpoint.write_rows(publisher, place, table, marker)
+
+    patch.setattr(accounts, "write_rows", write)
+    patch.setattr(payees, "write_rows", write)
+
+
+def no_ring(patch: pytest.MonkeyPatch) -> None:
+    """The ring of the last transactions is forgotten: a producer's retry is a payment of its own."""
+    process = AccountsHop.process
+
+    def forgetful(self: AccountsHop, publisher: Any, partition: int, *rest: Any) -> Any:
+        self.owned[partition].core.table.rows["recent_transaction"] = 0
+        return process(self, publisher, partition, *rest)
+
+    patch.setattr(AccountsHop, "process", forgetful)
+
+
+def no_generation(patch: pytest.MonkeyPatch) -> None:
+    """Commits do not carry the group's generation, and a thawed owner's fence hits nobody."""
+    patch.setattr(SimulatedLog, "granted", lambda self, membership: True)
+    patch.setattr(ConnectedLog, "fence", lambda self, transactional_id: None)
+
+
+def offsets_apart(patch: pytest.MonkeyPatch) -> None:
+    """Outputs and input offsets are committed one after the other."""
+    commit = SimulatedPublisher.commit
+
+    def apart(self: SimulatedPublisher, offsets: Mapping[Place, int]) -> None:
+        commit(self, {})
+        self.begin()
+        commit(self, offsets)
+
+    patch.setattr(SimulatedPublisher, "commit", apart)
+
+
+def failure_ignored(patch: pytest.MonkeyPatch) -> None:
+    """A commit that failed is taken for one that succeeded."""
+    commit = SimulatedPublisher.commit
+
+    def hopeful(self: SimulatedPublisher, offsets: Mapping[Place, int]) -> None:
+        try:
+            commit(self, offsets)
+        except PublishFailed:
+            self._open = None
+
+    patch.setattr(SimulatedPublisher, "commit", hopeful)
+
+
+def mailbox_kept(patch: pytest.MonkeyPatch) -> None:
+    """What was fetched before a recovery is processed after it."""
+    patch.setattr(Mailbox, "clear", lambda self: None)
+
+
+def reads_uncommitted(patch: pytest.MonkeyPatch) -> None:
+    """A recovery reads what no transaction has committed."""
+
+    def read(self: SimulatedReader, place: Place, start: int, stop: int | None = None) -> Iterator[list[Record]]:
+        entries = self._log.entries.get(place, [])[start:stop]
+        yield [entry.record for entry in entries if entry.record is not None]
+
+    patch.setattr(SimulatedReader, "read", read)
+
+
+def positions_pending(patch: pytest.MonkeyPatch) -> None:
+    """Where the group stands is asked before anybody is fenced, and without waiting for what is pending."""
+
+    def positions(self: SimulatedReader, places: Sequence[Place]) -> dict[Place, Position]:
+        return {place: self.before.get(place, Position(0, "")) for place in places}  # type: ignore[attr-defined]
+
+    owners = SimulatedReader.owners
+
+    def remembering(self: SimulatedReader, places: Sequence[Place]) -> dict[Place, str]:
+        self.before = dict(self._log.group)  # type: ignore[attr-defined]
+        return owners(self, places)
+
+    patch.setattr(SimulatedReader, "positions", positions)
+    patch.setattr(SimulatedReader, "owners", remembering)
+
+
+def trust_of_today(patch: pytest.MonkeyPatch) -> None:
+    """A recovery asks the policy in force who is trusted, and not the record of the batch."""
+    decode = AccountsHop._decode_feedback
+
+    def today(self: AccountsHop, partition: int, records: Sequence[Record], trusts: Any) -> Any:
+        return decode(self, partition, records, self.trusts)
+
+    patch.setattr(AccountsHop, "_decode_feedback", today)
+
+
+def marker_without_clock(patch: pytest.MonkeyPatch) -> None:
+    """The marker forgets the highest event time, which lateness is measured against."""
+    marker = AccountsHop._marker
+
+    def forgetful(self: AccountsHop, owner: Any) -> checkpoint.Marker:
+        return marker(self, owner) | {"highest": -(2**62)}
+
+    patch.setattr(AccountsHop, "_marker", forgetful)
+
+
+def silent_degradation(patch: pytest.MonkeyPatch) -> None:
+    """A model that is not used is not spoken of."""
+    patch.setattr(deciders()[-1], "_failed", 0)
+
+
+MUTATIONS: tuple[Mutation, ...] = (
+    no_fence, no_claim, no_batch_record, marker_outside, no_ring, no_generation, offsets_apart, failure_ignored,
+    mailbox_kept, reads_uncommitted, positions_pending, trust_of_today, marker_without_clock, silent_degradation,
+)  # fmt: skip

@@ -1,0 +1,239 @@
+"""Schedules: what is sent, what goes wrong and when; drawn from a seed, run against the simulated log, checked.
+
+A schedule is plain data. Running it takes randomness from its own seed alone, so a schedule that failed fails again,
+and the shrinker may take events and faults away and try.
+"""
+
+from __future__ import annotations
+
+import random
+from dataclasses import dataclass
+from typing import Literal
+
+from simulation.deciders import SwitchingVersions
+from simulation.invariants import assert_exact, assert_rows
+from simulation.simulated_group import SimulatedGroup
+from simulation.simulated_log import SimulatedLog
+from simulation.simulated_worker import SimulatedWorker, Violation
+from simulation.traffic import Bank, Event
+
+from stream.settings import Settings
+
+FaultKind = Literal["kill", "freeze", "start", "end", "switch"]
+MOST_WORKERS = 4
+PATIENCE = 200
+MOST_TURNS = 5_000
+"""A line that has not finished so many turns after the last fault hangs: some 500 s, many time-outs of any kind."""
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """Something that happens to one of the workers alive at a turn.
+
+    Parameters
+    ----------
+    turns
+        How long a frozen worker stays so.
+    within
+        Wait for a moment in which the worker has a transaction open.
+    """
+
+    turn: int
+    kind: FaultKind
+    worker: int
+    turns: int = 0
+    within: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Schedule:
+    """One run."""
+
+    seed: int
+    partitions: int
+    workers: int
+    batch_records: int
+    checkpoint_interval_ms: int
+    events: tuple[Event, ...]
+    faults: tuple[Fault, ...]
+
+
+def draw(seed: int, most_events: int = 40, most_faults: int = 7) -> Schedule:
+    """The schedule of a seed."""
+    chance = random.Random(seed)
+    partitions = chance.choice((1, 2, 2, 3))
+    bank = Bank(chance, partitions)
+    events = tuple(bank.event() for _ in range(chance.randint(most_events // 4, most_events)))
+    kinds: tuple[FaultKind, ...] = ("kill", "kill", "freeze", "freeze", "start", "end", "switch")
+    faults = [
+        Fault(
+            chance.randint(1, 10 * most_events),
+            chance.choice(kinds),
+            chance.randrange(MOST_WORKERS),
+            chance.randint(5, 150),
+            chance.random() < 0.6,
+        )
+        for _ in range(chance.randint(0, most_faults))
+    ]
+    return Schedule(
+        seed, partitions, chance.randint(1, 3), chance.randint(1, 8), chance.choice((300, 1000, 3000)),
+        events, tuple(sorted(faults, key=lambda fault: fault.turn)),
+    )  # fmt: skip
+
+
+def run(schedule: Schedule) -> Simulation:
+    """Run a schedule to its end and check every invariant.
+
+    Raises
+    ------
+    Violation
+        An invariant does not hold, or the line does not get on.
+    """
+    simulation = Simulation(schedule)
+    try:
+        simulation.play()
+        simulation.drain()
+        simulation.check()
+    finally:
+        simulation.close()
+    return simulation
+
+
+class Simulation:
+    """One run in progress."""
+
+    def __init__(self, schedule: Schedule) -> None:
+        self.schedule = schedule
+        self.time = 0.0
+        self.turn = 0
+        self.versions = SwitchingVersions()
+        self.settings = Settings(
+            batch_records=schedule.batch_records, checkpoint_interval_ms=schedule.checkpoint_interval_ms
+        )
+        self._random = random.Random(schedule.seed + 1)
+        self.group = SimulatedGroup(schedule.partitions)
+        self.log = SimulatedLog(
+            schedule.partitions, random.Random(schedule.seed + 2), lambda: self.time, self.group.valid
+        )
+        self._started = 0
+        self.workers: list[SimulatedWorker] = []
+        self._events, self._faults = list(schedule.events), list(schedule.faults)
+        self._thaw: list[tuple[int, SimulatedWorker]] = []
+        for _ in range(schedule.workers):
+            self._start()
+
+    @property
+    def alive(self) -> list[SimulatedWorker]:
+        """Workers that run, or are frozen."""
+        return [worker for worker in self.workers if not worker.ended]
+
+    def play(self) -> None:
+        """Turn by turn until everything was sent and every fault has happened."""
+        while self._events or self._faults or self._thaw:
+            self._turn()
+
+    def drain(self) -> None:
+        """Let the line finish, with at least one worker."""
+        last = self.turn + MOST_TURNS
+        while not self._finished():
+            if not self.alive:
+                self._start()
+            if self.turn > last:
+                raise Violation(f"the line does not get on: {self._waiting()}")
+            self._turn()
+
+    def check(self) -> None:
+        """Every invariant, with the rows of the living and with those that a recovery rebuilds."""
+        oracle = assert_exact(self)
+        for worker in self.alive:
+            if worker.line.ready and self.group.valid(self.group.membership(worker.name)):
+                assert_rows(worker.line.accounts, worker.line.payees, oracle, f"rows of {worker.name}")
+        if self._random.random() < 0.5:
+            for worker in self.alive:
+                worker.asked_to_end = True
+            while self.alive:
+                self._turn()
+        oracle.assert_recovered(self)
+
+    def close(self) -> None:
+        """Leave no thread."""
+        for worker in self.workers:
+            worker.frozen = False
+            worker.kill()
+
+    def _turn(self) -> None:
+        self.turn += 1
+        self.time += self._random.choice((0.001, 0.01, 0.1, 0.3))
+        self._apply_faults()
+        for worker in self.alive:
+            if not worker.frozen:
+                self.group.heartbeat(worker.name, self.time)
+        self.group.expire(self.time)
+        self.log.expire()
+        chance = self._random.random()
+        if self._events and chance < 0.15:
+            self._send()
+        elif chance < 0.3:
+            self.log.settle_some()
+        elif self.alive:
+            self._random.choice(self.alive).run(self._random.choice((1, 2, 3, 5, 20, 100)))
+
+    def _send(self) -> None:
+        for event in self._events[: self._random.randint(1, 5)]:
+            self._events.pop(0)
+            self.log.write(event)
+
+    def _apply_faults(self) -> None:
+        while self._faults and self._faults[0].turn <= self.turn and self._is_time(self._faults[0]):
+            self._apply(self._faults.pop(0))
+        for at, worker in list(self._thaw):
+            if at <= self.turn:
+                worker.frozen = False
+                self._thaw.remove((at, worker))
+
+    def _is_time(self, fault: Fault) -> bool:
+        """Whether the moment has come; a worker that has nothing to write is not waited for without end."""
+        if not fault.within or fault.kind not in ("kill", "freeze") or self.turn > fault.turn + PATIENCE:
+            return True
+        return bool(self.alive) and self.log.has_open(self._target(fault).name)
+
+    def _target(self, fault: Fault) -> SimulatedWorker:
+        return self.alive[fault.worker % len(self.alive)]
+
+    def _apply(self, fault: Fault) -> None:
+        if fault.kind == "switch":
+            self.versions.number += 1 + fault.worker
+        elif fault.kind == "start" or not self.alive:
+            if len(self.alive) < MOST_WORKERS:
+                self._start()
+        else:
+            worker = self._target(fault)
+            if fault.kind == "kill":
+                worker.frozen = False
+                worker.kill()
+            elif fault.kind == "freeze":
+                worker.frozen = True
+                self._thaw.append((self.turn + fault.turns, worker))
+            else:
+                worker.asked_to_end = True
+
+    def _start(self) -> None:
+        self._started += 1
+        name = f"w{self._started}"
+        self.workers.append(SimulatedWorker(name, self.settings, self.log, self.group, self.versions))
+
+    def _waiting(self) -> dict[str, int]:
+        """Committed records that nobody has taken yet, by place."""
+        inputs = ("bank.transactions.v1", "bank.feedback.v1", "risk.profiled.v1")
+        waiting = {}
+        for place in [place for place in self.log.entries if place.topic in inputs]:
+            taken = self.log.group[place].offset if place in self.log.group else 0
+            left = sum(
+                1 for entry in self.log.entries[place][taken:] if entry.record is not None and self.log.counts(entry)
+            )
+            if left:
+                waiting[f"{place.topic}[{place.partition}]"] = left
+        return waiting
+
+    def _finished(self) -> bool:
+        return not self.log.unsettled and not self._waiting() and all(w.line.ready for w in self.alive)

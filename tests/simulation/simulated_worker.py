@@ -1,0 +1,145 @@
+"""A worker of the simulation: the real line, driven as Faust's consumer drives it (``batch_transport.py``)."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from concurrent.futures import Executor, Future
+from typing import Any
+
+from simulation.process import Process
+from simulation.simulated_group import SimulatedGroup
+from simulation.simulated_log import OPEN, ConnectedLog, SimulatedLog
+
+from stream.core.decide import Decided
+from stream.errors import RiskstreamError
+from stream.settings import Settings
+from stream.worker.counts import Counts
+from stream.worker.line import Line, Versions
+from stream.worker.log import Place
+from stream.worker.recovery import HOPS
+
+FETCHED = 6
+"""Most records of one partition that one fetch brings."""
+
+
+class Violation(AssertionError):
+    """An invariant does not hold."""
+
+
+class UncountedMetrics:
+    """Counts nothing: the simulation counts from the topics, which a crash does not touch."""
+
+    def counted(self, counts: Counts) -> None:
+        """A batch of the accounts hop was committed."""
+
+    def decided(self, batch: list[Decided]) -> None:
+        """A batch of the payees hop was committed."""
+
+    def transaction_failed(self, reason: str) -> None:
+        """A transaction was refused, aborted, or ended in doubt."""
+
+
+class AtOnce(Executor):
+    """Runs what it is given in the caller's thread, so that one process is one thread."""
+
+    def submit(self, fn: Callable[..., Any], /, *arguments: Any, **named: Any) -> Future[Any]:
+        """Run now; what kills a process is not caught."""
+        result: Future[Any] = Future()
+        try:
+            result.set_result(fn(*arguments, **named))
+        except Exception as error:  # noqa: BLE001 - an executor hands over whatever was raised
+            result.set_exception(error)
+        return result
+
+
+class SimulatedWorker(Process):
+    """See the module.
+
+    Parameters
+    ----------
+    name
+        Unique, also among workers that are no more.
+    versions
+        What decides.
+    """
+
+    def __init__(
+        self, name: str, settings: Settings, log: SimulatedLog, group: SimulatedGroup, versions: Versions
+    ) -> None:
+        self.asked_to_end = False
+        self._log = log
+        self._group = group
+        self._generation = -1
+        self._lost = False
+        self._next: dict[Place, int] = {}
+        connected = ConnectedLog(log, self)
+        self.line = Line(settings, log.partitions, name, versions, UncountedMetrics(), connected, log.now)  # type: ignore[arg-type]
+        self.line._commits = AtOnce()  # type: ignore[assignment]
+        self.line.on_lost = self._on_lost
+        super().__init__(name, self._live)
+
+    def _live(self) -> None:
+        loop = asyncio.new_event_loop()
+        try:
+            while not self.asked_to_end:
+                self._poll(loop)
+                self.operation()
+            loop.run_until_complete(self.line.checkpoint_all())
+            self.line.release()
+            self._group.leave(self.name)
+        finally:
+            loop.close()
+
+    def _poll(self, loop: asyncio.AbstractEventLoop) -> None:
+        if self._group.must_join(self.name):
+            self.line.release()
+            self._group.join(self.name, self._log.now())
+        if self._group.rebalancing:
+            self.pause()
+        elif self._lost or self._generation != self._group.generation:
+            self._recover()
+        elif self._fetch():
+            for name in HOPS:
+                loop.run_until_complete(self.line.step(name))
+        else:
+            self.pause()
+
+    def _recover(self) -> None:
+        membership = self._group.membership(self.name)
+        partitions = self._group.assignment[self.name]
+        self._lost = False
+        try:
+            self._next = self.line.recover(partitions, membership)
+        except RiskstreamError:
+            self._lost = True  # as the transport does: try again, later
+            self.pause()
+            return
+        self._generation = membership.generation
+        if self._group.valid(membership):
+            self._refuse_blocked(partitions)
+        self.line.resume()
+
+    def _refuse_blocked(self, partitions: tuple[int, ...]) -> None:
+        """An open transaction never blocks readers until its time-out: whoever takes over has fenced its owner."""
+        for transaction in self._log.unsettled:
+            owner = self._log.memberships[transaction.transactional_id]
+            shared = set(partitions) & set(self._group.assigned(owner))
+            if transaction.state == OPEN and owner.generation < self._generation and shared:
+                raise Violation(f"{self.name} took over, and {transaction.transactional_id} still blocks readers")
+
+    def _fetch(self) -> bool:
+        """Read what fits; returns whether anything waits."""
+        for place, offset in list(self._next.items()):
+            lane = self.line.lane_of(place.topic)
+            if not lane.mailbox.has_room(place):
+                continue
+            stop = min(offset + self._log.random.randint(1, FETCHED), self._log.stable_end(place))
+            if stop > offset:
+                self.operation()
+                lane.mailbox.put(place, self._log.committed(place, offset, stop))
+                self._next[place] = stop
+        return any(lane.mailbox for lane in self.line.lanes.values())
+
+    def _on_lost(self, reason: str) -> None:
+        self._lost = True

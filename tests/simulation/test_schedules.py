@@ -1,0 +1,82 @@
+"""Invariants 1, 2, 3, 7 and 8 under hundreds of bad days that a seed draws: the real line on a simulated log.
+
+pytest tests/simulation --seed 1177        runs one schedule again, and shrinks it if it fails
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
+
+import pytest
+from simulation.schedules import Simulation, draw, run
+from simulation.shrink import describe, failure, shrink
+
+SCHEDULES = 300
+SOAK_SCHEDULES = int(os.environ.get("RISKSTREAM_SOAK_SCHEDULES", "20000"))
+
+
+def fail(seed: int, what: str) -> None:
+    smallest = shrink(draw(seed))
+    pytest.fail(
+        f"seed {seed}: {what}\nreproduce: pytest tests/simulation --seed {seed}\n"
+        f"shrunk: {failure(smallest)}\n{describe(smallest)}",
+        pytrace=False,
+    )
+
+
+def first_failure(seeds: Iterable[int]) -> tuple[int, str] | None:
+    for seed in seeds:
+        what = failure(draw(seed))
+        if what:
+            return seed, what
+    return None
+
+
+@pytest.mark.timeout(600)
+def test_every_schedule_ends_as_the_oracle_says(request: pytest.FixtureRequest) -> None:
+    seed = request.config.getoption("--seed", default=None)
+    found = first_failure([seed] if seed is not None else range(SCHEDULES))
+    if found is not None:
+        fail(*found)
+
+
+def test_schedules_are_bad_days() -> None:
+    """What the schedules are for does happen in them, each kind often."""
+    seen = {"fenced while open": 0, "timed out": 0, "generations": 0, "takeovers": 0, "repeats": 0, "dead": 0}
+    for seed in range(60):
+        done = run(draw(seed))
+        seen["fenced while open"] += done.log.fenced_open
+        seen["timed out"] += len(done.log.timed_out)
+        seen["generations"] += done.group.generation
+        seen["takeovers"] += len(done.workers)
+        seen["repeats"] += sum(1 for event in done.schedule.events if event.repeats)
+        seen["dead"] += sum(1 for event in done.schedule.events if event.expect == "dead")
+    assert all(count >= 5 for count in seen.values()), seen
+
+
+def test_a_schedule_is_the_same_each_time() -> None:
+    """Determinism of the simulation itself: a seed that failed fails again."""
+
+    def log_of(done: Simulation) -> list[object]:
+        return [
+            (place, [entry.record._replace(headers=()) if entry.record else None for entry in entries])
+            for place, entries in sorted(done.log.entries.items())
+        ]
+
+    for seed in range(5):
+        assert log_of(run(draw(seed))) == log_of(run(draw(seed)))
+
+
+@pytest.mark.soak
+@pytest.mark.timeout(7200)
+def test_every_schedule_of_many_ends_as_the_oracle_says() -> None:
+    size = 100
+    lots = [range(start, start + size) for start in range(SCHEDULES, SCHEDULES + SOAK_SCHEDULES, size)]
+    with ProcessPoolExecutor(os.cpu_count(), mp_context=get_context("fork")) as pool:
+        for found in pool.map(first_failure, lots):
+            if found is not None:
+                pool.shutdown(cancel_futures=True)
+                fail(*found)

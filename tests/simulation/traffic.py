@@ -1,0 +1,134 @@
+"""Traffic of the simulation: few accounts, few payees, and everything a producer does on a bad day."""
+
+from __future__ import annotations
+
+import random
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+from typing import Any, Literal
+
+import orjson
+
+from stream.core.partition import partition_of
+from stream.worker.log import Place
+
+TRANSACTIONS, FEEDBACK = "bank.transactions.v1", "bank.feedback.v1"
+START = datetime(2026, 1, 5, 9, tzinfo=UTC)
+ACCOUNTS, PAYEES, REPEATED = 6, 4, 8
+
+Kind = Literal["decided", "duplicate", "dead", "label", "untrusted or label", "gap"]
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """One record that the bank writes, or a gap that its own transactions leave.
+
+    Parameters
+    ----------
+    expect
+        What must become of it; whether one kind of feedback is trusted depends on the policy in force.
+    repeats
+        The transaction_id that was sent before; empty where nothing is repeated.
+    """
+
+    place: Place
+    timestamp: int
+    key: bytes
+    value: bytes
+    expect: Kind
+    repeats: str = ""
+
+
+class Bank:
+    """Makes events; what has been sent decides what a repeat must become."""
+
+    def __init__(self, random: random.Random, partitions: int) -> None:
+        self._random = random
+        self._partitions = partitions
+        self._number = 0
+        self._sent: dict[str, list[dict[str, Any]]] = {}
+
+    def event(self) -> Event:
+        """The next one."""
+        self._number += 1
+        chance = self._random.random()
+        if chance < 0.55:
+            return self._payment()
+        if chance < 0.70:
+            return self._repeat()
+        if chance < 0.83:
+            return self._feedback()
+        if chance < 0.95:
+            return self._poison()
+        return self._record(TRANSACTIONS, {"account_id": self._account()}, "gap")
+
+    def _account(self) -> str:
+        return f"a{self._random.randrange(ACCOUNTS)}"
+
+    def _at(self) -> datetime:
+        return START + timedelta(hours=self._number)
+
+    def _payment(self) -> Event:
+        """Most are in time, some late: those are decided too."""
+        account = self._account()
+        at = self._at() - timedelta(hours=5 if self._random.random() < 0.1 else 0)
+        payment = {
+            "transaction_id": f"t{self._number}", "account_id": account, "event_time": at.isoformat(),
+            "payee_id": f"p{self._random.randrange(PAYEES)}", "payee_kind": "person",
+            "amount_minor": self._random.choice((900, 5_000, 40_000, 2_000_000)), "currency": "EUR", "channel": "app",
+        }  # fmt: skip
+        self._sent.setdefault(account, []).append(payment)
+        return self._record(TRANSACTIONS, payment, "decided")
+
+    def _repeat(self) -> Event:
+        """A producer's retry, A B A too; now and then the id comes back with other content."""
+        account = self._account()
+        if account not in self._sent:
+            return self._payment()
+        payment = self._random.choice(self._sent[account][-REPEATED:])
+        expect: Kind = "duplicate"
+        if self._random.random() < 0.2:
+            payment, expect = payment | {"amount_minor": payment["amount_minor"] + 1}, "dead"
+        return replace(self._record(TRANSACTIONS, payment, expect), repeats=payment["transaction_id"])
+
+    def _feedback(self) -> Event:
+        account = self._account()
+        payment = self._random.choice(self._sent.get(account) or [{"transaction_id": "t-unknown", "payee_id": "p0"}])
+        actor, expect = self._random.choice(ACTORS)
+        verdict = {
+            "feedback_id": f"f{self._number}", "transaction_id": payment["transaction_id"], "account_id": account,
+            "payee_id": payment["payee_id"], "kind": "chargeback", "actor": actor,
+            "verdict": self._random.choice(("fraud", "genuine")), "occurred_at": self._at().isoformat(),
+        }  # fmt: skip
+        return self._record(FEEDBACK, verdict, expect)
+
+    def _poison(self) -> Event:
+        chance, account = self._random.random(), self._account()
+        if chance < 0.3:
+            return self._record(TRANSACTIONS, {"account_id": account, "transaction_id": "incomplete"}, "dead")
+        if chance < 0.5:
+            return self._record(FEEDBACK, {"account_id": account, "verdict": "whatever"}, "dead")
+        payment = {
+            "transaction_id": f"x{self._number}", "account_id": account, "amount_minor": 1, "currency": "EUR",
+            "channel": "app", "event_time": (self._at() + timedelta(hours=2)).isoformat(),
+        }  # fmt: skip
+        if chance < 0.75:
+            return self._record(TRANSACTIONS, payment, "dead")  # from the future
+        if self._partitions == 1:
+            return self._record(TRANSACTIONS, {}, "dead")
+        return self._record(TRANSACTIONS, payment | {"event_time": self._at().isoformat()}, "dead", elsewhere=1)
+
+    def _record(self, topic: str, document: dict[str, Any], expect: Kind, elsewhere: int = 0) -> Event:
+        key = document.get("account_id", "nobody").encode()
+        partition = (partition_of(key, self._partitions) + elsewhere) % self._partitions
+        timestamp = round(self._at().timestamp() * 1000)
+        return Event(Place(topic, partition), timestamp, key, orjson.dumps(document), expect)
+
+
+ACTORS: tuple[tuple[str, Kind], ...] = (
+    ("chargeback:both", "label"),
+    ("chargeback:both", "label"),
+    ("reviewer:one", "untrusted or label"),
+    ("mallory", "dead"),
+)
+"""Who speaks: trusted by both policies, by one, by none."""
