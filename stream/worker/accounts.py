@@ -53,11 +53,21 @@ class AccountPartition:
 
 @dataclass
 class AccountsHop:
-    """See the module. ``trusts`` says whether the policy in force lists an actor."""
+    """See the module.
+
+    Parameters
+    ----------
+    trusts
+        Whether the policy in force lists an actor.
+    on_wrong_partition
+        Called before a batch with records on a wrong partition is written: it raises, or does not return, where the
+        fault is not the producer's but that partitions were added.
+    """
 
     settings: Settings
     partitions: int
     trusts: Callable[[str], bool]
+    on_wrong_partition: Callable[[], None] = lambda: None
     owned: dict[int, AccountPartition] = field(default_factory=dict)
 
     def places(self, partition: int) -> tuple[Place, Place]:
@@ -73,6 +83,8 @@ class AccountsHop:
         counts = Counts()
         decoded = self._decode_transactions(partition, transactions)
         outcomes = self._decode_feedback(partition, feedback, self.trusts)
+        if any(refusal.reason == "wrong_partition" for refusal in (*decoded.refused, *outcomes.refused)):
+            self.on_wrong_partition()
         profiled = owner.core.process(decoded.columns, outcomes.columns)
         for to, frame in profiled.frames:
             publisher.send(self.settings.topic("risk.profiled.v1"), frame, partition=to)

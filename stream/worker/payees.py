@@ -16,6 +16,7 @@ from stream.core.frame import decode_frame
 from stream.core.learning import label_record, scored_records
 from stream.core.receive import PayeeHop
 from stream.core.render import render
+from stream.errors import RiskstreamError
 from stream.settings import Settings
 from stream.worker.checkpoint import Marker, read_rows, write_rows
 from stream.worker.log import Headers, Place, Publisher, Reader, Record
@@ -78,6 +79,11 @@ class PayeesHop:
         core = PayeeHop(partition, round(self.settings.maturity_days * DAY_US))
         marker = read_rows(reader, self._rows(partition), core.table)
         start = marker["profiled"] if marker is not None else 0
+        if start > profiled:
+            raise RiskstreamError(
+                f"{self.place(partition).topic}[{partition}]: the rows stand for offset {start}, the group stands at "
+                f"{profiled}: they do not belong together; if offsets were reset by hand, reset the topic prefix too"
+            )
         for chunk in reader.read(self.place(partition), start, profiled):
             core.process([(record.offset, decode_frame(record.value or b"")) for record in chunk])
         self.owned[partition] = PayeePartition(core, profiled)

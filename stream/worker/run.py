@@ -21,6 +21,7 @@ from stream.worker.learner import LearnerThread
 from stream.worker.line import Line
 from stream.worker.metrics import Metrics
 from stream.worker.probes import ProbesService
+from stream.worker.topology import Topology
 from stream.worker.versions import Versions
 
 logger = logging.getLogger("riskstream.worker")
@@ -44,6 +45,9 @@ def run_worker(settings: Settings, *, transactional: bool = True, partitions: in
     versions.on_change = metrics.versions
     log = KafkaLog(settings) if transactional else EmbeddedLog(settings)
     line = Line(settings, count, worker_name(settings), versions, metrics, log)
+    topology = Topology(settings, count) if transactional else None
+    if topology is not None:
+        line.accounts.on_wrong_partition = topology.doubt
     learner = LearnerThread(
         settings, versions, lambda: line.ready and 0 in line.accounts.owned, transactional=transactional
     )
@@ -52,6 +56,8 @@ def run_worker(settings: Settings, *, transactional: bool = True, partitions: in
     probes = ProbesService(settings, line, metrics, versions, parts)
     versions.start()
     learner.start()
+    if topology is not None:
+        topology.start()
     app = build(settings, line)
     # what was imported lives as long as the process: keep the collector from walking it again and again
     gc.collect()
@@ -62,6 +68,8 @@ def run_worker(settings: Settings, *, transactional: bool = True, partitions: in
     except SystemExit as ended:
         return int(ended.code or 0)
     finally:
+        if topology is not None:
+            topology.stop()
         learner.stop()
         versions.stop()
     return 0

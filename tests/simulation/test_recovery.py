@@ -6,6 +6,7 @@ import random
 from dataclasses import replace
 
 import pytest
+from simulation.deciders import deciders
 from simulation.invariants import Bystander
 from simulation.schedules import Simulation, draw
 from simulation.simulated_log import SimulatedLog, SimulatedReader
@@ -14,6 +15,7 @@ from stream.errors import RiskstreamError
 from stream.settings import Settings
 from stream.worker.accounts import AccountsHop
 from stream.worker.log import Place
+from stream.worker.payees import PayeesHop
 
 BATCHES = Place("riskstream-accounts-batches", 0)
 ROWS = Place("riskstream-accounts-rows", 0)
@@ -66,3 +68,9 @@ def test_offsets_reset_by_hand_are_refused(done: SimulatedLog) -> None:
 def test_a_group_that_never_took_anything_starts_empty() -> None:
     log = SimulatedLog(1, random.Random(1), lambda: 0.0, lambda membership: True)
     assert len(recover(log).owned[0].core.table) == 0
+
+
+def test_frames_offsets_reset_by_hand_are_refused(done: SimulatedLog) -> None:
+    hop = PayeesHop(Settings(), lambda: deciders()[0])
+    with pytest.raises(RiskstreamError, match="if offsets were reset by hand"):
+        hop.recover(SimulatedReader(done, Bystander()), 0, 0)
