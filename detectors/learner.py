@@ -31,6 +31,8 @@ STACK_VARIANCE = np.array([1.0, 0.1, 0.1])
 """Prior variance of the stack's intercept and of each model's coefficient."""
 MAP_VARIANCE = np.array([0.25, 0.02])
 """Prior variance of a group map's intercept and slope: what the groups share is the stack's to learn."""
+TREES_FROM_SHARE = 1.0 / 3.0
+"""Trees are fit once this share of the events seen has a known outcome."""
 RANK_FIRST = 1_000
 """Anomaly scores needed before a rate is stated."""
 
@@ -250,6 +252,9 @@ class Learner:
         weight = float(one.weight[0]) * trust
         if label == FRAUD and known != FRAUD:
             matrix = one.matrix.astype(np.float64)
+            # frauds become known before genuine events mature: until these catch up, a fraud moves the model by less,
+            # or the first weeks would teach it a base rate of frauds without their genuine counterparts
+            weight *= self._matured_share()
             scratch = np.empty((3, matrix.shape[1]))
             linear = _linear_step(
                 matrix[0], 1.0, weight, self._scale, self._linear, self._biases, self._squares,
@@ -257,7 +262,8 @@ class Learner:
             )  # fmt: skip
             margin = self._trees.margin(matrix)[0] if len(self._trees.root) else np.nan
             self._pending.set_logits(row, np.array([linear, margin]))
-            self._window.add(one.hash, one.time, one.matrix, np.array([weight], np.float32), np.array([True]))
+            trusted = np.array([float(one.weight[0]) * trust], np.float32)
+            self._window.add(one.hash, one.time, one.matrix, trusted, np.array([True]))
             self._learned["frauds"] += 1
         elif label == GENUINE and known == FRAUD:
             self._window.relabel(int(one.hash[0]), False, weight)
@@ -284,7 +290,7 @@ class Learner:
         self._window.add(
             rows.hash[keep], rows.time[keep], rows.matrix[keep], weight[keep].astype(np.float32), fraud[keep]
         )
-        self._learned["genuine"] += int(keep.sum())
+        self._learned["genuine"] += int(rows.weight[keep].sum())  # a row kept under load stands for those let go
 
     def _refit_if_due(self) -> None:
         """Refit when it is time, and whenever the frauds to learn from have doubled: the first days gain most."""
@@ -297,6 +303,11 @@ class Learner:
             self._trees = self._window.fit()
             self._refit_at = self.watermark + self.config.refit_us
             self._frauds_fit = frauds
+
+    def _matured_share(self) -> float:
+        """Share of the events seen so far whose outcome is known, 0..1."""
+        learned = self._learned
+        return min(1.0, (learned["genuine"] + learned["frauds"]) / max(learned["events"], 1))
 
     def _read_model(self, model: Mapping[str, NDArray[Any]]) -> None:
         self._scale = model["scale"]
