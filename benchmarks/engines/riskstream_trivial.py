@@ -1,0 +1,134 @@
+"""riskstream's engine alone: the worker's Faust transport, transactions, checkpoints and recovery around the trivial
+job, in one hop instead of two.
+
+Only what a hop does with a batch is replaced: :class:`TrivialHop` stands where ``AccountsHop`` stands in the worker.
+Decoding is the worker's own, with its validation; rows are packed, checkpointed and recovered as the worker's are.
+"""
+
+from __future__ import annotations
+
+import gc
+import logging
+import sys
+import time
+from collections.abc import Sequence
+from typing import Any
+
+import faust
+import numpy as np
+import numpy.typing as npt
+from numba import njit
+
+from benchmarks.engines.job import LARGE_MINOR, Job, from_command_line
+from stream.brokers.topics import ensure_topics
+from stream.core.rows import RowTable
+from stream.settings import Settings, load
+from stream.worker.accounts import AccountPartition, AccountsHop
+from stream.worker.app import build
+from stream.worker.checkpoint import read_rows
+from stream.worker.counts import Counts
+from stream.worker.kafka_log import KafkaLog
+from stream.worker.line import Line
+from stream.worker.log import Place, Publisher, Reader, Record
+from stream.worker.metrics import Metrics
+from stream.worker.run import worker_name
+from stream.worker.versions import Versions
+
+ROW = np.dtype([("schema", "<u2"), ("key", "S64"), ("count", "<i8"), ("sum", "<i8")])
+DECISION = b'{"transaction_id":"%b","account_id":"%b","outcome":"%b","count":%d,"sum_minor":%d}'
+
+
+@njit(cache=True)
+def _add(rows: Any, slots: Any, amounts: Any, counts: Any, sums: Any) -> None:
+    for i in range(slots.shape[0]):
+        row = rows[slots[i]]
+        row["count"] += 1
+        row["sum"] += amounts[i]
+        counts[i], sums[i] = row["count"], row["sum"]
+
+
+class TrivialCore:
+    """Rows of one partition: count and sum by account."""
+
+    def __init__(self) -> None:
+        self.table = RowTable(ROW, 1)
+        self.highest = np.zeros(1, np.int64)
+        """Event times do not matter here; the marker has a place for the highest."""
+
+    def process(
+        self, transactions: npt.NDArray[np.void], feedback: npt.NDArray[np.void]
+    ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+        """Count and sum of the account after each transaction."""
+        slots = self.table.claim(np.ascontiguousarray(transactions["account_hash"]), transactions["account_id"])
+        counts, sums = np.empty(len(slots), np.int64), np.empty(len(slots), np.int64)
+        _add(self.table.rows, slots, np.ascontiguousarray(transactions["amount_minor"]), counts, sums)
+        self.table.mark_changed(slots)
+        return counts, sums
+
+
+class TrivialHop(AccountsHop):
+    """The accounts hop with the trivial core; decisions instead of frames."""
+
+    def process(
+        self, publisher: Publisher, partition: int, transactions: Sequence[Record], feedback: Sequence[Record]
+    ) -> tuple[dict[Place, int], Counts]:
+        """Walk one batch and write what it causes."""
+        owner = self.owned[partition]
+        decoded = self._decode_transactions(partition, transactions)
+        columns = decoded.columns
+        core: Any = owner.core
+        counts, sums = core.process(columns, np.zeros(0, np.void))
+        topic, send = self.settings.topic("risk.decisions.v1"), publisher.send
+        fields = zip(
+            columns["transaction_id"].tolist(), columns["account_id"].tolist(), columns["amount_minor"].tolist(),
+            counts.tolist(), sums.tolist(), decoded.accepted.tolist(), strict=True,
+        )  # fmt: skip
+        for transaction, account, amount, count, total, row in fields:
+            outcome = b"review" if amount > LARGE_MINOR else b"approve"
+            send(topic, DECISION % (transaction, account, outcome, count, total), transactions[row].key)
+        place, _ = self.places(partition)
+        self._bury(publisher, place, transactions, decoded.refused)
+        self._record_batch(publisher, owner, partition, transactions, feedback, [], 0)
+        counted = Counts()
+        counted.add(place, decided=len(columns), dead=len(decoded.refused))
+        return {place: owner.transactions, Place(*self.places(partition)[1]): owner.feedback}, counted
+
+    def recover(self, reader: Reader, partition: int, transactions: int, feedback: int) -> None:
+        """As the accounts hop does, into the trivial core."""
+        core: Any = TrivialCore()
+        marker = read_rows(reader, self._rows(partition), core.table)
+        owner = AccountPartition(core, transactions, feedback)
+        if marker is not None:
+            owner.sequence, owner.batches = marker["sequence"], marker["batches"]
+        self.owned[partition] = owner
+        self._repeat(reader, partition, owner, transactions, feedback)
+
+
+def line_of(settings: Settings) -> Line:
+    """The worker's line with the trivial hop in the place of the first; nothing ever comes to the second."""
+    metrics = Metrics()
+    partitions = ensure_topics(settings)
+    versions = Versions(settings, lambda: time.time_ns() // 1000)
+    line = Line(settings, partitions, worker_name(settings), versions, metrics, KafkaLog(settings))
+    line.accounts = line.lanes["accounts"].hop = TrivialHop(settings, partitions, versions.trusts)
+    return line
+
+
+def main(job: Job) -> int:
+    """Run until asked to end, as ``stream.worker.run.run_worker`` does."""
+    logging.basicConfig(level=logging.INFO, stream=sys.stderr)
+    logging.getLogger("aiokafka").setLevel(logging.WARNING)
+    settings = load({"broker": job.broker, "topic_prefix": job.prefix, "data_directory": job.state})
+    app = build(settings, line_of(settings))
+    gc.collect()
+    gc.freeze()
+    worker = faust.Worker(app, loglevel="INFO", redirect_stdouts=False)
+    try:
+        worker.execute_from_commandline()
+    except SystemExit as ended:
+        return int(ended.code or 0)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(from_command_line()))
