@@ -10,13 +10,14 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable, Iterable, Mapping
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Executor
 from dataclasses import dataclass, field
 from typing import Protocol
 
 from stream.core.decide import Decider
 from stream.settings import Settings
 from stream.worker.accounts import AccountsHop
+from stream.worker.commits import CommitThread
 from stream.worker.counts import Counts
 from stream.worker.log import Place, Publisher, PublishFailed, Record
 from stream.worker.mailbox import Mailbox
@@ -56,6 +57,8 @@ class Lane:
     due: dict[int, float] = field(default_factory=dict)
     """Monotonic time of each partition's next checkpoint."""
     lock: asyncio.Lock = field(default_factory=asyncio.Lock)
+    commits: Executor = field(default_factory=CommitThread)
+    """Where commits are waited for."""
 
 
 class Line:
@@ -95,7 +98,8 @@ class Line:
         self._recovering: Recovery | None = None
         self.on_lost: Callable[[str], None] = lambda reason: None
         """Called when a transaction failed: rows are no longer to be trusted."""
-        self._commits = ThreadPoolExecutor(max_workers=2, thread_name_prefix="commit")
+        self.commit_limit_s = 3 * settings.transaction_timeout_ms / 1000
+        """A commit that lasts longer (each of its two requests may take the time-out) never ends: see ``commits.py``."""
         self._lane_of = {
             settings.topic("bank.transactions.v1"): "accounts",
             settings.topic("bank.feedback.v1"): "accounts",
@@ -207,7 +211,7 @@ class Line:
             offsets, after = self._walk(lane, publisher, batch)
             for partition in due:
                 lane.hop.checkpoint(publisher, partition)
-            await asyncio.get_running_loop().run_in_executor(self._commits, publisher.commit, offsets)
+            await self._commit(lane, publisher, offsets)
         except PublishFailed as error:
             self.ready = False
             self.metrics.transaction_failed(str(error))
@@ -218,6 +222,16 @@ class Line:
             lane.hop.written(partition)
             lane.due[partition] = self._clock() + self.settings.checkpoint_interval_ms / 1000
         after()
+
+    async def _commit(self, lane: Lane, publisher: Publisher, offsets: Mapping[Place, int]) -> None:
+        commit = asyncio.get_running_loop().run_in_executor(lane.commits, publisher.commit, offsets)
+        try:
+            await asyncio.wait_for(asyncio.shield(commit), self.commit_limit_s)
+        except TimeoutError:
+            # nothing else may be asked of that publisher; the next one of its name fences it
+            commit.add_done_callback(lambda late: late.cancelled() or late.exception())
+            lane.commits, lane.publisher = CommitThread(), None
+            raise PublishFailed(f"a commit has not ended within {self.commit_limit_s:.0f} s and is given up") from None
 
     def _walk(
         self, lane: Lane, publisher: Publisher, batch: Mapping[Place, list[Record]]

@@ -75,7 +75,8 @@ class SimulatedWorker(Process):
         self._next: dict[Place, int] = {}
         connected = ConnectedLog(log, self)
         self.line = Line(settings, log.partitions, name, versions, UncountedMetrics(), connected, log.now)  # type: ignore[arg-type]
-        self.line._commits = AtOnce()  # type: ignore[assignment]
+        for lane in self.line.lanes.values():
+            lane.commits = AtOnce()
         self.line.on_lost = self._on_lost
         super().__init__(name, self._live)
 

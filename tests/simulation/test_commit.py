@@ -1,0 +1,88 @@
+"""A commit that never ends is given up, and what wakes of it later changes nothing."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import threading
+from collections.abc import Mapping
+
+from simulation.deciders import SwitchingVersions
+from simulation.invariants import Bystander
+from simulation.simulated_log import ConnectedLog, SimulatedLog, SimulatedPublisher
+from simulation.simulated_worker import UncountedMetrics
+from simulation.traffic import TRANSACTIONS, Bank
+
+from stream.settings import Settings
+from stream.worker.line import Line
+from stream.worker.log import Place, PublishFailed
+from stream.worker.transactions import Membership
+
+INPUT = Place(TRANSACTIONS, 0)
+MEMBERSHIP = Membership("riskstream", 1, "w1")
+
+
+class StuckPublisher(SimulatedPublisher):
+    """Its commit waits until it is let go."""
+
+    let_go: threading.Event
+    ended: threading.Event
+    refusal: list[str]
+
+    def commit(self, offsets: Mapping[Place, int]) -> None:
+        assert self.let_go.wait(30)
+        try:
+            super().commit(offsets)
+        except PublishFailed as error:
+            self.refusal.append(str(error))
+            raise
+        finally:
+            self.ended.set()
+
+
+def stuck(publisher: SimulatedPublisher) -> StuckPublisher:
+    publisher.__class__ = StuckPublisher
+    assert isinstance(publisher, StuckPublisher)
+    publisher.let_go, publisher.ended, publisher.refusal = threading.Event(), threading.Event(), []
+    return publisher
+
+
+def a_day() -> tuple[SimulatedLog, Line]:
+    """A log with some payments, and a line that owns its one partition."""
+    log = SimulatedLog(1, random.Random(1), lambda: 0.0, lambda membership: True)
+    log.random.random = lambda: 0.5  # type: ignore[method-assign]  # no commit fails by chance
+    bank = Bank(random.Random(1), 1)
+    for event in (bank._payment() for _ in range(5)):
+        log.write(event)
+    connected = ConnectedLog(log, Bystander())
+    line = Line(Settings(), 1, "w1", SwitchingVersions(), UncountedMetrics(), connected, lambda: 0.0)  # type: ignore[arg-type]
+    return log, line
+
+
+def take_all(log: SimulatedLog, line: Line) -> None:
+    start = line.recover([0], MEMBERSHIP)[INPUT]
+    line.resume()
+    line.lane_of(TRANSACTIONS).mailbox.put(INPUT, log.committed(INPUT, start, log.end(INPUT)))
+
+
+def test_a_commit_that_never_ends_is_given_up_and_done_again_once() -> None:
+    log, line = a_day()
+    reasons: list[str] = []
+    line.on_lost = reasons.append
+    take_all(log, line)
+    publisher = stuck(line.lanes["accounts"].publisher)  # type: ignore[arg-type]
+    line.commit_limit_s = 0.05
+    asyncio.run(line.step("accounts"))
+    assert not line.ready
+    assert "given up" in reasons[0]
+    line.commit_limit_s = 30.0
+    take_all(log, line)
+    publisher.let_go.set()
+    assert publisher.ended.wait(30)
+    assert "fenced" in publisher.refusal[0]
+    asyncio.run(line.step("accounts"))
+    assert len(reasons) == 1
+    for transaction in list(log.unsettled):
+        log.settle(transaction)
+    assert len(log.committed(Place("riskstream-accounts-batches", 0), 0, 1_000)) == 1
+    assert log.end(INPUT) == line.positions[INPUT]
