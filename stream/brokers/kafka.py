@@ -220,7 +220,9 @@ class DevelopmentKafka:
         self._pid_file.write_bytes(orjson.dumps({"pid": self._process.pid, "port": self.port}))
 
     def _format(self, java: list[str]) -> None:
-        identity = base64.urlsafe_b64encode(uuid.uuid4().bytes).rstrip(b"=").decode()
+        drawn = uuid.uuid4().bytes
+        # the first bit cleared: an id that begins with a hyphen is taken for an option
+        identity = base64.urlsafe_b64encode(bytes([drawn[0] & 0x7F]) + drawn[1:]).rstrip(b"=").decode()
         arguments = [*java, "kafka.tools.StorageTool", "format", "-t", identity, "-c", str(self._configuration)]
         formatted = subprocess.run(arguments, capture_output=True, text=True, timeout=START_TIMEOUT_S, check=False)
         if formatted.returncode != 0:
