@@ -44,7 +44,7 @@ def priority_milli(
     return np.minimum(saved, float(MOST_MILLI)).astype(np.int64)
 
 
-def below_line(transaction_hash: NDArray[np.uint64], per_10k: int) -> NDArray[np.bool_]:
+def below_line(transaction_hash: NDArray[np.uint64], per_10k: int | NDArray[np.integer]) -> NDArray[np.bool_]:
     """Whether an approved payment is sampled for review below the line: ``per_10k`` of 10,000, by its id alone.
 
     The sample shows what the line misses; it is the same in every replay.
@@ -52,7 +52,7 @@ def below_line(transaction_hash: NDArray[np.uint64], per_10k: int) -> NDArray[np
     >>> below_line(np.arange(20_000, dtype=np.uint64), 2).sum()
     np.int64(4)
     """
-    return transaction_hash % np.uint64(10_000) < np.uint64(per_10k)
+    return transaction_hash % np.uint64(10_000) < np.asarray(per_10k, np.uint64)
 
 
 @dataclass(frozen=True, slots=True)

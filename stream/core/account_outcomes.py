@@ -34,7 +34,8 @@ def _on_fraud(row: Any, entry: Any, payee: Any, time_us: Any) -> None:
         if row["pending_state"][entry] == ADVERSE:
             return  # a chargeback after a reviewer's verdict is the same fraud
         row["pending_state"][entry] = ADVERSE
-    advance_windows(row, time_us)
+    # an outcome may be dated ahead of the account's events: windows never run ahead of them
+    advance_windows(row, min(time_us, row["last_seen"]))
     row["frauds_month"] += 1.0
     if row["fraud_last"] == 0 or time_us - row["fraud_last"] > EPISODE_US:
         row["fraud_episode"] = time_us
@@ -110,7 +111,7 @@ def _apply_outcome(row: Any, record: Any, entry: Any, payee: Any, amount: Any) -
     elif verdict == PASSED and record["kind"] == CHALLENGE_RESULT:
         _clear_pair(row, payee, amount, time_us)
     elif verdict == FAILED and record["kind"] == CHALLENGE_RESULT:
-        advance_windows(row, time_us)
+        advance_windows(row, min(time_us, row["last_seen"]))
         row["failed_week"] += 1.0
         if entry >= 0 and row["pending_state"][entry] == OPEN:
             row["pending_state"][entry] = ADVERSE

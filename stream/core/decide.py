@@ -100,11 +100,13 @@ class Decider:
         scenario = self.compiled.match(features)
         features[:, _SCENARIO] = scenario
         inputs = np.ascontiguousarray(features[:, _MODEL])
-        logit_milli, anomaly_ppm = self.scorer.score(inputs, scenario)
+        # a scenario that came after this model is calibrated like "other" until the next one learns it
+        group = np.where(scenario < len(self.scorer.groups), scenario, 0).astype(np.uint8)
+        logit_milli, anomaly_ppm = self.scorer.score(inputs, group)
         features[:, _ANOMALY] = anomaly_ppm
         ids = np.column_stack((transactions["account_hash"], transactions["payee_hash"], transactions["device_hash"]))
         degraded = np.full(len(ids), self._failed, np.uint8)
         verdicts = self.compiled.evaluate(features, logit_milli, ids, event_time, degraded, self.prior_milli)
         explained = np.flatnonzero(verdicts["outcome"] != APPROVE)
-        contributions = self.scorer.contributions(inputs[explained], scenario[explained])
+        contributions = self.scorer.contributions(inputs[explained], group[explained])
         return Decided(received, verdicts, inputs, anomaly_ppm, contributions, explained)

@@ -307,7 +307,7 @@ def learn_outcomes(
         row["labels"][position] = transactions[i]
         row["labels_next"] = (position + 1) % LABELS
         time_us = occurred_at[i]
-        _advance(row, time_us)
+        _advance(row, min(time_us, row["last_seen"]))  # an outcome's date never runs ahead of the payee's payments
         made = event_times[i] if event_times[i] != 0 else time_us - maturity_us
         _place_fraud(row, made // DAY_US)
         row["frauds_week"] += 1.0

@@ -16,7 +16,7 @@ import orjson
 from rules.compiled_policy import CompiledPolicy
 from rules.ladder import OUTCOMES, STEP_UPS
 from rules.lists import LIST_MARKS
-from rules.priority import priority_milli
+from rules.priority import below_line, priority_milli
 from rules.reasons import ReasonContext, render_reasons
 from rules.tolerance import repeated
 from stream.contracts.currency import MINOR_UNIT_DIGITS
@@ -80,6 +80,7 @@ def render(decided: Decided, decider: Decider) -> Rendered:
     degraded: list[int] = verdicts["degraded"].tolist()
     late: list[int] = transactions["late"].tolist()
     hard: list[int] = verdicts["hard_rule"].tolist()
+    below: list[int] = _below_the_line(decided, decider).tolist()
     decisions, alerts = [], []
     for row, values in enumerate(_plain_columns(decided)):
         transaction_id, account_id, payee_id, event_time, scenario, step_up, risk, anomaly, familiarity = values
@@ -94,12 +95,24 @@ def render(decided: Decided, decider: Decider) -> Rendered:
             _SCENARIO_BYTES[scenario], _OUTCOME_BYTES[outcomes[row]], _STEP_UP_BYTES[step_up], risk, anomaly,
             familiarity, rules.hard(hard[row]), rules.fired(fired[row]), evidence_json, reasons_json,
             orjson.dumps(decider.compiled.degraded_list(degraded[row])) if degraded[row] else b"[]",
-            b'["late"]' if late[row] else b"[]", versions,
+            _FLAGS[late[row] + 2 * below[row]], versions,
         )  # fmt: skip
         decisions.append(decision)
         if outcomes[row] == REVIEW:
             alerts.append((row, _alert(decided, decider, row, decision)))
     return Rendered(decisions, alerts, keys)
+
+
+_FLAGS = (b"[]", b'["late"]', b'["below_line"]', b'["late","below_line"]')
+
+
+def _below_the_line(decided: Decided, decider: Decider) -> npt.NDArray[np.int64]:
+    """1 for approvals sampled, by their id alone, to show what the line misses."""
+    per_10k = np.array([terms.budget.below_line_per_10k for terms in decider.compiled.scenarios])
+    verdicts = decided.verdicts
+    sampled = below_line(decided.received.transactions["transaction_hash"], per_10k[verdicts["scenario"]])
+    flags: npt.NDArray[np.int64] = (sampled & (verdicts["outcome"] == APPROVE)).astype(np.int64)
+    return flags
 
 
 def _plain_columns(decided: Decided) -> Any:

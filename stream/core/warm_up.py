@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from stream.core.columns import TRANSACTION
+from stream.errors import RiskstreamError
 
 _TIME_MS = 1_767_225_600_000
 _TRANSACTIONS: list[bytes | None] = [
@@ -74,15 +75,20 @@ def _transactions() -> npt.NDArray[np.void]:
     return rows
 
 
-def main() -> None:
+def warm_up() -> None:
     """Both parts, side by side."""
+    parts = [subprocess.Popen([sys.executable, "-m", "stream.core.warm_up", part]) for part in ("edge", "line")]
+    if sum(part.wait() for part in parts):
+        raise RiskstreamError("compiled code could not be made ready; the message above says why")
+
+
+def main() -> None:
+    """One part when it is named, else both."""
     if len(sys.argv) > 1:
         {"edge": warm_up_edge, "line": warm_up_line}[sys.argv[1]]()
         return
     began = time.monotonic()
-    parts = [subprocess.Popen([sys.executable, "-m", "stream.core.warm_up", part]) for part in ("edge", "line")]
-    if sum(part.wait() for part in parts):
-        sys.exit("compiled code could not be made ready; the message above says why")
+    warm_up()
     print(f"compiled code ready after {time.monotonic() - began:.1f} s")
 
 

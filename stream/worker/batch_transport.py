@@ -69,7 +69,7 @@ class BatchConsumerThread(AIOKafkaConsumerThread):
             heartbeat_interval_ms=max(100, session // 6),
             isolation_level="read_committed",
             metadata_max_age_ms=60_000,
-            check_crcs=False,
+            check_crcs=True,
             **security(settings),
         )
 

@@ -9,10 +9,12 @@ import secrets
 import socket
 import sys
 import time
+from pathlib import Path
 
 import faust
 
 from stream.brokers.topics import ensure_topics
+from stream.core.warm_up import warm_up
 from stream.settings import Settings
 from stream.worker.app import build
 from stream.worker.holds import HoldsService
@@ -39,6 +41,9 @@ def run_worker(settings: Settings, *, transactional: bool = True, partitions: in
     """
     logging.basicConfig(level=logging.INFO, stream=sys.stderr, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     logging.getLogger("aiokafka").setLevel(logging.WARNING)
+    if not Path(os.environ["NUMBA_CACHE_DIR"]).exists():
+        logger.info("compiling the core for these sources, once: half a minute")
+        warm_up()
     count = partitions or ensure_topics(settings)
     metrics = Metrics()
     versions = Versions(settings, lambda: time.time_ns() // 1000)
@@ -52,7 +57,11 @@ def run_worker(settings: Settings, *, transactional: bool = True, partitions: in
         settings, versions, lambda: line.ready and 0 in line.accounts.owned, transactional=transactional
     )
     holds = HoldsService(settings, versions.trusts, metrics.registry, transactional=transactional)
-    parts = {"holds": lambda: holds.failure, "learner": lambda: learner.failure}
+    parts = {
+        "holds": lambda: holds.failure,
+        "learner": lambda: learner.failure,
+        "versions": lambda: versions.failure,
+    }
     probes = ProbesService(settings, line, metrics, versions, parts)
     versions.start()
     learner.start()

@@ -37,6 +37,9 @@ class Versions:
         self.models = ModelLog(first_snapshot(settings.seed))
         self.policies = PolicyLog(founding_policy(settings.packs))
         self._decider = self._make(self.models.active, self.policies.in_force(now_us()))
+        self.failure = ""
+        """Why what should be in force is not, empty while it is."""
+        self._refused = ("", "")
         self._stop = threading.Event()
         self._thread: threading.Thread | None = None
         self.on_change: Callable[[str, str], None] = lambda model, policy: None
@@ -113,16 +116,29 @@ class Versions:
                 return
 
     def _take(self, topic: str, key: bytes, value: bytes | None) -> None:
-        if topic == self._settings.topic("risk.models.v1"):
-            self.models.take(key, value)
-        else:
-            self.policies.take(key, value)
+        """Read one record; one that is no model or policy is named, logged and passed over."""
+        try:
+            if topic == self._settings.topic("risk.models.v1"):
+                self.models.take(key, value)
+            else:
+                self.policies.take(key, value)
+        except (ValueError, KeyError, TypeError) as error:
+            logger.error("a record on %s is neither model nor policy and is passed over: %s", topic, error)
 
     def _refresh(self) -> None:
-        snapshot, policy = self.models.active, self.policies.in_force(self._now_us())
-        if (snapshot.version, policy.version) == (self._decider.model_version, self._decider.policy_version):
+        """Let what is in force now decide; what cannot be used leaves the last decider and is told by ``failure``."""
+        try:
+            snapshot, policy = self.models.active, self.policies.in_force(self._now_us())
+            wanted = snapshot.version, policy.version
+            if wanted in (self._refused, (self._decider.model_version, self._decider.policy_version)):
+                return
+            self._decider = self._make(snapshot, policy)
+        except (ValueError, KeyError) as error:
+            self.failure = f"model and policy that should be in force cannot be used: {error}"
+            self._refused = wanted
+            logger.error("%s; %s and %s go on", self.failure, self._decider.model_version, self._decider.policy_version)
             return
-        self._decider = self._make(snapshot, policy)
+        self.failure, self._refused = "", ("", "")
         logger.info("in force: model %s, policy %s", snapshot.version, policy.version)
         self.on_change(snapshot.version, policy.version)
 

@@ -1,0 +1,45 @@
+"""Every column of the feature table is written by the loop that owns it, with or without history and optional fields."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from stream.core import account, payee
+from stream.core.account_row import ACCOUNT_ROW
+from stream.core.columns import ABSENT_TIME, TRANSACTION
+from stream.core.features import ACCOUNT_WIDTH, FEATURES, WIDTH
+
+UNWRITTEN = -987654321.0
+DAY_US = 86_400_000_000
+
+
+def payments(count: int, *, full: bool) -> np.ndarray:
+    rows = np.zeros(count, TRANSACTION)
+    rows["account_hash"], rows["account_amount_minor"], rows["amount_minor"] = 7, 1000, 1000
+    rows["transaction_hash"] = np.arange(1, count + 1)
+    rows["event_time"] = np.arange(count) * 40 * DAY_US + 10**15
+    rows["decide_by"], rows["channel"] = ABSENT_TIME, 1
+    rows["lat"] = rows["lon"] = 10.0 if full else np.nan
+    if full:
+        rows["payee_hash"], rows["device_hash"], rows["country"] = 9, 11, 95
+    return rows
+
+
+@pytest.mark.parametrize("full", [True, False], ids=["with place, payee and device", "bare"])
+def test_no_column_is_left_unwritten(full: bool) -> None:
+    transactions = payments(4, full=full)
+    features = np.full((4, WIDTH), UNWRITTEN)
+    status, late, highest = np.zeros(4, np.uint8), np.zeros(4, np.uint8), np.zeros(1, np.int64)
+    account.profile(
+        np.zeros(1, ACCOUNT_ROW), transactions, np.zeros(4, np.int64), DAY_US, DAY_US, highest, features, status, late
+    )
+    slots = np.full(4, 0 if full else -1)
+    accounts, times = np.full(4, 7, np.uint64), np.ascontiguousarray(transactions["event_time"])
+    payee.receive(np.zeros(1, payee.PAYEE_ROW), slots, accounts, times, DAY_US, features)
+    decided_later = {i for i, feature in enumerate(FEATURES) if feature.row == "policy"}
+    missing = {
+        FEATURES[i].name for i in np.flatnonzero((features == UNWRITTEN).any(0)).tolist() if i not in decided_later
+    }
+    assert missing == set()
+    assert ACCOUNT_WIDTH + 1 < WIDTH

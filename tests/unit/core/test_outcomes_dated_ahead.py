@@ -1,0 +1,38 @@
+"""A verdict dated ahead of the account's events must not blind its velocities."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from stream.core import account, account_outcomes
+from stream.core.account_row import ACCOUNT_ROW
+from stream.core.columns import ABSENT_TIME, FEEDBACK, TRANSACTION
+from stream.core.features import INDEX, WIDTH
+
+DAY_US = 86_400_000_000
+
+
+def test_velocities_count_on_after_feedback_from_the_far_future() -> None:
+    rows = np.zeros(1, ACCOUNT_ROW)
+    highest = np.zeros(1, np.int64)
+
+    def pay(first: int, count: int) -> np.ndarray:
+        batch = np.zeros(count, TRANSACTION)
+        batch["transaction_hash"] = np.arange(first, first + count)
+        batch["event_time"] = 10**15 + np.arange(first, first + count) * 1_000_000
+        batch["account_amount_minor"], batch["payee_hash"], batch["decide_by"] = 500, 9, ABSENT_TIME
+        batch["lat"] = batch["lon"] = np.nan
+        features = np.zeros((count, WIDTH))
+        status, late = np.zeros(count, np.uint8), np.zeros(count, np.uint8)
+        account.profile(rows, batch, np.zeros(count, np.int64), 30 * DAY_US, DAY_US, highest, features, status, late)
+        return features
+
+    pay(1, 5)
+    feedback = np.zeros(1, FEEDBACK)
+    feedback["transaction_hash"], feedback["verdict"], feedback["occurred_at"] = 2, 1, 4 * 10**15
+    account_outcomes.learn_outcomes(
+        rows, feedback, np.zeros(1, np.int64), np.zeros(1, np.uint64), np.zeros(1, np.int64)
+    )
+    last = pay(6, 20)[-1]
+    assert last[INDEX["count_hour"]] > 24.0
+    assert last[INDEX["account_frauds"]] > 0.99
