@@ -9,8 +9,8 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 
-HANDOVER_S = 60.0
-"""A process that runs so long without an operation hangs."""
+HANDOVER_S = 240.0
+"""A process that runs so long without an operation hangs; the first of all may have to compile the core."""
 
 
 class Killed(BaseException):
