@@ -47,7 +47,7 @@ from stream.worker.log import Place
 from stream.worker.reader import KafkaReader
 from stream.worker.record import LiveRecord
 
-STEADY_S = 120.0
+STEADY_S = 300.0
 LONGEST_S = 3_600.0
 
 

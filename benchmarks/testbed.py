@@ -16,7 +16,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 
-from confluent_kafka import Consumer, KafkaException, Producer, TopicPartition
+from confluent_kafka import Producer
 from confluent_kafka.admin import AdminClient
 from confluent_kafka.cimpl import NewTopic
 
@@ -25,7 +25,7 @@ from stream.brokers.kafka import DevelopmentKafka
 from stream.brokers.topics import ensure_topics
 from stream.settings import Settings
 from stream.worker.log import Place, Record
-from stream.worker.reader import KafkaReader
+from stream.worker.reader import KafkaReader, ReadFailed
 
 ROOT = Path(__file__).resolve().parents[1]
 ENGINE_CORE, BROKER_CORE = 0, 1
@@ -53,12 +53,12 @@ class Testbed:
         self._kafka = DevelopmentKafka(0, self.directory / "kafka", progress=say)
         self._started: list[subprocess.Popen[bytes]] = []
         self._admin: AdminClient
-        self._ends: Consumer
+        self._reader: KafkaReader
 
     def __enter__(self) -> Testbed:
         self._kafka.start()
         self._admin = admin(self.settings(""))
-        self._ends = Consumer({"bootstrap.servers": self.broker, "group.id": "benchmark-ends"})
+        self._reader = KafkaReader(self.settings(""))
         return self
 
     def __exit__(
@@ -66,7 +66,7 @@ class Testbed:
     ) -> None:
         for process in self._started:
             self.end(process)
-        self._ends.close()
+        self._reader.close()
         self._kafka.stop()
         shutil.rmtree(self.directory, ignore_errors=True)
 
@@ -120,17 +120,18 @@ class Testbed:
         return sent
 
     def ends(self, topic: str) -> int:
-        """Sum of the partitions' ends: records, control records and, of open transactions, what they hold so far."""
-        partitions = [TopicPartition(topic, partition) for partition in range(self.partitions)]
+        """Sum of the partitions' ends: committed records and control records."""
         deadline = time.monotonic() + 30
         while True:
             try:
-                return sum(self._ends.get_watermark_offsets(partition, 30)[1] for partition in partitions)
-            except KafkaException as error:
-                # a topic that was just made has no leader yet
-                if not error.args[0].retriable() or time.monotonic() > deadline:
+                return sum(self._reader.watermarks(Place(topic, partition))[1] for partition in range(self.partitions))
+            except ReadFailed:
+                if time.monotonic() > deadline:
                     raise
-                time.sleep(0.1)
+                # asked while a topic is being made, a client remembers for minutes that it does not know it
+                self._reader.close()
+                time.sleep(0.2)
+                self._reader = KafkaReader(self.settings(""))
 
     def committed(self, topic: str) -> Iterator[Record]:
         """All committed records of a topic, partition after partition."""

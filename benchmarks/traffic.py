@@ -1,13 +1,17 @@
-"""The benchmarks' traffic: a simulated bank's transactions, the same for every engine."""
+"""The benchmarks' traffic: a simulated bank's transactions, the same for every engine.
+
+python -m benchmarks.traffic ACCOUNTS        without end: key, tab, transaction, line by line
+"""
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
 from itertools import islice
 
 from stream.simulate.bank import Bank
 from stream.simulate.config import SimulationConfig
-from stream.simulate.record import Event
+from stream.simulate.record import Chunk, Event
 
 ACCOUNTS = 20_000
 SEED = 11
@@ -21,9 +25,14 @@ def transactions(count: int, accounts: int = ACCOUNTS) -> Iterator[tuple[bytes, 
 
 def events(count: int, accounts: int = ACCOUNTS) -> Iterator[Event]:
     """The same with their truth; a longer stream begins with the shorter one."""
-    return islice(_endless(accounts), count)
+    return islice((event for chunk in chunks(accounts) for event in chunk.events()), count)
 
 
-def _endless(accounts: int) -> Iterator[Event]:
-    for chunk in Bank(SimulationConfig(seed=SEED, accounts=accounts)).transactions():
-        yield from chunk.events()
+def chunks(accounts: int) -> Iterator[Chunk]:
+    """The bank's transactions without end, some thousand at a time."""
+    return Bank(SimulationConfig(seed=SEED, accounts=accounts)).transactions()
+
+
+if __name__ == "__main__":
+    for chunk in chunks(int(sys.argv[1])):
+        sys.stdout.buffer.writelines(b"%b\t%b\n" % (event.key, event.transaction) for event in chunk.events())
