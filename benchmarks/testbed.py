@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -56,6 +57,7 @@ class Testbed:
         self._reader: KafkaReader
 
     def __enter__(self) -> Testbed:
+        signal.signal(signal.SIGTERM, _end)  # as after Ctrl-C, nothing that was started stays behind
         self._kafka.start()
         self._admin = admin(self.settings(""))
         self._reader = KafkaReader(self.settings(""))
@@ -185,3 +187,7 @@ class Testbed:
 def say(text: str) -> None:
     """Progress goes to stderr: the last line of stdout is the result."""
     print(text, file=sys.stderr, flush=True)
+
+
+def _end(number: int, frame: object) -> None:
+    raise SystemExit(128 + number)
