@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import threading
 import time
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import Executor
@@ -96,6 +97,7 @@ class Line:
         self._log = log
         self._clock = clock
         self._recovering: Recovery | None = None
+        self._one_recovery = threading.Lock()
         self.on_lost: Callable[[str], None] = lambda reason: None
         """Called when a transaction failed: rows are no longer to be trusted."""
         self.commit_limit_s = 3 * settings.transaction_timeout_ms / 1000
@@ -149,8 +151,15 @@ class Line:
         RiskstreamError
             The broker does not give what is needed, or another generation has begun.
         """
-        self.release()
-        owned = sorted(partitions)
+        running = self._recovering
+        if running is not None:
+            running.abandon()
+        # cancelling who awaited the last attempt does not end its thread, and it writes into the same hops
+        with self._one_recovery:
+            self.release()
+            return self._recover(sorted(partitions), membership)
+
+    def _recover(self, owned: list[int], membership: Membership) -> dict[Place, int]:
         began = self._clock()
         self._recovering = Recovery(self._log, self.accounts, self.payees)
         try:

@@ -18,6 +18,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
+from stream.errors import RiskstreamError
 from stream.worker.accounts import AccountsHop
 from stream.worker.log import Place, Publisher, Reader
 from stream.worker.payees import PayeesHop
@@ -82,11 +83,16 @@ class Recovery:
         self._accounts = accounts
         self._payees = payees
         self._reader: RecoveryReader | None = None
+        self._abandoned = False
 
     @property
     def records_read(self) -> int:
         """Records read so far."""
         return self._reader.records_read if self._reader is not None else 0
+
+    def abandon(self) -> None:
+        """Say, from another thread, that this attempt is of no use any more: it fails before the next partition."""
+        self._abandoned = True
 
     def run(self, partitions: Sequence[int], names: Mapping[str, str], membership: Membership) -> Recovered:
         """Take partitions over; blocks.
@@ -109,6 +115,8 @@ class Recovery:
             with _closing_on_failure(publishers):
                 offsets = self._take_over(reader, partitions, names, membership, publishers)
                 for number, partition in enumerate(partitions, 1):
+                    if self._abandoned:
+                        raise RiskstreamError("a recovery was abandoned: another generation has begun")
                     self._rebuild(reader, partition, offsets)
                     logger.info(
                         "recovered partition %d (%d of %d): %d accounts, %d payees",

@@ -1,0 +1,69 @@
+"""A rebalance in the middle of a recovery: the old attempt ends, without a trace, before the new one begins."""
+
+from __future__ import annotations
+
+import random
+import threading
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+from simulation.deciders import SwitchingVersions
+from simulation.invariants import Bystander
+from simulation.simulated_log import ConnectedLog, SimulatedLog, SimulatedReader
+from simulation.simulated_worker import UncountedMetrics
+
+from stream.errors import RiskstreamError
+from stream.settings import Settings
+from stream.worker.line import Line
+from stream.worker.log import Place
+from stream.worker.transactions import Membership
+
+
+class Gate(Bystander):
+    """A process whose recovery stops at its next operation until it is let go."""
+
+    def __init__(self) -> None:
+        self.closed = True
+        self.reached, self.let_go = threading.Event(), threading.Event()
+
+    def operation(self) -> None:
+        if self.closed:
+            self.closed = False
+            self.reached.set()
+            assert self.let_go.wait(30)
+
+
+class GatedLog(ConnectedLog):
+    """Its first reader waits at the gate when it comes to read rows."""
+
+    gate = Gate()
+
+    def reader(self) -> SimulatedReader:
+        made = SimulatedReader(self.log, Bystander())
+        read = made.read
+
+        def gated(place: Place, start: int, stop: int | None = None):  # type: ignore[no-untyped-def]
+            self.gate.operation()
+            return read(place, start, stop)
+
+        made.read = gated  # type: ignore[method-assign]
+        return made
+
+
+def test_a_recovery_that_was_left_ends_before_the_next_one_begins() -> None:
+    log = SimulatedLog(2, random.Random(1), lambda: 0.0, lambda membership: True)
+    connected = GatedLog(log, Bystander())
+    line = Line(Settings(), 2, "w1", SwitchingVersions(), UncountedMetrics(), connected, lambda: 0.0)  # type: ignore[arg-type]
+    with ThreadPoolExecutor(2) as threads:
+        left = threads.submit(line.recover, [0, 1], Membership("riskstream", 1, "w1"))
+        assert connected.gate.reached.wait(30)
+        next_one = threads.submit(line.recover, [1], Membership("riskstream", 2, "w1"))
+        connected.gate.let_go.set()
+        with pytest.raises(RiskstreamError, match="abandoned"):
+            left.result(30)
+        next_one.result(30)
+    assert line.owned == [1]
+    assert {lane.publisher._id for lane in line.lanes.values()} == {  # type: ignore[union-attr]
+        "riskstream-w1-2-accounts",
+        "riskstream-w1-2-payees",
+    }
