@@ -43,7 +43,8 @@ def bad_traffic(payments: int, seed: int) -> BadTraffic:
     """So many payments, and everything else among them."""
     chance, traffic = random.Random(seed), BadTraffic()
     sent: dict[bytes, list[bytes]] = {}
-    start = (datetime.now(UTC) - timedelta(days=400)).date()
+    # some 130 payments a day: all of them lie in the past, or they would be dead letters "future"
+    start = (datetime.now(UTC) - timedelta(days=60 + payments / 100)).date()
     for number, event in enumerate(islice(simulated(seed, start=start, accounts=60, fraud_rate=0.02), payments)):
         payment = orjson.loads(event.transaction)
         if number % 2:
