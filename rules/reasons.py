@@ -7,27 +7,24 @@ that a decision has the same bytes in every run. Sentences: ``rules/texts/*.yaml
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from functools import lru_cache
-from pathlib import Path
 from typing import Any, Final
-
-import yaml
 
 from rules.compiled_policy import RuleInfo
 from rules.ladder import CHALLENGE_LIGHT, REVIEW, RUNGS
 from rules.pack import LANGUAGES
+from rules.phrases import Evidence, Money, amount, forms, phrase, texts
 
-TEXTS: Final = Path(__file__).parent / "texts"
 MAX_CUSTOMER_FACTS: Final = 2
 MAX_REVIEWER_FACTS: Final = 5
 MAX_RULE_REASONS: Final = 2
+_AFTER_HAN: Final = re.compile(r"(?<=[\u4e00-\u9fff])(?<![年月])(?=[A-Za-z0-9<])")
+_BEFORE_HAN: Final = re.compile(r"(?<=[A-Za-z0-9%])(?=[\u4e00-\u9fff])(?![年月日])")
+"""Where Chinese typesetting puts a space: between Han characters and Latin letters or digits, dates excepted."""
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
-
-Evidence = Mapping[str, Any]
-"""``feature``, ``value`` (as shown), ``normal`` (as shown, or None), ``contribution_milli``."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,8 +61,8 @@ class ReasonContext:
         When owed information must be there, µs.
     failed
         Dependencies that failed.
-    feature_names
-        Chinese and English name of features without a sentence of their own.
+    account_currency
+        What evidence about amounts is in; empty where it is not known, the payment being in another.
     """
 
     scenario: str
@@ -88,7 +85,7 @@ class ReasonContext:
     on_expiry: str = "release"
     obligation_due_at: int | None = None
     failed: Sequence[str] = ()
-    feature_names: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    account_currency: str = ""
 
 
 def render_reasons(context: ReasonContext) -> dict[str, dict[str, str]]:
@@ -97,21 +94,14 @@ def render_reasons(context: ReasonContext) -> dict[str, dict[str, str]]:
     >>> evidence = [{"feature": "amount_to_mean", "value": "4.2", "normal": "1", "contribution_milli": 900}]
     >>> reasons = render_reasons(ReasonContext("person_transfer", CHALLENGE_LIGHT, 420000, "CNY", evidence=evidence))
     >>> reasons["customer"]["en"]
-    'It is 4.2 times your usual amount. Please confirm this payment of CNY 4,200.00 in your banking app.'
+    'It is about 4.2 times your usual amount. Please confirm this payment of CNY 4,200.00 in your banking app.'
     >>> reasons["reviewer"]["zh"]
-    '个人转账，CNY 4,200.00：轻度核验。金额是该客户平时的 4.2 倍。'
+    '个人转账，人民币 4,200.00 元：轻度核验。金额是该客户平时的 4.2 倍。'
     """
     return {
-        "customer": {language: _customer(context, texts(language), language) for language in LANGUAGES},
-        "reviewer": {language: _reviewer(context, texts(language), language) for language in LANGUAGES},
+        "customer": {language: _customer(context, language) for language in LANGUAGES},
+        "reviewer": {language: _reviewer(context, language) for language in LANGUAGES},
     }
-
-
-@lru_cache(maxsize=len(LANGUAGES))
-def texts(language: str) -> dict[str, Any]:
-    """The sentences of one language."""
-    loaded: dict[str, Any] = yaml.safe_load((TEXTS / f"{language}.yaml").read_text(encoding="utf-8"))
-    return loaded
 
 
 def scam_of(rules: Sequence[RuleInfo]) -> str:
@@ -120,16 +110,6 @@ def scam_of(rules: Sequence[RuleInfo]) -> str:
     if not named:
         return "none"
     return max(named, key=lambda rule: (rule.protective, rule.rung, rule.weight_milli, rule.id)).scam
-
-
-def money(amount_minor: int, currency: str, digits: int) -> str:
-    """An amount as people read it.
-
-    >>> money(123456789, "CNY", 2), money(5000, "JPY", 0)
-    ('CNY 1,234,567.89', 'JPY 5,000')
-    """
-    whole, rest = divmod(amount_minor, 10**digits)
-    return f"{currency} {whole:,}" + (f".{rest:0{digits}d}" if digits else "")
 
 
 def moment(time_us: int | None, language: str) -> str:
@@ -146,25 +126,29 @@ def moment(time_us: int | None, language: str) -> str:
     return f"{at:%Y-%m-%d %H:%M} UTC"
 
 
-def _customer(context: ReasonContext, text: dict[str, Any], language: str) -> str:
+def _customer(context: ReasonContext, language: str) -> str:
+    text = texts(language)
     own: dict[str, Any] = text["customer"]
+    filled = {
+        "amount": amount(context.amount_minor, Money(context.currency, context.digits), text),
+        "due": moment(context.due_at, language),
+        "expires": moment(context.expires_at, language),
+        "ending": own["ending"][context.on_expiry],
+        "obligation_due": moment(context.obligation_due_at, language),
+        "owed": own["listed"].join(text["slips"][slip] for slip in context.slips) or own["owed"],
+    }
     sentences = []
-    facts = _facts(context, text, "customer")[:MAX_CUSTOMER_FACTS] if context.rung >= CHALLENGE_LIGHT else []
+    facts = _facts(context, language, "customer", MAX_CUSTOMER_FACTS) if context.rung >= CHALLENGE_LIGHT else []
     if facts:
         sentences.append(_capital(own["because"].format(facts=own["joined"].join(facts))))
     if context.obligation:
-        sentences.append(own["obligation"].format(obligation_due=moment(context.obligation_due_at, language)))
+        sentences.append(own["obligation"].format(**filled))
     elif not (context.slips and RUNGS[context.rung] == "remind"):
-        sentences.append(
-            own[RUNGS[context.rung]].format(
-                amount=money(context.amount_minor, context.currency, context.digits),
-                due=moment(context.due_at, language),
-                expires=moment(context.expires_at, language),
-                ending=own["ending"][context.on_expiry],
-            )
-        )
+        once = context.rung == REVIEW and context.due_at == context.expires_at
+        sentences.append(own["review_once" if once else RUNGS[context.rung]].format(**filled))
     if context.slips:
-        sentences.append(own["slips"].format(slips=own["joined"].join(text["slips"][slip] for slip in context.slips)))
+        if not context.obligation:
+            sentences.append(own["slips"].format(slips=filled["owed"]))
         if context.slips_repeated:
             sentences.append(own["slips_repeated"])
     if context.rung >= CHALLENGE_LIGHT:
@@ -172,32 +156,31 @@ def _customer(context: ReasonContext, text: dict[str, Any], language: str) -> st
     return _join(sentences, language)
 
 
-def _reviewer(context: ReasonContext, text: dict[str, Any], language: str) -> str:
+def _reviewer(context: ReasonContext, language: str) -> str:
+    text = texts(language)
     own: dict[str, Any] = text["reviewer"]
-    facts = _standing(context, text)
-    facts += _facts(context, text, "reviewer")[:MAX_REVIEWER_FACTS]
-    facts += [_uncapital(reason) for reason in _rule_reasons(context, language)]
-    scam = scam_of(context.rules)
-    if scam != "none":
-        facts.append(own["scam"].format(scam=text["scams"][scam]))
-    if context.protected and context.rung >= REVIEW:
-        facts.append(own["protected"])
-    if context.hard_rule is not None:
-        reason = context.hard_rule.reason
-        facts.insert(0, own["hard_rule"].format(text=_uncapital(reason[language]) if reason else context.hard_rule.id))
-    if not facts:
+    facts = _standing(context, language)
+    if context.rung >= CHALLENGE_LIGHT or not facts:
+        facts += _facts(context, language, "reviewer", MAX_REVIEWER_FACTS)
+    reasons = [_uncapital(reason) for reason in _rule_reasons(context, language)]
+    if not facts and not reasons:
         facts = [own["no_facts"]]
-    return _join(
-        [
-            own["sentence"].format(
-                scenario=text["scenarios"][context.scenario],
-                amount=money(context.amount_minor, context.currency, context.digits),
-                outcome=text["outcomes"][RUNGS[context.rung]],
-                facts=_capital(own["joined"].join(facts)),
-            )
-        ],
-        language,
-    )
+    scam = scam_of(context.rules)
+    sentences = [
+        own["sentence"].format(
+            scenario=text["scenarios"][context.scenario],
+            amount=amount(context.amount_minor, Money(context.currency, context.digits), text),
+            outcome=text["outcomes"][RUNGS[context.rung]],
+            facts=_capital(own["joined"].join(facts or reasons)),
+        )
+    ]
+    if facts and reasons:
+        sentences.append(own["rules"].format(rules=own["joined"].join(reasons)))
+    if scam != "none":
+        sentences.append(own["scam"].format(scam=text["scams"][scam]))
+    if context.protected and context.rung >= REVIEW:
+        sentences.append(own["protected"])
+    return _join(sentences, language)
 
 
 def _rule_reasons(context: ReasonContext, language: str) -> list[str]:
@@ -207,51 +190,51 @@ def _rule_reasons(context: ReasonContext, language: str) -> list[str]:
     return [rule.reason[language] for rule in raising[:MAX_RULE_REASONS] if rule.reason]
 
 
-def _standing(context: ReasonContext, text: dict[str, Any]) -> list[str]:
-    """What stands beside the evidence: lists, essential payments, failures, slips, obligations."""
-    own = text["reviewer"]
-    facts = [own[context.list_mark]] if context.list_mark in ("deny", "watch") else []
-    facts += [own[name] for name in ("essential", "obligation") if getattr(context, name)]
+def _standing(context: ReasonContext, language: str) -> list[str]:
+    """What stands beside the evidence: the hard rule, lists, essential payments, failures, slips, obligations."""
+    text = texts(language)
+    own, listed = text["reviewer"], text["customer"]["listed"]
+    facts = []
+    if context.hard_rule is not None:
+        reason = context.hard_rule.reason
+        facts.append(own["hard_rule"].format(text=_uncapital(reason[language]) if reason else context.hard_rule.id))
+    if context.list_mark in ("deny", "watch"):
+        facts.append(own[context.list_mark])
+    if context.essential and context.rung >= CHALLENGE_LIGHT:
+        facts.append(own["essential"])
+    if context.obligation:
+        facts.append(own["obligation"].format(obligation_due=moment(context.obligation_due_at, language)))
     if context.failed:
-        facts.append(own["degraded"].format(dependencies=", ".join(context.failed)))
+        failed = listed.join(text["words"]["dependency"].get(name, name) for name in context.failed)
+        facts.append(own["degraded"].format(dependencies=failed))
     if context.slips:
-        slips = text["customer"]["joined"].join(text["slips"][slip] for slip in context.slips)
-        facts.append(own["slips"].format(slips=slips))
+        facts.append(own["slips"].format(slips=listed.join(text["slips"][slip] for slip in context.slips)))
     return facts
 
 
-def _facts(context: ReasonContext, text: dict[str, Any], reader: str) -> list[str]:
-    """Sentences of the evidence that raised the risk, the weightiest first."""
-    facts = []
-    language = "zh" if text is texts("zh") else "en"
-    for item in context.evidence:
-        if int(item["contribution_milli"]) <= 0:
+def _facts(context: ReasonContext, language: str, reader: str, most: int) -> list[str]:
+    """Sentences of the evidence that raised the risk: the weightiest first, one a topic, at most so many.
+
+    That the payee is new is always among them from a challenge on: whoever reads them asks that first.
+    """
+    own = Money(context.account_currency, context.digits)
+    new = {"feature": "new_payee", "value": "true", "normal": None, "contribution_milli": 1}
+    told = [item for item in context.evidence if int(item["contribution_milli"]) > 0]
+    wanted = context.new_payee and context.rung >= CHALLENGE_LIGHT
+    facts: dict[str, str] = {}
+    for item in told:
+        form = forms().get(item["feature"])
+        topic = item["feature"] if form is None else form.topic
+        if topic in facts:
             continue
-        known = text["features"].get(item["feature"])
-        if known is None:
-            if reader == "reviewer":
-                facts.append(_generic(context, text, item, language))
-        elif known[reader] and _speaks(item["value"], known.get("least")):
-            facts.append(known[reader].format(value=item["value"], normal=item["normal"]))
-    if context.new_payee and context.rung >= CHALLENGE_LIGHT:
-        facts.append(text["features"]["new_payee"][reader])
-    return list(dict.fromkeys(facts))
-
-
-def _generic(context: ReasonContext, text: dict[str, Any], item: Evidence, language: str) -> str:
-    name = context.feature_names.get(item["feature"], {}).get(language, item["feature"].replace("_", " "))
-    form = "plain" if item["normal"] is None else "normal"
-    return str(text["reviewer"][form].format(name=name, value=item["value"], normal=item["normal"]))
-
-
-def _speaks(value: str, least: float | None) -> bool:
-    """Whether a ratio is large enough for its sentence to make sense."""
-    if least is None:
-        return True
-    try:
-        return float(value) >= least
-    except ValueError:
-        return False
+        if wanted and topic == "pair":
+            item = new
+        words = phrase(item, language, reader, own)
+        if words and words not in facts.values():
+            facts[topic] = words
+    if wanted and "pair" not in list(facts)[:most]:
+        facts = dict(list(facts.items())[: most - 1]) | {"pair": phrase(new, language, reader, own)}
+    return list(facts.values())[:most]
 
 
 def _capital(sentence: str) -> str:
@@ -263,4 +246,6 @@ def _uncapital(sentence: str) -> str:
 
 
 def _join(sentences: Sequence[str], language: str) -> str:
-    return ("" if language == "zh" else " ").join(sentence for sentence in sentences if sentence)
+    if language == "zh":
+        return _BEFORE_HAN.sub(" ", _AFTER_HAN.sub(" ", "".join(sentences)))
+    return " ".join(sentence for sentence in sentences if sentence)

@@ -79,7 +79,7 @@ def shown(feature: Feature, value: float) -> str:
         return unpack_code(int(value))
     if feature.kind == "int" or abs(value) >= 1000.0:
         return str(round(value))
-    return format(value, ".3g")
+    return format(value + 0.0 if value else 0.0, ".3g")  # never "-0"
 
 
 def _normal(row: npt.NDArray[np.float64], feature: Feature) -> str | None:

@@ -23,7 +23,7 @@ from stream.contracts.currency import MINOR_UNIT_DIGITS
 from stream.core.columns import SCENARIOS, SLIPS, unpack_code
 from stream.core.decide import APPROVE, REVIEW, Decided, Decider
 from stream.core.evidence import Evidence, evidence
-from stream.core.features import FEATURES, INDEX
+from stream.core.features import INDEX
 
 _SCENARIO_BYTES = tuple(word.encode() for word in SCENARIOS)
 _OUTCOME_BYTES = tuple(word.encode() for word in OUTCOMES)
@@ -33,7 +33,6 @@ _DECISION = (
     b'"scenario":"%b","outcome":"%b","step_up":"%b","scope":"transaction","risk_ppm":%d,"anomaly_ppm":%d,'
     b'"familiarity_ppm":%d,"hard_rule":%b,"rules":%b,"evidence":%b,"reasons":%b,"degraded":%b,"flags":%b,%b}'
 )
-FEATURE_NAMES = {f.name: {"en": f.name.replace("_", " "), "zh": f.zh} for f in FEATURES}
 
 
 @dataclass(frozen=True, slots=True)
@@ -193,7 +192,7 @@ def reasons(decided: Decided, decider: Decider, row: int, shown: list[Evidence])
         on_expiry=hold.on_expiry,
         obligation_due_at=event_time + compiled.proceed_due_us,
         failed=[entry["dependency"] for entry in compiled.degraded_list(int(verdict["degraded"]))],
-        feature_names=FEATURE_NAMES,
+        account_currency=currency if features[INDEX["amount_minor"]] == transaction["amount_minor"] else "",
     )
     return render_reasons(context)
 
