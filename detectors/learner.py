@@ -279,6 +279,21 @@ class Learner:
         if with_trees:
             fresh = ~rows.scored
             rows.logits[fresh, 1] = self._trees.margin(matrix[fresh])
+        # Where nobody has told of a single fraud, no label may be coming at all: silence is not a base rate of zero,
+        # and the first model's prior stands until the first fraud is known.
+        if self._learned["frauds"] > 0:
+            self._learn_supervised(rows, matrix, fraud, weight, with_trees)
+        keep = ~fraud
+        self._window.add(
+            rows.hash[keep], rows.time[keep], rows.matrix[keep], weight[keep].astype(np.float32), fraud[keep]
+        )
+        self._learned["genuine"] += int(rows.weight[keep].sum())  # a row kept under load stands for those let go
+
+    def _learn_supervised(
+        self, rows: Rows, matrix: NDArray[np.float64], fraud: NDArray[np.bool_], weight: NDArray[np.float64],
+        with_trees: bool,
+    ) -> None:  # fmt: skip
+        """The linear model, the stack and the maps learn from matured rows."""
         c = self.config
         _mature(
             matrix, fraud.astype(np.float64), weight, rows.group, rows.scored, rows.logits, with_trees,
@@ -286,11 +301,6 @@ class Learner:
             self._stack, self._stack_covariance, 1.0 - 1.0 / c.stack_memory, STACK_VARIANCE,
             self._maps, self._map_covariance, 1.0 - 1.0 / c.calibration_memory, MAP_VARIANCE,
         )  # fmt: skip
-        keep = ~fraud
-        self._window.add(
-            rows.hash[keep], rows.time[keep], rows.matrix[keep], weight[keep].astype(np.float32), fraud[keep]
-        )
-        self._learned["genuine"] += int(rows.weight[keep].sum())  # a row kept under load stands for those let go
 
     def _refit_if_due(self) -> None:
         """Refit when it is time, and whenever the frauds to learn from have doubled: the first days gain most."""

@@ -211,6 +211,20 @@ def test_a_less_trusted_source_moves_the_model_less(traffic: Traffic) -> None:
     assert 0 < moved["complaint"] < moved["chargeback"]
 
 
+def test_where_no_fraud_was_ever_told_what_matures_does_not_move_the_prior(traffic: Traffic) -> None:
+    learner = Learner(first_snapshot(), CONFIG)
+    rows = slice(0, 4000)
+    learner.observe(
+        traffic.ids[rows], traffic.time[rows], traffic.matrix[rows], traffic.group[rows], np.zeros(4000, np.bool_)
+    )
+    learner.advance(100 * DAY)
+    silent = learner.close_round()
+    assert silent.counts == {"events": 4000, "genuine": 4000, "frauds": 0}
+    before = Scorer(first_snapshot()).score(traffic.matrix[rows], traffic.group[rows])[0]
+    after = Scorer(silent).score(traffic.matrix[rows], traffic.group[rows])[0]
+    assert np.array_equal(before, after)
+
+
 def test_labels_of_unknown_source_are_refused() -> None:
     with pytest.raises(ValueError, match="'rumour' has no trust; known: review, chargeback, complaint, maturity"):
         Learner(first_snapshot(), EnsembleConfig()).label(1, 0, True, "rumour")
