@@ -18,7 +18,7 @@ from stream.core.render import instants
 from stream.replay.engine import FileReplay, Step
 from stream.replay.labels import FRAUD
 from stream.replay.run import Intake, read
-from stream.replay.sources import Chunk, Source
+from stream.replay.sources import Chunk, History
 
 EXAMPLES = 3
 """Examples kept of each kind of flip: the first ones in the file."""
@@ -115,7 +115,7 @@ def _reading(step: Step, row: int) -> dict[str, Any]:
 
 
 def compare(
-    source: Source,
+    source: History,
     champion: FileReplay,
     challenger: FileReplay,
     listeners: Sequence[Callable[[Step, Step], None]],
@@ -123,13 +123,14 @@ def compare(
     limit: int | None = None,
     chunk_rows: int | None = None,
     on_chunk: Callable[[Chunk], None] = lambda chunk: None,
+    intake: Intake | None = None,
 ) -> Intake:
     """Walk a source through both engines; listeners are called with (champion's step, challenger's step).
 
     Both engines must have the same settings, so that their steps fall on the same rows.
     """
     assert champion.settings == challenger.settings, "steps of other settings would not go side by side"
-    intake = Intake()
+    intake = Intake() if intake is None else intake
     for chunk in read(source, intake, limit=limit, chunk_rows=chunk_rows):
         for before, after in zip(champion.feed(chunk), challenger.feed(chunk), strict=True):
             for listen in listeners:

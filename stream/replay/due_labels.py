@@ -38,6 +38,8 @@ class DueLabels:
         self._bucket_us = bucket_us
         self._waiting = np.zeros(0, columns.FEEDBACK)
         self._buckets = np.zeros(0, np.int64)
+        self._order = np.zeros(0, np.int64)
+        self._arrived = 0
         self.next_bucket = _NEVER
         """The first bucket before which a waiting label becomes known."""
 
@@ -81,16 +83,35 @@ class DueLabels:
         labels["timestamp"] = labels["occurred_at"] // 1000
         labels["kind"], labels["verdict"] = _CHARGEBACK, _FRAUD
         due = -(-labels["occurred_at"] // self._bucket_us)
+        self._wait(labels, np.maximum(due, bucket + 1), labels["occurred_at"])
+
+    def arrive(self, feedback: npt.NDArray[np.void], bucket: npt.NDArray[np.int64]) -> None:
+        """Take feedback as it arrived: it counts from the next bucket on, in the order of its arrival.
+
+        Parameters
+        ----------
+        feedback : columns.FEEDBACK[k]
+        bucket : int64[k]
+            The bucket that event time had reached when each arrived.
+        """
+        order = np.arange(self._arrived, self._arrived + len(feedback))
+        self._arrived += len(feedback)
+        self._wait(feedback, bucket + 1, order)
+
+    def _wait(self, labels: npt.NDArray[np.void], buckets: npt.NDArray[np.int64], order: npt.NDArray[np.int64]) -> None:
+        if not len(labels):
+            return
         self._waiting = np.concatenate((self._waiting, labels))
-        self._buckets = np.concatenate((self._buckets, np.maximum(due, bucket + 1)))
+        self._buckets = np.concatenate((self._buckets, buckets))
+        self._order = np.concatenate((self._order, order))
         self.next_bucket = int(self._buckets.min())
 
     def take(self, bucket: int) -> npt.NDArray[np.void]:
-        """Feedback due before a bucket, FEEDBACK[m], by time and then by place in the file."""
+        """Feedback due before a bucket, FEEDBACK[m]: by time and then by place in the file, or as it arrived."""
         if bucket < self.next_bucket:
             return self._waiting[:0]
         due = self._buckets <= bucket
-        taken = self._waiting[due]
-        self._waiting, self._buckets = self._waiting[~due], self._buckets[~due]
+        taken, order = self._waiting[due], self._order[due]
+        self._waiting, self._buckets, self._order = self._waiting[~due], self._buckets[~due], self._order[~due]
         self.next_bucket = int(self._buckets.min()) if len(self._buckets) else _NEVER
-        return taken[np.lexsort((taken["offset"], taken["occurred_at"]))]
+        return taken[np.lexsort((taken["offset"], order))]

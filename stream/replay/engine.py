@@ -5,14 +5,16 @@ by then, and perhaps a new model; then the bucket's transactions, in the file's 
 transactions before it in the file and on labels that were due before its bucket, and on nothing else: not on how the
 file was cut into chunks, not on a clock.
 
-A label is due at event time plus the label delay. Fraud becomes feedback then (a chargeback) to the account hop, the
-payee hop and the learner; a genuine label becomes nothing: what has no adverse outcome matures at the same age.
+Of a file, a label is due at event time plus the label delay. Fraud becomes feedback then (a chargeback) to the account hop, the
+payee hop and the learner; a genuine label becomes nothing: what has no adverse outcome matures, at the same age unless
+``maturity_us`` says otherwise. Of a topic, feedback is whatever arrived, and counts from the bucket after its arrival.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -21,18 +23,23 @@ from detectors.ensemble import EnsembleConfig, Learner
 from rules.policy import Policy
 from stream.core import account_row, columns
 from stream.core.decide import REVIEW, Decided, Decider
-from stream.core.features import FEATURES
+from stream.core.features import FEATURES, INDEX
 from stream.core.frame import decode_frame
 from stream.core.genesis import first_snapshot
+from stream.core.learn import LABEL_KINDS
 from stream.core.profile import AccountHop, HopSettings
 from stream.core.receive import PayeeHop, Received
+from stream.core.render import render
 from stream.replay.due_labels import DueLabels
 from stream.replay.labels import FRAUD, UNLABELLED, Labels
+from stream.replay.scores import score_rows
 from stream.replay.sources import Chunk
 
 BUCKET_US = 600_000_000
 """Ten minutes: how late, at most, a due label is applied; as long as a live worker may take to hear of it."""
 DAY_US = 86_400_000_000
+_BEFORE = np.iinfo(np.int64).min // 2
+"""Before all times."""
 _PAIR_COLUMNS = np.array([place for place, feature in enumerate(FEATURES) if feature.pair_dependent])
 _NO_HISTORY = np.array([np.nan if feature.nullable else 0.0 for feature in FEATURES if feature.pair_dependent])
 
@@ -44,7 +51,7 @@ class ReplaySettings:
     Parameters
     ----------
     label_delay_us
-        Age of a payment at which its label becomes known, and at which one without a label matures, µs.
+        Age of a payment at which its label becomes known, µs.
     round_us
         Event time between two rounds of the learner, µs; a multiple of :data:`BUCKET_US`. A new model decides from
         the next bucket on. 0: nothing is learned, the first model decides throughout.
@@ -55,6 +62,9 @@ class ReplaySettings:
     familiarity
         False: every payment is decided as if the account had no history with its payee. The models are fitted on
         that, rules that ask for the pair see a new payee, and there is no discount.
+    maturity_us
+        Age at which a payment without an adverse outcome becomes normal, µs; None for the label delay. A live line has
+        a setting for it (``maturity_days``, 30 days).
     """
 
     label_delay_us: int = 7 * DAY_US
@@ -62,6 +72,12 @@ class ReplaySettings:
     lateness_us: int = 3_600_000_000
     seed: int = 42
     familiarity: bool = True
+    maturity_us: int | None = None
+
+    @property
+    def matures_us(self) -> int:
+        """Age at which a payment matures, µs."""
+        return self.label_delay_us if self.maturity_us is None else self.maturity_us
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +92,7 @@ class Step:
         Who decided.
     labels_until
         int64[n], µs: labels of payments up to this event time were known to rows and model; None in a replay without
-        labels.
+        labels, and where feedback came as it arrived.
     labels
         Truth of each transaction, for whoever measures; None in a replay without labels. The engine saw none of it.
     """
@@ -88,6 +104,36 @@ class Step:
 
     def __len__(self) -> int:
         return len(self.decided.verdicts)
+
+    @property
+    def transactions(self) -> npt.NDArray[np.void]:
+        """``stream.core.frame.PROFILED`` [n]."""
+        return self.decided.received.transactions
+
+    @property
+    def verdicts(self) -> npt.NDArray[np.void]:
+        """``rules.compiled_policy.VERDICT`` [n]."""
+        return self.decided.verdicts
+
+    @property
+    def model_version(self) -> str:
+        """The model that scored."""
+        return self.decider.model_version
+
+    def score_rows(self) -> Any:
+        """Its rows of ``--scores``."""
+        decided = self.decided
+        return score_rows(
+            self.transactions, decided.verdicts, decided.anomaly_ppm, self.model_version, self.labels_until
+        )
+
+    def rendered(self) -> list[bytes]:
+        """The JSON of each decision, as a worker would publish it."""
+        return render(self.decided, self.decider).decisions
+
+    def group(self, name: str) -> npt.NDArray[np.int64]:
+        """A coded feature of each transaction, int64[n], for figures by group: ``age_band`` or ``segment``."""
+        return self.decided.received.features[:, INDEX[name]].astype(np.int64)
 
 
 class FileReplay:
@@ -108,14 +154,16 @@ class FileReplay:
         """Transactions decided, duplicate and in conflict so far (``stream.core.account``)."""
         self.late = 0
         # a label can be a bucket late, and must still come before its payment matures
-        hop = HopSettings(1, settings.label_delay_us + BUCKET_US, settings.lateness_us)
+        hop = HopSettings(1, settings.matures_us + BUCKET_US, settings.lateness_us)
         self._accounts = AccountHop(0, hop)
         self._payees = PayeeHop(0, hop.maturity_us)
         first = first_snapshot(settings.seed)
-        self._learner = Learner(first, EnsembleConfig(maturity_us=settings.label_delay_us))
+        self._learner = Learner(first, EnsembleConfig(maturity_us=settings.matures_us))
+        self._model = first
         self._decider = Decider(first, policy)
         self._due = DueLabels(settings.label_delay_us, BUCKET_US)
-        self._bucket = np.iinfo(np.int64).min
+        self._bucket = _BEFORE
+        self._highest = _BEFORE
         self._round: int | None = None
         self._frames = 0
 
@@ -124,25 +172,49 @@ class FileReplay:
         """The model in force."""
         return self._decider.model_version
 
+    def __getstate__(self) -> dict[str, Any]:
+        """All but the decider, which the model and the policy make again."""
+        return {**self.__dict__, "_decider": None, "policy": None}
+
+    def resume(self, policy: Policy) -> None:
+        """Go on after having been stored; the policy is the same as then."""
+        self.policy = policy
+        self._decider = Decider(self._model, policy)
+
     def feed(self, chunk: Chunk) -> Iterator[Step]:
         """Decide about a chunk's accepted transactions, in order; duplicates and conflicts yield nothing."""
         rows, labels = chunk.decoded.columns, chunk.labels
-        if not len(rows):
-            return
-        highest = np.maximum.accumulate(np.maximum(rows["event_time"], self._accounts.highest[0]))
-        bucket = highest // BUCKET_US
-        fraud = np.zeros(len(rows), np.bool_) if labels is None else labels.fraud == FRAUD
-        cuts = self._due.buckets(rows["event_time"], bucket, fraud)
+        reached = self._reached()
+        if len(rows):
+            highest = np.maximum.accumulate(np.maximum(rows["event_time"], self._highest))
+            self._highest = int(highest[-1])
+            bucket = highest // BUCKET_US
+        else:
+            bucket = np.zeros(0, np.int64)
+        if chunk.feedback is None:
+            fraud = np.zeros(len(rows), np.bool_) if labels is None else labels.fraud == FRAUD
+            cuts = self._due.buckets(rows["event_time"], bucket, fraud)
+        else:
+            arrived = np.concatenate(([reached], bucket))[chunk.feedback.after]
+            self._due.arrive(chunk.feedback.rows, arrived)
+            cuts = np.unique(arrived + 1)
         start = 0
         while start < len(rows):
             self._turn(int(bucket[start]))
             stop = start + int(np.searchsorted(bucket[start:], self._next_turn(cuts, int(bucket[start]))))
             step = self._decide(
-                rows[start:stop], bucket[start:stop], None if labels is None else _slice(labels, start, stop)
+                rows[start:stop],
+                bucket[start:stop],
+                None if labels is None else _slice(labels, start, stop),
+                chunk.feedback is None,
             )
             if step is not None:
                 yield step
             start = stop
+
+    def _reached(self) -> int:
+        """The bucket that event time has reached."""
+        return self._highest // BUCKET_US
 
     def _next_turn(self, cuts: npt.NDArray[np.int64], bucket: int) -> int:
         """The next bucket before which something happens: a label is due, or a round ends."""
@@ -163,7 +235,8 @@ class FileReplay:
             ended = now // interval * interval
             self._learn_labels(ended // BUCKET_US)
             self._learner.advance(ended)
-            self._decider = Decider(self._learner.close_round(with_state=False), self.policy)
+            self._model = self._learner.close_round(with_state=False)
+            self._decider = Decider(self._model, self.policy)
             self._round = ended + interval
         self._learn_labels(bucket)
 
@@ -173,12 +246,17 @@ class FileReplay:
             return
         profiled = self._accounts.process(np.zeros(0, columns.TRANSACTION), feedback)
         self._receive(profiled.frames)
-        for transaction, occurred_at in zip(
-            feedback["transaction_hash"].tolist(), feedback["occurred_at"].tolist(), strict=True
+        for name, occurred_at, kind, verdict in zip(
+            *(feedback[column].tolist() for column in ("transaction_hash", "occurred_at", "kind", "verdict")),
+            strict=True,
         ):
-            self._learner.label(transaction, occurred_at, fraud=True, source="chargeback")
+            source, word = columns.FEEDBACK_KINDS[kind], columns.VERDICTS[verdict]
+            if source in LABEL_KINDS and word in ("fraud", "genuine"):
+                self._learner.label(name, occurred_at, word == "fraud", source)
 
-    def _decide(self, rows: npt.NDArray[np.void], bucket: npt.NDArray[np.int64], labels: Labels | None) -> Step | None:
+    def _decide(
+        self, rows: npt.NDArray[np.void], bucket: npt.NDArray[np.int64], labels: Labels | None, scheduled: bool
+    ) -> Step | None:
         profiled = self._accounts.process(rows, np.zeros(0, columns.FEEDBACK))
         self.status += np.bincount(profiled.status, minlength=3)
         kept = np.flatnonzero(profiled.status == account_row.DECIDED)
@@ -186,6 +264,7 @@ class FileReplay:
             return None
         if labels is not None:
             labels = labels[kept]
+        if labels is not None and scheduled:
             frauds = kept[labels.fraud == FRAUD]
             self._due.add(rows[frauds], bucket[frauds])
         received = self._receive(profiled.frames)
@@ -194,7 +273,7 @@ class FileReplay:
             received.features[:, _PAIR_COLUMNS] = _NO_HISTORY
         decided = self._decider.decide(received)
         self._observe(decided)
-        until = None if labels is None else bucket[kept] * BUCKET_US - self.settings.label_delay_us
+        until = bucket[kept] * BUCKET_US - self.settings.label_delay_us if labels is not None and scheduled else None
         return Step(decided, self._decider, until, labels)
 
     def _receive(self, frames: tuple[tuple[int, bytes], ...]) -> Received:

@@ -176,13 +176,12 @@ def bootstrap(touched: Bools, truth: Truth, seed: int, resamples: int = RESAMPLE
     """:func:`intervals` of touching some events."""
     accounts, place = np.unique(truth.account, return_inverse=True)
     table = np.zeros((len(accounts), len(COUNTED)), np.int64)
-    np.add.at(table, place, counted(touched, touched, truth.fraud, truth.familiar))
+    np.add.at(table, place, counted(touched, touched, truth.fraud, ~truth.fraud, truth.familiar))
     return intervals(table, seed, resamples)
 
 
-def counted(touched: Bools, caught: Bools, fraud: Bools, familiar: Bools) -> npt.NDArray[np.int64]:
-    """What each event counts for, int64[n, columns of COUNTED]."""
-    genuine = ~fraud
+def counted(touched: Bools, caught: Bools, fraud: Bools, genuine: Bools, familiar: Bools) -> npt.NDArray[np.int64]:
+    """What each event counts for, int64[n, columns of COUNTED]; one that is neither fraud nor genuine counts for nothing."""
     columns = (
         genuine & touched, genuine, fraud & caught, fraud, genuine & familiar & touched, genuine & familiar,
     )  # fmt: skip

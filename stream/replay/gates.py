@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from stream.errors import UsageError
@@ -104,6 +104,14 @@ class Result:
         value = "not measured" if self.value is None else f"{self.value:g}"
         limit = "not measured" if self.limit is None else f"{self.limit:g}"
         return f"{'FAILED' if self.failed else 'passed'}: {self.gate} (is {value}, limit {limit})"
+
+
+def check_all(gates: list[Gate], summary: dict[str, Any]) -> list[Result]:
+    """Check gates on a summary, and write into it (``gates``) what they said."""
+    results = [gate.check(summary, summary.get("champion")) for gate in gates]
+    if results:
+        summary["gates"] = [asdict(result) for result in results]
+    return results
 
 
 def _figure(summary: Mapping[str, Any], name: str) -> float | None:

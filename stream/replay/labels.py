@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,6 +11,7 @@ from numpy.typing import NDArray
 
 from stream.errors import RiskstreamError, UsageError
 from stream.replay.tables import tables
+from stream.replay.truth_index import TruthIndex
 
 GENUINE, FRAUD, UNLABELLED = 0, 1, -1
 COLUMNS = ("transaction_id", "fraud", "attack")
@@ -53,35 +53,39 @@ def fraud_codes(values: list[Any], where: str, first_row: int) -> NDArray[np.int
 
 
 class Truth:
-    """The labels of a TRUTH file, in memory: some 100 bytes a transaction.
+    """The labels of a TRUTH file, in memory: 11 bytes a transaction (``truth_index.py``).
 
     Parameters
     ----------
     path
         CSV, JSONL or Parquet with transaction_id, fraud (0/1) and attack, which may be empty or left out.
+
+    Raises
+    ------
+    UsageError
+        No such file, or no labels in it.
     """
 
     def __init__(self, path: Path) -> None:
-        self._of: dict[str, tuple[int, str]] = {}
-        self._path = path
+        self._index = TruthIndex()
         row = 0
         for table in tables(path, list(COLUMNS), optional=("attack",)):
             ids = table.column("transaction_id").to_pylist()
-            codes = fraud_codes(table.column("fraud").to_pylist(), str(path), row).tolist()
+            codes = fraud_codes(table.column("fraud").to_pylist(), str(path), row)
             attacks = table.column("attack").to_pylist() if "attack" in table.schema.names else [""] * len(ids)
-            for transaction_id, code, attack in zip(ids, codes, attacks, strict=True):
-                self._of[str(transaction_id)] = (code, str(attack or ""))
+            self._index.add([_id(name) for name in ids], codes, [str(attack or "") for attack in attacks])
             row += table.num_rows
-        if not self._of:
+        if not len(self._index):
             raise UsageError(f"{path}: no labels in it; a TRUTH file has {', '.join(COLUMNS)}")
 
     def __len__(self) -> int:
-        return len(self._of)
+        return len(self._index)
 
-    def of(self, transaction_ids: Iterator[str], count: int) -> Labels:
-        """Labels of some transactions; what the file does not name is unlabelled."""
-        fraud = np.full(count, UNLABELLED, np.int8)
-        attack = [""] * count
-        for place, transaction_id in enumerate(transaction_ids):
-            fraud[place], attack[place] = self._of.get(transaction_id, (UNLABELLED, ""))
-        return Labels(fraud, attack)
+    def of(self, transaction_hash: NDArray[np.uint64]) -> Labels:
+        """Labels of some transactions, uint64[n]; what the file does not name is unlabelled."""
+        return Labels(*self._index.of(transaction_hash))
+
+
+def _id(value: Any) -> bytes:
+    """An id as a transaction would carry it; a whole float is an integer that had gaps in its column."""
+    return str(int(value) if isinstance(value, float) and value.is_integer() else value).encode()

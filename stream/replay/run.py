@@ -12,7 +12,8 @@ import numpy as np
 from stream.core import account_row
 from stream.replay.engine import FileReplay, Step
 from stream.replay.labels import Labels
-from stream.replay.sources import Chunk, Source
+from stream.replay.sources import Chunk, History
+from stream.replay.tables import CHUNK_ROWS
 
 SHOWN_REFUSALS = 5
 
@@ -34,10 +35,13 @@ class Intake:
     rows: int = 0
     refused: Counter[str] = field(default_factory=Counter)
     examples: list[tuple[int, str, str]] = field(default_factory=list)
+    position: int = 0
+    """Where the source goes on (``Chunk.position``)."""
 
     def add(self, chunk: Chunk) -> None:
         """Count a chunk."""
         self.rows += len(chunk.values)
+        self.position = chunk.position
         for refusal in chunk.decoded.refused:
             self.refused[refusal.reason] += 1
             if len(self.examples) < SHOWN_REFUSALS:
@@ -45,13 +49,14 @@ class Intake:
 
 
 def replay(
-    source: Source,
+    source: History,
     engine: FileReplay,
     listeners: Sequence[Callable[[Step], None]],
     *,
     limit: int | None = None,
     chunk_rows: int | None = None,
     on_chunk: Callable[[Chunk], None] = lambda chunk: None,
+    intake: Intake | None = None,
 ) -> Intake:
     """Walk a source through the engine.
 
@@ -66,9 +71,11 @@ def replay(
     chunk_rows
         Rows read at a time; no result depends on it.
     on_chunk
-        Called when a chunk is done, for progress.
+        Called when a chunk is done, for progress and checkpoints.
+    intake
+        What was read before, by a replay that was interrupted; the source goes on behind it.
     """
-    intake = Intake()
+    intake = Intake() if intake is None else intake
     for chunk in read(source, intake, limit=limit, chunk_rows=chunk_rows):
         for step in engine.feed(chunk):
             for listen in listeners:
@@ -77,9 +84,11 @@ def replay(
     return intake
 
 
-def read(source: Source, intake: Intake, *, limit: int | None, chunk_rows: int | None) -> Iterator[Chunk]:
-    """The chunks of a source, counted, up to ``limit`` rows."""
-    for chunk in _limited(source.chunks() if chunk_rows is None else source.chunks(chunk_rows), limit):
+def read(source: History, intake: Intake, *, limit: int | None, chunk_rows: int | None) -> Iterator[Chunk]:
+    """The chunks of a source behind what was read, counted, up to ``limit`` rows in all."""
+    left = None if limit is None else limit - intake.rows
+    chunks = source.chunks(CHUNK_ROWS if chunk_rows is None else chunk_rows, intake.position)
+    for chunk in _limited(chunks, left):
         intake.add(chunk)
         yield chunk
 
@@ -102,6 +111,8 @@ def counts(intake: Intake, engine: FileReplay) -> dict[str, Any]:
 
 def _limited(chunks: Iterator[Chunk], limit: int | None) -> Iterator[Chunk]:
     left = limit
+    if left is not None and left <= 0:
+        return
     for chunk in chunks:
         if left is None or len(chunk.values) <= left:
             yield chunk
@@ -127,4 +138,6 @@ def _first(chunk: Chunk, rows: int) -> Chunk:
             [refusal for refusal in decoded.refused if refusal.index < rows],
         ),
         None if labels is None else Labels(labels.fraud[:kept], labels.attack[:kept]),
+        None if chunk.feedback is None else chunk.feedback.until(kept),
+        chunk.position,
     )

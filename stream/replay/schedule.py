@@ -30,18 +30,18 @@ class Scheduled:
     value: bytes
 
 
-def parse_delay(text: str) -> int:
-    """A label delay in µs: a number and ``s``, ``m``, ``h`` or ``d``.
+def parse_delay(text: str, what: str = "label delay") -> int:
+    """A delay in µs: a number and ``s``, ``m``, ``h`` or ``d``; ``what`` it is stands in messages.
 
     >>> parse_delay("7d") // 1_000_000, parse_delay("0.5h") // 1_000_000
     (604800, 1800)
     """
     match = re.fullmatch(r"([0-9]+(?:\.[0-9]+)?)([smhd])", text.strip())
     if match is None:
-        raise UsageError(f"label delay {text!r}: write a number and s, m, h or d, for instance 7d")
+        raise UsageError(f"{what} {text!r}: write a number and s, m, h or d, for instance 7d")
     seconds = float(match[1]) * _UNITS[match[2]]
     if seconds > MAX_DELAY_DAYS * 86_400:
-        raise UsageError(f"label delay {text!r}: at most {MAX_DELAY_DAYS}d")
+        raise UsageError(f"{what} {text!r}: at most {MAX_DELAY_DAYS}d")
     return round(seconds * 1_000_000)
 
 

@@ -10,9 +10,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
+import numpy.typing as npt
 import orjson
 import pyarrow as pa
 
@@ -25,6 +26,26 @@ from stream.replay.labels import Labels, Truth, fraud_codes
 from stream.replay.tables import CHUNK_ROWS, kind_of, lines, tables
 
 _NO_BOUND_MS = 2**60
+
+
+@dataclass(frozen=True, slots=True)
+class Arrivals:
+    """Feedback among a chunk's transactions, in order of arrival.
+
+    Parameters
+    ----------
+    rows : columns.FEEDBACK[m]
+    after : int64[m]
+        How many of the chunk's accepted transactions came before each, ascending.
+    """
+
+    rows: npt.NDArray[np.void]
+    after: npt.NDArray[np.int64]
+
+    def until(self, kept: int) -> Arrivals:
+        """What came before the transactions from number ``kept`` on."""
+        there = self.after <= kept
+        return Arrivals(self.rows[there], self.after[there])
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,17 +62,38 @@ class Chunk:
         What the edge reads from them: offset is the row in the file, timestamp the event time in ms.
     labels
         Labels of the accepted rows, in the order of ``decoded.columns``; None where the source has none.
+    feedback
+        What arrived meanwhile. Where it is given, ``labels`` are for whoever measures, and nobody hears of them.
+    position
+        Where the source goes on behind the chunk: what :meth:`Source.chunks` takes as ``start``.
     """
 
     first_row: int
     values: list[bytes]
     decoded: Decoded
     labels: Labels | None
+    feedback: Arrivals | None = None
+    position: int = 0
 
     @property
     def accepted_values(self) -> list[bytes]:
         """The JSON of the accepted rows, in the order of ``decoded.columns``."""
         return [self.values[index] for index in self.decoded.accepted.tolist()]
+
+
+class History(Protocol):
+    """Where a replay's transactions come from."""
+
+    @property
+    def name(self) -> str:
+        """What to call it."""
+
+    @property
+    def labelled(self) -> bool:
+        """Whether there are labels."""
+
+    def chunks(self, rows: int = CHUNK_ROWS, start: int = 0) -> Iterator[Chunk]:
+        """Its transactions from a position on (0: the beginning), at most ``rows`` at a time."""
 
 
 class Source:
@@ -73,27 +115,33 @@ class Source:
         self._truth = truth
 
     @property
+    def name(self) -> str:
+        """The file's path."""
+        return str(self.path)
+
+    @property
     def labelled(self) -> bool:
         """Whether there are labels."""
         return self._truth is not None or (self._map is not None and self._map.labels is not None)
 
-    def chunks(self, rows: int = CHUNK_ROWS) -> Iterator[Chunk]:
-        """The file from its start, at most ``rows`` rows at a time."""
-        first_row = 0
-        for values, labels in self._json(rows):
+    def chunks(self, rows: int = CHUNK_ROWS, start: int = 0) -> Iterator[Chunk]:
+        """The file from row ``start`` on, at most ``rows`` rows at a time."""
+        first_row = start
+        for values, labels in self._json(rows, start):
             places = np.arange(first_row, first_row + len(values))
             decoded = decode_transactions(values, places, np.zeros(len(values), np.int64), 0, 1, future_ms=_NO_BOUND_MS)
             decoded.columns["timestamp"] = decoded.columns["event_time"] // 1000
-            yield Chunk(first_row, values, decoded, self._labels(decoded, labels))
+            labelled = self._labels(decoded, labels)
+            yield Chunk(first_row, values, decoded, labelled, position=first_row + len(values))
             first_row += len(values)
 
-    def _json(self, rows: int) -> Iterator[tuple[list[bytes], Labels | None]]:
+    def _json(self, rows: int, start: int) -> Iterator[tuple[list[bytes], Labels | None]]:
         if self._map is None:
-            for chunk in lines(self.path, rows):
+            for chunk in lines(self.path, rows, skip=start):
                 yield chunk, None
             return
-        first_row = 0
-        for table in tables(self.path, self._map.columns, rows=rows):
+        first_row = start
+        for table in tables(self.path, self._map.columns, rows=rows, skip=start):
             labels = None if self._truth is not None else self._own_labels(table, first_row)
             yield json_rows(self._map, table, str(self.path), first_row), labels
             first_row += table.num_rows
@@ -110,8 +158,7 @@ class Source:
 
     def _labels(self, decoded: Decoded, own: Labels | None) -> Labels | None:
         if self._truth is not None:
-            ids = decoded.columns["transaction_id"].tolist()
-            return self._truth.of((transaction_id.decode() for transaction_id in ids), len(ids))
+            return self._truth.of(np.ascontiguousarray(decoded.columns["transaction_hash"]))
         return None if own is None else own[decoded.accepted]
 
 

@@ -43,9 +43,9 @@ def kind_of(path: Path) -> str:
 
 
 def tables(
-    path: Path, columns: Sequence[str], *, optional: Sequence[str] = (), rows: int = CHUNK_ROWS
+    path: Path, columns: Sequence[str], *, optional: Sequence[str] = (), rows: int = CHUNK_ROWS, skip: int = 0
 ) -> Iterator[pa.RecordBatch]:
-    """The wanted columns of a file, in chunks of at most ``rows`` rows, in the file's order.
+    """The wanted columns of a file, in chunks of at most ``rows`` rows, in the file's order, without the first ``skip``.
 
     Raises
     ------
@@ -57,40 +57,51 @@ def tables(
     kind = kind_of(path)
     try:
         if kind == "parquet":
-            yield from _parquet(path, columns, optional, rows)
+            yield from _behind(_parquet(path, columns, optional, rows), skip)
         elif kind == "csv":
-            yield from _csv(path, columns, optional, rows)
+            yield from _behind(_csv(path, columns, optional, rows), skip)
         else:
-            yield from _json_lines(path, columns, optional, rows)
+            yield from _behind(_json_lines(path, columns, optional, rows), skip)
     except pa.ArrowInvalid as error:
         raise RiskstreamError(f"{path}: not readable as {kind}: {error}") from error
 
 
-def lines(path: Path, rows: int = CHUNK_ROWS) -> Iterator[list[bytes]]:
-    """The lines of a JSONL file without their ends, empty ones left out, in chunks."""
+def _behind(tables: Iterator[pa.RecordBatch], skip: int) -> Iterator[pa.RecordBatch]:
+    """What lies behind the first ``skip`` rows."""
+    for table in tables:
+        if skip < table.num_rows:
+            yield table.slice(skip) if skip else table
+        skip = max(skip - table.num_rows, 0)
+
+
+def lines(path: Path, rows: int = CHUNK_ROWS, skip: int = 0) -> Iterator[list[bytes]]:
+    """The lines of a JSONL file without their ends, empty ones left out, in chunks; without the first ``skip`` lines."""
     chunk: list[bytes] = []
     with pa.input_stream(str(path), compression="detect") as file:
-        for line in _split(file, path):
-            if line.strip():
-                chunk.append(line)
-            if len(chunk) == rows:
-                yield chunk
-                chunk = []
+        for block in _split(file, path):
+            whole = [line for line in block if line and not line.isspace()]
+            if skip:
+                skip, whole = max(skip - len(whole), 0), whole[skip:]
+            chunk += whole
+            while len(chunk) >= rows:
+                yield chunk[:rows]
+                del chunk[:rows]
     if chunk:
         yield chunk
 
 
-def _split(file: Any, path: Path) -> Iterator[bytes]:
+def _split(file: Any, path: Path) -> Iterator[list[bytes]]:
+    """The lines of a file, some at a time."""
     rest = b""
     number = 0
     while block := file.read(1 << 20):
         *whole, rest = (rest + block).split(b"\n")
         number += len(whole)
-        yield from whole
         if len(rest) > MAX_LINE_BYTES:
             raise RiskstreamError(f"{path}:{number + 1}: a line of more than {MAX_LINE_BYTES} bytes")
+        yield whole
     if rest:
-        yield rest
+        yield [rest]
 
 
 def _wanted(path: Path, present: Sequence[str], columns: Sequence[str], optional: Sequence[str]) -> list[str]:

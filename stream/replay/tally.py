@@ -14,13 +14,12 @@ import numpy.typing as npt
 
 from rules.ladder import CHALLENGE_LIGHT, CHALLENGE_STRONG, OUTCOMES, REMIND, REVIEW, RUNGS
 from stream.core.columns import AGE_BANDS, SCENARIOS, SEGMENTS
-from stream.core.features import INDEX
 from stream.replay.by_account import ByAccount
 from stream.replay.detection import DAY_US, WEEK, Detection, Scored, mean
-from stream.replay.engine import Step
 from stream.replay.familiar_pairs import FamiliarPairs
 from stream.replay.friction import Bools, counted
-from stream.replay.labels import FRAUD
+from stream.replay.judged import Judged
+from stream.replay.labels import FRAUD, GENUINE, UNLABELLED, Labels
 from stream.replay.weeks import Weeks
 from stream.replay.what_if import WhatIf
 
@@ -72,6 +71,7 @@ class Tally:
         self.events = 0
         self.models = 0
         self.labelled = False
+        self.unlabelled = 0
         self.rungs = _zeros(len(RUNGS))
         self.genuine = _zeros(len(RUNGS))
         self.familiar = _zeros(len(RUNGS))
@@ -90,39 +90,46 @@ class Tally:
         self._first_us, self._last_us = _NEVER, -_NEVER
         self._model = ""
 
-    def add(self, step: Step) -> None:
+    def add(self, step: Judged) -> None:
         """Count a step."""
-        verdicts, event_time = step.decided.verdicts, step.decided.received.transactions["event_time"]
+        verdicts, event_time = step.verdicts, step.transactions["event_time"]
         self.events += len(step)
         self._first_us = min(self._first_us, int(event_time.min()))
         self._last_us = max(self._last_us, int(event_time.max()))
         self.rungs += np.bincount(verdicts["rung"], minlength=len(RUNGS))
-        np.add.at(self.scenarios, (verdicts["scenario"], verdicts["outcome"]), 1)
-        if step.decider.model_version != self._model:
-            self._model = step.decider.model_version
+        kinds = verdicts["scenario"].astype(np.int64) * len(OUTCOMES) + verdicts["outcome"]
+        self.scenarios += np.bincount(kinds, minlength=self.scenarios.size).reshape(self.scenarios.shape)
+        if step.model_version != self._model:
+            self._model = step.model_version
             self.models += 1
         if step.labels is not None:
             self.labelled = True
-            self._add_truth(step, step.labels.fraud == FRAUD, step.labels.attack)
+            self._add_truth(step, step.labels)
 
-    def _add_truth(self, step: Step, fraud: Bools, attack: list[str]) -> None:
-        transactions, rung = step.decided.received.transactions, step.decided.verdicts["rung"]
+    def _add_truth(self, step: Judged, labels: Labels) -> None:
+        """Count what is known; a payment without a label is neither fraud nor genuine."""
+        transactions, rung = step.transactions, step.verdicts["rung"]
         account, times = (np.ascontiguousarray(transactions[name]) for name in ("account_hash", "event_time"))
-        familiar = self._pairs.walk(account, np.ascontiguousarray(transactions["payee_hash"]), times, ~fraud)
+        fraud, genuine = labels.fraud == FRAUD, labels.fraud == GENUINE
+        self.unlabelled += int(np.count_nonzero(labels.fraud == UNLABELLED))
+        familiar = self._pairs.walk(account, np.ascontiguousarray(transactions["payee_hash"]), times, genuine)
         touched = rung >= CHALLENGE_LIGHT
-        stopped = self._attacks(rung, fraud, attack)
-        self.genuine += np.bincount(rung[~fraud], minlength=len(RUNGS))
-        self.familiar += np.bincount(rung[familiar & ~fraud], minlength=len(RUNGS))
-        self.accounts.add(account, counted(touched, stopped, fraud, familiar))
-        assert step.labels is not None
-        self.what_if.add(step.decided.verdicts["risk_ppm"], step.labels.fraud, familiar)
-        self.weeks.add(Scored(times // DAY_US, account, step.decided.verdicts["risk_ppm"] / 1e6, fraud))
-        found = np.column_stack((~fraud, ~fraud & touched, fraud, stopped))
-        np.add.at(self.found, step.decided.verdicts["scenario"], found)
+        stopped = self._attacks(rung, fraud, labels.attack)
+        self.genuine += np.bincount(rung[genuine], minlength=len(RUNGS))
+        self.familiar += np.bincount(rung[familiar & genuine], minlength=len(RUNGS))
+        self.accounts.add(account, counted(touched, stopped, fraud, genuine, familiar))
+        self.what_if.add(step.verdicts["risk_ppm"], labels.fraud, familiar)
+        known = fraud | genuine
+        scored = Scored(times // DAY_US, account, step.verdicts["risk_ppm"] / 1e6, fraud)
+        self.weeks.add(scored if known.all() else scored.where(known))
+        self._add_groups(step, np.column_stack((genuine, genuine & touched, fraud, stopped)))
+        self._count_again(account[touched & genuine].tolist(), times[touched & genuine].tolist())
+
+    def _add_groups(self, step: Judged, found: npt.NDArray[np.bool_]) -> None:
+        """bool[n, columns of FOUND], by scenario, and the genuine ones by age and segment."""
+        self.found += _sums(step.verdicts["scenario"], found, len(SCENARIOS))
         for table, name in ((self.ages, "age_band"), (self.segments, "segment")):
-            group = step.decided.received.features[:, INDEX[name]].astype(np.int64)
-            np.add.at(table, group, found[:, :2])
-        self._count_again(account[touched & ~fraud].tolist(), times[touched & ~fraud].tolist())
+            table += _sums(step.group(name), found[:, :2], len(table))
 
     def _attacks(self, rung: npt.NDArray[np.uint8], fraud: Bools, attack: list[str]) -> Bools:
         """Count frauds by attack; returns which events are frauds that were caught."""
@@ -184,6 +191,7 @@ class Tally:
                 name: {"frauds": count, "caught": self.attacks_caught[name]}
                 for name, count in sorted(self.attacks.items())
             },
+            "unlabelled": self.unlabelled,
             "genuine": genuine,
             "genuine_touched": touched,
             "genuine_touched_by_rung": dict(zip(RUNGS[2:], self.genuine[CHALLENGE_LIGHT:].tolist(), strict=True)),
@@ -209,6 +217,11 @@ class Tally:
 
 def _zeros(*shape: int) -> Counts:
     return np.zeros(shape, np.int64)
+
+
+def _sums(group: npt.NDArray[Any], flags: npt.NDArray[np.bool_], groups: int) -> Counts:
+    """How often each flag is set in each group, int64[groups, flags]."""
+    return np.column_stack([np.bincount(group[column], minlength=groups) for column in flags.T])
 
 
 def _per_10k(table: Counts, words: tuple[str, ...]) -> dict[str, float | None]:

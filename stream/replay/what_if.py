@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from stream.replay.labels import FRAUD
+from stream.replay.labels import FRAUD, GENUINE
 
 VALUES = 1_000_001
 BIN_EDGES = (0, 100, 300, 1_000, 3_000, 10_000, 30_000, 100_000, 300_000, 600_000, 900_000, VALUES)
@@ -33,42 +33,46 @@ class Point:
         Payments with at least this risk are alerts.
     alerts
         How many there are.
-    frauds, familiar
-        Frauds among them, and genuine payments of familiar pairs.
+    frauds, genuine, familiar
+        Frauds among them, genuine payments, and those of familiar pairs; the rest has no label yet.
     """
 
     threshold_ppm: int
     alerts: int
     frauds: int
+    genuine: int
     familiar: int
 
 
 class WhatIf:
-    """Counts by risk: 24 MB, whatever the history's length.
+    """Counts by risk: 32 MB, whatever the history's length.
 
     Examples
     --------
     >>> counts = WhatIf()
     >>> counts.add(np.array([10, 20, 20, 900]), np.array([0, 0, 1, 1]), np.array([True, False, False, False]))
     >>> counts.at(20)
-    Point(threshold_ppm=20, alerts=3, frauds=2, familiar=0)
+    Point(threshold_ppm=20, alerts=3, frauds=2, genuine=1, familiar=0)
     """
 
     def __init__(self) -> None:
         self._events = np.zeros(VALUES, np.int64)
         self._frauds = np.zeros(VALUES, np.int64)
+        self._genuine = np.zeros(VALUES, np.int64)
         self._familiar = np.zeros(VALUES, np.int64)
 
     def add(self, risk_ppm: npt.NDArray[Any], label: npt.NDArray[Any], familiar: npt.NDArray[np.bool_]) -> None:
         """Count events: risk, label (``stream.replay.labels``) and whether the pair is familiar."""
-        fraud = label == FRAUD
         np.add.at(self._events, risk_ppm, 1)
-        np.add.at(self._frauds, risk_ppm[fraud], 1)
-        np.add.at(self._familiar, risk_ppm[familiar & ~fraud], 1)
+        np.add.at(self._frauds, risk_ppm[label == FRAUD], 1)
+        np.add.at(self._genuine, risk_ppm[label == GENUINE], 1)
+        np.add.at(self._familiar, risk_ppm[familiar & (label == GENUINE)], 1)
 
     def at(self, threshold_ppm: int) -> Point:
         """What a threshold makes."""
-        counts = (int(table[threshold_ppm:].sum()) for table in (self._events, self._frauds, self._familiar))
+        counts = (
+            int(table[threshold_ppm:].sum()) for table in (self._events, self._frauds, self._genuine, self._familiar)
+        )
         return Point(threshold_ppm, *counts)
 
     def thresholds(self, points: int = 24) -> list[int]:
@@ -85,7 +89,8 @@ class WhatIf:
         """Stated and observed share of fraud by bins of risk, lowest first; empty bins are left out."""
         bins = []
         for low, high in pairwise(BIN_EDGES):
-            events, frauds = self._events[low:high], int(self._frauds[low:high].sum())
+            known = self._frauds[low:high] + self._genuine[low:high]
+            events, frauds = known, int(self._frauds[low:high].sum())
             count = int(events.sum())
             if count:
                 stated = float(np.dot(events, np.arange(low, high))) / count / 1e6
@@ -109,12 +114,11 @@ class WhatIf:
         thresholds
             In ppm; None for :meth:`thresholds`.
         """
-        frauds, familiar = int(self._frauds.sum()), int(self._familiar.sum())
-        genuine = int(self._events.sum()) - frauds
+        frauds, genuine, familiar = (int(t.sum()) for t in (self._frauds, self._genuine, self._familiar))
         rows = []
         for threshold in self.thresholds() if thresholds is None else thresholds:
             point = self.at(threshold)
-            touched = point.alerts - point.frauds
+            touched = point.genuine
             rows.append(
                 {
                     "threshold_ppm": point.threshold_ppm,
