@@ -9,9 +9,10 @@ from stream.brokers.connect import check_reachable
 from stream.cli.replay_options import ReplayOptions
 from stream.cli.replay_walk import walk_history
 from stream.errors import UsageError
+from stream.replay.input_partition import InputTerms
 from stream.replay.published import DECISIONS, Published, published_steps
 from stream.replay.tally import Tally
-from stream.replay.topic_source import TRANSACTIONS, TopicSource, TopicTerms
+from stream.replay.topic_source import TRANSACTIONS, TopicSource
 from stream.settings import Settings
 from stream.worker.history import TopicHistory
 
@@ -38,14 +39,14 @@ def replay_topic(options: ReplayOptions) -> dict[str, Any]:
     settings = settings.model_copy(update={"topic_prefix": prefix})
     shape = options.shape(f"{settings.maturity_days}d")
     policy = options.policy  # read before a broker is asked: what is wrong with it needs none
-    terms = TopicTerms(policy.trusts, round(settings.future_minutes * 60_000), shape.matures_us)
+    terms = InputTerms(policy.trusts, round(settings.future_minutes * 60_000), shape.matures_us)
     if topic == DECISIONS:
         _refuse_engine_options(options)
         check_reachable(settings)
         return _measure(options, TopicHistory(settings, topic, span), terms, settings)
     check_reachable(settings)
     source = TopicSource(TopicHistory(settings, topic, span), settings.topic(topic), terms, options.truth())
-    return {**walk_history(options, source, shape), "feedback_passed_over": source.untrusted}
+    return {**walk_history(options, source, shape), "feedback_passed_over": source.passed_over}
 
 
 def _refuse_engine_options(options: ReplayOptions) -> None:
@@ -63,7 +64,7 @@ def _refuse_engine_options(options: ReplayOptions) -> None:
         )
 
 
-def _measure(options: ReplayOptions, log: TopicHistory, terms: TopicTerms, settings: Settings) -> dict[str, Any]:
+def _measure(options: ReplayOptions, log: TopicHistory, terms: InputTerms, settings: Settings) -> dict[str, Any]:
     begun, read, tally = time.perf_counter(), Published(), Tally(options.measure_day, settings.seed)
     for step in published_steps(log, terms, options.truth(), read):
         tally.add(step)

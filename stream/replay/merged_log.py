@@ -1,10 +1,13 @@
-"""Partitions of several topics as one log: in the order of their Kafka timestamps, each partition's own order kept."""
+"""Logs in one order: by the time each record stands for, every log's own order kept."""
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Generic, NamedTuple, Protocol, TypeVar
+
+T = TypeVar("T")
 
 
 class LogRecord(Protocol):
@@ -27,80 +30,83 @@ class LogRecord(Protocol):
         """What it says."""
 
 
+class Log(Protocol):
+    """Where topics are read."""
+
+    def partitions(self, topic: str) -> int:
+        """How many partitions a topic (contract name) has."""
+
+    def read(self, topic: str, partition: int, *, ranged: bool) -> Iterator[Sequence[LogRecord]]:
+        """Its committed records in chunks, in order; ``ranged``: those of the asked range, else all."""
+
+    def last(self, topic: str, partition: int) -> LogRecord | None:
+        """The last record of the asked range."""
+
+
+class Timed(NamedTuple, Generic[T]):
+    """Something and the time it stands for, µs."""
+
+    time: int
+    what: T
+
+
 @dataclass(slots=True)
-class Partition:
-    """One partition that is merged.
+class _Ahead(Generic[T]):
+    """One log, read a chunk ahead."""
 
-    Parameters
-    ----------
-    topic
-        Number of its topic; at equal timestamps lower ones come first.
-    partition
-        Its number.
-    chunks
-        Its records, in order.
-    """
-
-    topic: int
-    partition: int
-    chunks: Iterator[Sequence[LogRecord]]
-    waiting: list[tuple[int, int, int, LogRecord]] = field(default_factory=list)
+    chunks: Iterator[Sequence[Timed[T]]]
+    times: list[int] = field(default_factory=list)
+    waiting: list[T] = field(default_factory=list)
     reached: int = -(2**62)
     ended: bool = False
 
     def refill(self) -> None:
-        """Read the next chunk. A record stamped before the one ahead of it keeps its place behind it."""
+        """Read the next chunk. What is timed before the one ahead of it keeps its place behind it."""
         chunk = next(self.chunks, None)
         if chunk is None:
             self.ended = True
             return
-        for record in chunk:
-            self.reached = max(self.reached, record.timestamp)
-            self.waiting.append((self.reached, self.topic, self.partition, record))
+        for time, what in chunk:
+            self.reached = max(self.reached, time)
+            self.times.append(self.reached)
+            self.waiting.append(what)
+
+    def take(self, limit: int | None) -> list[tuple[int, T]]:
+        """What is timed before ``limit``."""
+        taken = len(self.times) if limit is None else bisect_left(self.times, limit)
+        run = list(zip(self.times[:taken], self.waiting[:taken], strict=True))
+        del self.times[:taken], self.waiting[:taken]
+        return run
 
 
-def merged(partitions: Sequence[Partition]) -> Iterator[list[tuple[int, int, LogRecord]]]:
-    """Runs of (topic number, partition, record) in order; what waits is a chunk or two of each partition.
+def merged(logs: Sequence[Iterator[Sequence[Timed[T]]]]) -> Iterator[list[T]]:
+    """Runs of all logs' records in order; at equal times earlier logs come first. A chunk or two of each log waits.
 
-    >>> from collections import namedtuple
-    >>> R = namedtuple("R", "offset timestamp key value")
-    >>> a = Partition(0, 0, iter([[R(0, 5, None, b"a"), R(1, 9, None, b"c")]]))
-    >>> b = Partition(0, 1, iter([[R(0, 7, None, b"b")], [R(1, 6, None, b"b2")]]))
-    >>> [record.value for run in merged([a, b]) for _, _, record in run]
-    [b'a', b'b', b'b2', b'c']
+    >>> a = iter([[Timed(5, "a"), Timed(9, "c")]])
+    >>> b = iter([[Timed(7, "b")], [Timed(6, "behind b")]])
+    >>> [record for run in merged([a, b]) for record in run]
+    ['a', 'b', 'behind b', 'c']
     """
+    ahead = [_Ahead(chunks) for chunks in logs]
     while True:
-        for one in partitions:
+        for one in ahead:
             while not one.waiting and not one.ended:
                 one.refill()
-        open_ends = [one.reached for one in partitions if not one.ended]
-        # what is stamped as the last record read of a partition may still be followed by more of the same stamp
-        limit = min(open_ends) if open_ends else None
-        run: list[tuple[int, int, int, LogRecord]] = []
-        for one in partitions:
-            taken = _below(one.waiting, limit)
-            run += one.waiting[:taken]
-            del one.waiting[:taken]
-        run.sort(key=lambda item: item[:3])
+        # what is timed as the last one read of a log may still be followed by more of the same time
+        limit = min((one.reached for one in ahead if not one.ended), default=None)
+        run: list[tuple[int, T]] = []
+        for one in ahead:
+            run += one.take(limit)
+        run.sort(key=_time)
         if run:
-            yield [(topic, partition, record) for _, topic, partition, record in run]
+            yield [what for _, what in run]
         elif limit is None:
             return
         else:
-            for one in partitions:
+            for one in ahead:
                 if not one.ended and one.reached == limit:
                     one.refill()
 
 
-def _below(waiting: list[tuple[int, int, int, LogRecord]], limit: int | None) -> int:
-    """How many records of a partition come before ``limit``."""
-    if limit is None:
-        return len(waiting)
-    low, high = 0, len(waiting)
-    while low < high:
-        middle = (low + high) // 2
-        if waiting[middle][0] < limit:
-            low = middle + 1
-        else:
-            high = middle
-    return low
+def _time(item: tuple[int, object]) -> int:
+    return item[0]

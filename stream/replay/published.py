@@ -17,9 +17,10 @@ from rules.ladder import OUTCOMES, RUNGS, STEP_UPS
 from stream.core.columns import SCENARIOS
 from stream.core.rfc3339 import microseconds
 from stream.errors import RiskstreamError
+from stream.replay.input_partition import InputTerms
 from stream.replay.labels import Labels, Truth
-from stream.replay.merged_log import LogRecord, Partition, merged
-from stream.replay.topic_source import FeedbackTruth, Log, TopicTerms
+from stream.replay.merged_log import Log, LogRecord, Timed, merged
+from stream.replay.topic_source import FeedbackTruth
 from stream.replay.truth_index import hash_ids
 
 DECISIONS = "risk.decisions.v1"
@@ -61,8 +62,8 @@ class Published:
     model_version: str = ""
 
 
-def published_steps(log: Log, terms: TopicTerms, truth: Truth | None, read: Published) -> Iterator[PublishedStep]:
-    """Decisions of the asked range in the order of their Kafka timestamps, a run of one model at a time.
+def published_steps(log: Log, terms: InputTerms, truth: Truth | None, read: Published) -> Iterator[PublishedStep]:
+    """Decisions of the asked range in the order of event time, a run of one model at a time.
 
     Parameters
     ----------
@@ -75,10 +76,8 @@ def published_steps(log: Log, terms: TopicTerms, truth: Truth | None, read: Publ
     """
     partitions = log.partitions(DECISIONS)
     known = FeedbackTruth(log, terms, partitions) if truth is None else None
-    parts = [Partition(0, number, log.read(DECISIONS, number, ranged=True)) for number in range(partitions)]
-    for run in merged(parts):
-        documents = [_document(partition, record) for _, partition, record in run]
-        for model, group in groupby(documents, key=lambda document: document["model_version"]):
+    for run in merged([_decisions(log, number) for number in range(partitions)]):
+        for model, group in groupby(run, key=lambda decision: decision["model_version"]):
             decisions = list(group)
             _count(decisions, model, read)
             transactions = _transactions(decisions)
@@ -88,15 +87,22 @@ def published_steps(log: Log, terms: TopicTerms, truth: Truth | None, read: Publ
             yield PublishedStep(transactions, _verdicts(decisions), model, labels)
 
 
-def _document(partition: int, record: LogRecord) -> dict[str, Any]:
+def _decisions(log: Log, partition: int) -> Iterator[list[Timed[dict[str, Any]]]]:
+    for records in log.read(DECISIONS, partition, ranged=True):
+        yield [_decision(partition, record) for record in records]
+
+
+def _decision(partition: int, record: LogRecord) -> Timed[dict[str, Any]]:
     try:
         document: dict[str, Any] = orjson.loads(record.value or b"")
-        document["event_time"], document["model_version"], document["risk_ppm"]
-    except (orjson.JSONDecodeError, KeyError, TypeError) as error:
+        time_us = microseconds(datetime.fromisoformat(document["event_time"]))
+        document["event_time_us"] = time_us
+        document["model_version"], document["risk_ppm"], document["outcome"]
+    except (ValueError, KeyError, TypeError) as error:
         raise RiskstreamError(
             f"{DECISIONS}/{partition}/{record.offset} is no decision; only riskstream may write there"
         ) from error
-    return document
+    return Timed(time_us, document)
 
 
 def _count(decisions: Sequence[dict[str, Any]], model: str, read: Published) -> None:
@@ -110,7 +116,7 @@ def _count(decisions: Sequence[dict[str, Any]], model: str, read: Published) -> 
 
 def _transactions(decisions: Sequence[dict[str, Any]]) -> npt.NDArray[np.void]:
     rows = np.zeros(len(decisions), TRANSACTION)
-    rows["event_time"] = [microseconds(datetime.fromisoformat(decision["event_time"])) for decision in decisions]
+    rows["event_time"] = [decision["event_time_us"] for decision in decisions]
     for column, name in (
         ("account_hash", "account_id"), ("payee_hash", "payee_id"), ("transaction_hash", "transaction_id"),
     ):  # fmt: skip

@@ -18,7 +18,7 @@ _LOOK_BACK = 200
 
 
 class TopicHistory:
-    """Reads topics of an installation (``stream.replay.topic_source.Log``); nothing is committed.
+    """Reads topics of an installation (``stream.replay.merged_log.Log``); nothing is committed.
 
     Parameters
     ----------

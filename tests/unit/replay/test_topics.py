@@ -17,6 +17,7 @@ from stream.core.render import render
 from stream.core.rfc3339 import render as render_time
 from stream.errors import UsageError
 from stream.replay.engine import DAY_US, FileReplay, ReplaySettings, Step
+from stream.replay.input_partition import InputTerms
 from stream.replay.labels import FRAUD, GENUINE, UNLABELLED
 from stream.replay.published import Published, published_steps
 from stream.replay.run import replay
@@ -24,7 +25,7 @@ from stream.replay.schedule import Schedule
 from stream.replay.sources import open_source
 from stream.replay.span import Span, parse_bound
 from stream.replay.tally import Tally
-from stream.replay.topic_source import TopicSource, TopicTerms
+from stream.replay.topic_source import TopicSource
 
 START_US = 1_767_225_600_000_000
 MINUTE = 60_000_000
@@ -63,8 +64,8 @@ class MemoryLog:
         return part[-1] if part else None
 
 
-def terms(maturity_us: int = DAY_US) -> TopicTerms:
-    return TopicTerms(shipped().trusts, 300_000, maturity_us)
+def terms(maturity_us: int = DAY_US) -> InputTerms:
+    return InputTerms(shipped().trusts, 300_000, maturity_us)
 
 
 def payment(log: MemoryLog, number: int, at_us: int, account: str = "a-1", payee: str = "p-1") -> None:
@@ -128,7 +129,7 @@ def test_truth_is_the_last_trusted_verdict_else_maturity_else_unknown() -> None:
     assert labels.tolist() == [GENUINE, GENUINE, GENUINE, FRAUD, UNLABELLED]
     found = tally.result()
     assert (found["genuine"], found["frauds"], found["unlabelled"]) == (3, 1, 1)
-    assert source.untrusted == 1
+    assert source.passed_over == 1
 
 
 def test_neither_chunks_of_the_log_nor_of_the_replay_change_a_byte(bank: tuple[Path, Path]) -> None:
@@ -229,3 +230,19 @@ def test_a_bound_that_is_none_is_refused_with_what_to_write(text: str) -> None:
 def test_an_empty_range_is_refused(start: str, stop: str) -> None:
     with pytest.raises(UsageError, match="--from lies"):
         Span(parse_bound(start, "--from"), parse_bound(stop, "--to"))
+
+
+def test_records_that_were_loaded_in_one_moment_stand_in_the_order_of_their_events(bank: tuple[Path, Path]) -> None:
+    log = MemoryLog(500)
+    loaded_ms = START_US // 1000 + 365 * 86_400_000
+    for number, record in enumerate(Schedule(7 * DAY_US).records(open_source(bank[0], None, bank[1]).chunks())):
+        topic = "bank.transactions.v1" if record.kind == "transaction" else "bank.feedback.v1"
+        log.append(topic, record.key, record.value, loaded_ms + number // 50)
+    loaded = walk(TopicSource(log, "t", terms(7 * DAY_US)), maturity_us=7 * DAY_US)
+    times = np.concatenate([step.transactions["event_time"] for step in loaded])
+    assert (np.diff(times) >= 0).all()
+    assert not any(step.transactions["late"].any() for step in loaded)
+    heard = MemoryLog(500)
+    fill(heard, bank)
+    lived = walk(TopicSource(heard, "t", terms(7 * DAY_US)), maturity_us=7 * DAY_US)
+    assert sum(a == b for a, b in zip(decisions(loaded), decisions(lived), strict=True)) > 0.95 * 4_000
