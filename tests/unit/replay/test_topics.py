@@ -237,7 +237,7 @@ def test_records_that_were_loaded_in_one_moment_stand_in_the_order_of_their_even
     loaded_ms = START_US // 1000 + 365 * 86_400_000
     for number, record in enumerate(Schedule(7 * DAY_US).records(open_source(bank[0], None, bank[1]).chunks())):
         topic = "bank.transactions.v1" if record.kind == "transaction" else "bank.feedback.v1"
-        log.append(topic, record.key, record.value, loaded_ms + number // 50)
+        log.append(topic, record.key, record.value, loaded_ms + number // 8)
     loaded = walk(TopicSource(log, "t", terms(7 * DAY_US)), maturity_us=7 * DAY_US)
     times = np.concatenate([step.transactions["event_time"] for step in loaded])
     assert (np.diff(times) >= 0).all()
@@ -245,4 +245,4 @@ def test_records_that_were_loaded_in_one_moment_stand_in_the_order_of_their_even
     heard = MemoryLog(500)
     fill(heard, bank)
     lived = walk(TopicSource(heard, "t", terms(7 * DAY_US)), maturity_us=7 * DAY_US)
-    assert sum(a == b for a, b in zip(decisions(loaded), decisions(lived), strict=True)) > 0.95 * 4_000
+    assert sum(a == b for a, b in zip(decisions(loaded), decisions(lived), strict=True)) > 0.9 * 4_000
