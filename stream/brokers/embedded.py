@@ -4,15 +4,12 @@ from __future__ import annotations
 
 import ctypes
 import socket
-import sys
 import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from pathlib import Path
 from types import TracebackType
 
-import confluent_kafka
-
+from stream.brokers.librdkafka import library
 from stream.errors import RiskstreamError
 
 _ERROR_BYTES = 512
@@ -138,7 +135,7 @@ def _kept_awake(bootstrap: str) -> Iterator[None]:
 
 
 def _load() -> ctypes.CDLL:
-    library = ctypes.CDLL(str(_library_path()))
+    loaded = library()
     pointer, text, integer = ctypes.c_void_p, ctypes.c_char_p, ctypes.c_int
     signatures: dict[str, tuple[object, list[object]]] = {
         "rd_kafka_new": (pointer, [integer, pointer, text, ctypes.c_size_t]),
@@ -153,21 +150,6 @@ def _load() -> ctypes.CDLL:
         "rd_kafka_mock_group_initial_rebalance_delay_ms": (None, [pointer, ctypes.c_int32]),
     }
     for name, (result, arguments) in signatures.items():
-        function = getattr(library, name)
+        function = getattr(loaded, name)
         function.restype, function.argtypes = result, arguments
-    return library
-
-
-def _library_path() -> Path:
-    package = Path(confluent_kafka.__file__).parent
-    # Where wheels carry their shared libraries: auditwheel beside the package, delocate inside it.
-    folders = [package.parent / "confluent_kafka.libs", package / ".dylibs"]
-    found = [
-        path for folder in folders if folder.is_dir() for path in sorted(folder.glob("librdkafka*")) if path.is_file()
-    ]
-    if not found:
-        raise RiskstreamError(
-            f"librdkafka is not beside {package}: the embedded broker needs confluent-kafka from its wheel "
-            f"(this is {sys.platform}); reinstall with `make setup`, or run a real Kafka with `riskstream kafka up`"
-        )
-    return found[0]
+    return loaded

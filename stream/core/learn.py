@@ -13,6 +13,7 @@ import orjson
 
 from detectors.ensemble import EnsembleConfig, Learner, Snapshot
 from stream.core.learning import is_scored, read_scored
+from stream.core.packed import Packed
 
 LABEL_KINDS = ("review", "chargeback", "complaint")
 
@@ -35,8 +36,9 @@ class StreamLearner:
         """Start from the first snapshot of an installation."""
         return cls(Learner(first, EnsembleConfig(maturity_us=maturity_us)))
 
-    def absorb(self, values: Sequence[bytes]) -> None:
+    def absorb(self, records: Sequence[bytes] | Packed) -> None:
         """Read records of one partition in order: runs of features at once, labels one by one."""
+        values = list(records)
         start = 0
         for position, value in enumerate(values):
             if is_scored(value):

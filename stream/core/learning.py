@@ -9,6 +9,7 @@ import orjson
 from stream.core.columns import FEEDBACK_KINDS, VERDICTS
 from stream.core.decide import REVIEW, Decided
 from stream.core.features import MODEL_COLUMNS
+from stream.core.packed import Packed
 from stream.errors import RiskstreamError
 
 VERSION = 1
@@ -30,7 +31,7 @@ SCORED = np.dtype(
 _MAGIC = b"RSLF"
 
 
-def scored_records(decided: Decided, partition: int) -> list[bytes]:
+def scored_records(decided: Decided, partition: int) -> Packed:
     """The record of each transaction of one partition of ``risk.profiled.v1``, in order."""
     records = np.zeros(len(decided.verdicts), SCORED)
     records["magic"] = _MAGIC
@@ -43,8 +44,7 @@ def scored_records(decided: Decided, partition: int) -> list[bytes]:
     records["place"] = decided.received.place
     records["partition"] = partition
     records["inputs"] = decided.inputs
-    data, size = records.tobytes(), SCORED.itemsize
-    return [data[start : start + size] for start in range(0, len(data), size)]
+    return Packed.of_structs(records)
 
 
 def read_scored(values: list[bytes]) -> npt.NDArray[np.void]:

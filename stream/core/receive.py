@@ -98,7 +98,10 @@ class PayeeHop:
 def _joined(parts: list[npt.NDArray[np.void]], dtype: np.dtype[np.void]) -> npt.NDArray[np.void]:
     if len(parts) == 1:
         return parts[0]
-    return np.concatenate(parts) if parts else np.zeros(0, dtype)
+    # bytes behind bytes: numpy's own concatenation of structs walks their fields
+    return (
+        np.frombuffer(bytearray().join([part.data.cast("B") for part in parts]), dtype) if parts else np.zeros(0, dtype)
+    )
 
 
 def _places(counts: Sequence[int]) -> npt.NDArray[np.int64]:

@@ -1,11 +1,12 @@
 """Decisions and alerts as JSON bytes: the same verdict always gives the same bytes.
 
-An approval, by far the most frequent outcome, is one template filled with integers and ids that need no escaping;
-everything else also carries evidence and reasons.
+What decisions have in common is rendered once a batch; what is a decision's own is written by compiled code
+(``decision_writer.py``). Whatever is not approved also carries evidence and reasons.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,7 +14,6 @@ import numpy as np
 import numpy.typing as npt
 import orjson
 
-from rules.compiled_policy import CompiledPolicy
 from rules.ladder import OUTCOMES, STEP_UPS
 from rules.lists import LIST_MARKS
 from rules.priority import below_line, priority_milli
@@ -22,17 +22,28 @@ from rules.tolerance import repeated
 from stream.contracts.currency import MINOR_UNIT_DIGITS
 from stream.core.columns import SCENARIOS, SLIPS, unpack_code
 from stream.core.decide import APPROVE, REVIEW, Decided, Decider
+from stream.core.decision_writer import (
+    DEGRADED,
+    EVIDENCE,
+    FLAGS,
+    HARD_RULE,
+    OUTCOME,
+    REASONS,
+    RULES,
+    SCENARIO,
+    STEP_UP,
+    VERSIONS,
+    Fragments,
+    group_rows,
+    write_decisions,
+)
 from stream.core.evidence import Evidence, evidence
 from stream.core.features import INDEX
+from stream.core.packed import Packed
 
-_SCENARIO_BYTES = tuple(word.encode() for word in SCENARIOS)
-_OUTCOME_BYTES = tuple(word.encode() for word in OUTCOMES)
-_STEP_UP_BYTES = tuple(word.encode() for word in STEP_UPS)
-_DECISION = (
-    b'{"transaction_id":"%b","customer_id":"%b","account_id":"%b","payee_id":%b,"event_time":"%bZ",'
-    b'"scenario":"%b","outcome":"%b","step_up":"%b","scope":"transaction","risk_ppm":%d,"anomaly_ppm":%d,'
-    b'"familiarity_ppm":%d,"hard_rule":%b,"rules":%b,"evidence":%b,"reasons":%b,"degraded":%b,"flags":%b,%b}'
-)
+_WORDS = tuple(word.encode() for words in (SCENARIOS, OUTCOMES, STEP_UPS) for word in words)
+_OUTCOMES_FROM, _STEP_UPS_FROM = len(SCENARIOS), len(SCENARIOS) + len(OUTCOMES)
+_FLAGS = (b"[]", b'["late"]', b'["below_line"]', b'["late","below_line"]')
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,9 +60,9 @@ class Rendered:
         customer_id of each transaction, the key of its decision.
     """
 
-    decisions: list[bytes]
+    decisions: Packed
     alerts: list[tuple[int, bytes]]
-    keys: list[bytes]
+    keys: Packed
 
 
 def instants(times_us: npt.NDArray[np.int64]) -> list[bytes]:
@@ -67,42 +78,54 @@ def instants(times_us: npt.NDArray[np.int64]) -> list[bytes]:
 def render(decided: Decided, decider: Decider) -> Rendered:
     """Decisions and alerts of a batch, as published."""
     transactions, verdicts = decided.received.transactions, decided.verdicts
-    versions = b'"policy_version":"%b","model_version":"%b"' % (
-        decider.policy_version.encode(),
-        decider.model_version.encode(),
+    fragments = Fragments(_WORDS)
+    decisions = write_decisions(
+        transactions,
+        np.column_stack((verdicts["risk_ppm"], decided.anomaly_ppm, verdicts["familiarity_ppm"])).astype(np.int64),
+        _pieces(decided, decider, fragments),
+        fragments.packed(),
     )
-    explained = {int(row): place for place, row in enumerate(decided.explained.tolist())}
-    rules = _Rules(decider.compiled, decider.prior_milli)
-    keys: list[bytes] = transactions["customer_id"].tolist()
-    outcomes: list[int] = verdicts["outcome"].tolist()
-    fired: list[bytes] = [mask.tobytes() for mask in verdicts["fired"]]
-    degraded: list[int] = verdicts["degraded"].tolist()
-    late: list[int] = transactions["late"].tolist()
-    hard: list[int] = verdicts["hard_rule"].tolist()
-    below: list[int] = _below_the_line(decided, decider).tolist()
-    decisions, alerts = [], []
-    for row, values in enumerate(_plain_columns(decided)):
-        transaction_id, account_id, payee_id, event_time, scenario, step_up, risk, anomaly, familiarity = values
-        evidence_json, reasons_json = b"[]", b"null"
-        if outcomes[row] != APPROVE:
-            by_rules = decider.compiled.contributions(verdicts["fired"][row], decider.prior_milli)
-            shown = evidence(decided.received.features[row], decided.contributions[explained[row]], by_rules)
-            evidence_json = orjson.dumps(shown)
-            reasons_json = orjson.dumps(reasons(decided, decider, row, shown))
-        decision = _DECISION % (
-            transaction_id, keys[row], account_id, b'"%b"' % payee_id if payee_id else b"null", event_time,
-            _SCENARIO_BYTES[scenario], _OUTCOME_BYTES[outcomes[row]], _STEP_UP_BYTES[step_up], risk, anomaly,
-            familiarity, rules.hard(hard[row]), rules.fired(fired[row]), evidence_json, reasons_json,
-            orjson.dumps(decider.compiled.degraded_list(degraded[row])) if degraded[row] else b"[]",
-            _FLAGS[late[row] + 2 * below[row]], versions,
-        )  # fmt: skip
-        decisions.append(decision)
-        if outcomes[row] == REVIEW:
-            alerts.append((row, _alert(decided, decider, row, decision)))
-    return Rendered(decisions, alerts, keys)
+    alerts = [
+        (row, _alert(decided, decider, row, decisions[row]))
+        for row in np.flatnonzero(verdicts["outcome"] == REVIEW).tolist()
+    ]
+    return Rendered(decisions, alerts, Packed.of_ids(transactions["customer_id"]))
 
 
-_FLAGS = (b"[]", b'["late"]', b'["below_line"]', b'["late","below_line"]')
+def _pieces(decided: Decided, decider: Decider, fragments: Fragments) -> npt.NDArray[np.int64]:
+    """Places in the fragments of everything in a decision that is neither a number nor the payment's own."""
+    verdicts, place = decided.verdicts, fragments.place
+    pieces = np.empty((len(verdicts), 10), np.int64)
+    pieces[:, SCENARIO] = verdicts["scenario"]
+    pieces[:, OUTCOME] = verdicts["outcome"].astype(np.int64) + _OUTCOMES_FROM
+    pieces[:, STEP_UP] = verdicts["step_up"].astype(np.int64) + _STEP_UPS_FROM
+    _by_value(pieces[:, HARD_RULE], verdicts["hard_rule"], lambda rule: place(_hard(decider, int(rule))))
+    group, members = group_rows(verdicts["fired"])
+    of_group = [place(_fired(decider, verdicts["fired"][row])) for row in members.tolist()]
+    pieces[:, RULES] = np.array(of_group, np.int64)[group]
+    pieces[:, EVIDENCE], pieces[:, REASONS] = place(b"[]"), place(b"null")
+    for row, contributions in zip(decided.explained.tolist(), decided.contributions, strict=True):
+        by_rules = decider.compiled.contributions(verdicts["fired"][row], decider.prior_milli)
+        shown = evidence(decided.received.features[row], contributions, by_rules)
+        pieces[row, EVIDENCE] = place(orjson.dumps(shown))
+        pieces[row, REASONS] = place(orjson.dumps(reasons(decided, decider, row, shown)))
+    _by_value(pieces[:, DEGRADED], verdicts["degraded"],
+              lambda bits: place(orjson.dumps(decider.compiled.degraded_list(int(bits)))))  # fmt: skip
+    flags = decided.received.transactions["late"] + 2 * _below_the_line(decided, decider)
+    _by_value(pieces[:, FLAGS], flags, lambda flag: place(_FLAGS[int(flag)]))
+    versions = b'"policy_version":"%b","model_version":"%b"'
+    pieces[:, VERSIONS] = place(versions % (decider.policy_version.encode(), decider.model_version.encode()))
+    return pieces
+
+
+def _by_value(out: npt.NDArray[np.int64], values: npt.NDArray[Any], place: Callable[[Any], int]) -> None:
+    """Fill ``out`` with the place of each value; one call for each that occurs."""
+    first = values[0]
+    if (values == first).all():
+        out[:] = place(first)
+        return
+    distinct, inverse = np.unique(values, return_inverse=True)
+    out[:] = np.array([place(value) for value in distinct], np.int64)[inverse]
 
 
 def _below_the_line(decided: Decided, decider: Decider) -> npt.NDArray[np.int64]:
@@ -114,44 +137,15 @@ def _below_the_line(decided: Decided, decider: Decider) -> npt.NDArray[np.int64]
     return flags
 
 
-def _plain_columns(decided: Decided) -> Any:
-    transactions, verdicts = decided.received.transactions, decided.verdicts
-    return zip(
-        transactions["transaction_id"].tolist(),
-        transactions["account_id"].tolist(),
-        transactions["payee_id"].tolist(),
-        instants(transactions["event_time"]),
-        verdicts["scenario"].tolist(),
-        verdicts["step_up"].tolist(),
-        verdicts["risk_ppm"].tolist(),
-        decided.anomaly_ppm.tolist(),
-        verdicts["familiarity_ppm"].tolist(),
-        strict=True,
-    )
+def _fired(decider: Decider, mask: npt.NDArray[np.uint8]) -> bytes:
+    """``rules`` of a decision."""
+    fired = decider.compiled.fired_rules(mask)
+    return orjson.dumps([{"id": rule.id, "weight_milli": rule.applied_milli(decider.prior_milli)} for rule in fired])
 
 
-class _Rules:
-    """JSON of fired rules, kept for the masks that come again."""
-
-    def __init__(self, compiled: CompiledPolicy, prior_milli: int) -> None:
-        self._compiled = compiled
-        self._prior_milli = prior_milli
-        self._known: dict[bytes, bytes] = {bytes(compiled.mask_bytes): b"[]"}
-
-    def fired(self, mask: bytes) -> bytes:
-        """``rules`` of a decision."""
-        known = self._known.get(mask)
-        if known is None:
-            fired = self._compiled.fired_rules(np.frombuffer(mask, np.uint8))
-            known = orjson.dumps(
-                [{"id": rule.id, "weight_milli": rule.applied_milli(self._prior_milli)} for rule in fired]
-            )
-            self._known[mask] = known
-        return known
-
-    def hard(self, rule: int) -> bytes:
-        """``hard_rule`` of a decision."""
-        return b"null" if rule < 0 else b'"%b"' % self._compiled.rules[rule].id.encode()
+def _hard(decider: Decider, rule: int) -> bytes:
+    """``hard_rule`` of a decision."""
+    return b"null" if rule < 0 else b'"%b"' % decider.compiled.rules[rule].id.encode()
 
 
 def slip_words(mask: int) -> tuple[str, ...]:

@@ -191,6 +191,40 @@ def scan(buf: NDArray[np.uint8], start: int, length: int) -> int:
     return instant if _EARLIEST <= instant <= _LATEST else INVALID
 
 
+@njit(cache=True, nogil=True)
+def put_instant(out: Any, at: Any, instant_us: Any) -> Any:
+    """Write an instant of the years 0 to 9999 as ``2026-01-01T00:00:00.000000``; returns where the next byte goes."""
+    seconds, micros = np.int64(instant_us) // 1_000_000, np.int64(instant_us) % 1_000_000
+    days, second = seconds // 86_400, seconds % 86_400
+    # Hinnant's civil_from_days
+    days += 719_468
+    era = days // 146_097
+    day_of_era = days - era * 146_097
+    year_of_era = (day_of_era - day_of_era // 1460 + day_of_era // 36_524 - day_of_era // 146_096) // 365
+    day_of_year = day_of_era - (365 * year_of_era + year_of_era // 4 - year_of_era // 100)
+    shifted = (5 * day_of_year + 2) // 153
+    month = shifted + 3 if shifted < 10 else shifted - 9
+    year = year_of_era + era * 400 + (1 if month <= 2 else 0)
+    at = _put_digits(out, at, year, 4, 45)
+    at = _put_digits(out, at, month, 2, 45)
+    at = _put_digits(out, at, day_of_year - (153 * shifted + 2) // 5 + 1, 2, 84)
+    at = _put_digits(out, at, second // 3600, 2, 58)
+    at = _put_digits(out, at, second // 60 % 60, 2, 58)
+    at = _put_digits(out, at, second % 60, 2, 46)
+    return _put_digits(out, at, micros, 6, 0) - 1
+
+
+@njit(cache=True, nogil=True)
+def _put_digits(out: Any, at: Any, number: Any, digits: Any, then: Any) -> Any:
+    """Write a number with leading zeros and the byte that follows it; returns where the next one goes."""
+    for k in range(digits - 1, -1, -1):
+        out[at + k] = 48 + number % 10
+        number //= 10
+    if then:
+        out[at + digits] = then
+    return at + digits + 1
+
+
 def scan_text(text: str) -> Any:
     """:func:`scan` of a text, for tests and for reading single values.
 

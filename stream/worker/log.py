@@ -9,9 +9,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple, Protocol
 
+from stream.core.packed import Packed
 from stream.errors import RiskstreamError
 
 Headers = list[tuple[str, str | bytes | None]]
+PackedHeaders = Sequence[tuple[str, Packed | bytes]]
 
 
 class Place(NamedTuple):
@@ -61,6 +63,9 @@ class Publisher(Protocol):
     ) -> None:  # fmt: skip
         """Add a record; partition -1 means by murmur2 of the key."""
 
+    def send_many(self, topic: str, values: Packed, keys: Packed, headers: PackedHeaders = ()) -> None:
+        """Add records, partitions by murmur2 of their keys; a header's value is one for all, or one for each."""
+
     def commit(self, offsets: Mapping[Place, int]) -> None:
         """Commit what was sent together with the input offsets it stands for.
 
@@ -72,6 +77,13 @@ class Publisher(Protocol):
 
     def close(self) -> None:
         """Let go of connections; an open transaction is aborted."""
+
+
+def send_each(publisher: Publisher, topic: str, values: Packed, keys: Packed, headers: PackedHeaders = ()) -> None:
+    """:meth:`Publisher.send_many` one by one, where nothing faster is needed."""
+    for place, (value, key) in enumerate(zip(values, keys, strict=True)):
+        own: Headers = [(name, column if isinstance(column, bytes) else column[place]) for name, column in headers]
+        publisher.send(topic, value, key, headers=own or None)
 
 
 class Reader(Protocol):

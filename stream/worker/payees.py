@@ -11,9 +11,11 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from stream.core import packed
 from stream.core.decide import Decided, Decider
 from stream.core.frame import decode_frame
 from stream.core.learning import label_record, scored_records
+from stream.core.packed import Packed
 from stream.core.receive import PayeeHop
 from stream.core.render import render
 from stream.errors import RiskstreamError
@@ -93,27 +95,22 @@ class PayeesHop:
         transactions = decided.received.transactions
         topic = self.settings.topic
         decisions, alerts, learning = topic("risk.decisions.v1"), topic("risk.alerts.v1"), topic("risk.learning.v1")
-        # built once a batch, then filled by integers: this loop is the line's hottest in Python
-        source_of = f"{topic('bank.transactions.v1')}/%d/%d".encode()
-        profiled_of = f"{self.place(partition).topic}/{partition}/%d/%d".encode()
+        source = packed.places(
+            topic("bank.transactions.v1").encode() + b"/",
+            transactions["source_partition"],
+            transactions["source_offset"],
+        )
+        profiled = packed.places(
+            f"{self.place(partition).topic}/{partition}/".encode(), decided.received.frame, decided.received.place
+        )
         stamp = now_header()
-        headers: list[Headers] = [
-            [(SOURCE, source_of % source), (PROFILED, profiled_of % profiled), stamp]
-            for source, profiled in zip(
-                zip(transactions["source_partition"].tolist(), transactions["source_offset"].tolist(), strict=True),
-                zip(decided.received.frame.tolist(), decided.received.place.tolist(), strict=True),
-                strict=True,
-            )
-        ]
-        send = publisher.send
-        for key, decision, header in zip(rendered.keys, rendered.decisions, headers, strict=True):
-            send(decisions, decision, key, -1, header)
-        for key, scored in zip(
-            transactions["transaction_id"].tolist(), scored_records(decided, partition), strict=True
-        ):
-            send(learning, scored, key)
+        publisher.send_many(
+            decisions, rendered.decisions, rendered.keys, ((SOURCE, source), (PROFILED, profiled), stamp)
+        )
+        publisher.send_many(learning, scored_records(decided, partition), Packed.of_ids(transactions["transaction_id"]))
         for row, alert in rendered.alerts:
-            send(alerts, alert, rendered.keys[row], headers=headers[row])
+            headers: Headers = [(SOURCE, source[row]), (PROFILED, profiled[row]), stamp]
+            publisher.send(alerts, alert, rendered.keys[row], headers=headers)
 
     def _forward_labels(
         self, publisher: Publisher, partition: int, feedback: np.ndarray, frames: np.ndarray, places: np.ndarray

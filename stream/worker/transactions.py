@@ -15,8 +15,10 @@ from typing import Any
 from confluent_kafka import KafkaError, KafkaException, Producer, TopicPartition
 
 from stream.brokers.connect import producer_config
+from stream.brokers.librdkafka import BatchProducer
+from stream.core.packed import Packed
 from stream.settings import Settings
-from stream.worker.log import Headers, Place, PublishFailed
+from stream.worker.log import Headers, PackedHeaders, Place, PublishFailed, send_each
 
 INIT_TIMEOUT_S = 30.0
 FLUSH_TIMEOUT_S = 30.0
@@ -66,6 +68,7 @@ class TransactionalPublisher:
         self._timeout = settings.transaction_timeout_ms / 1000
         self._lost = ""
         self._producer = _producer(settings, transactional_id, self._on_error)
+        self._batches = BatchProducer(self._producer)
         try:
             self._producer.init_transactions(INIT_TIMEOUT_S)
         except KafkaException as error:
@@ -103,6 +106,13 @@ class TransactionalPublisher:
             except KafkaException as error:
                 raise PublishFailed(f"send to {topic}: {error.args[0].str()}") from error
 
+    def send_many(self, topic: str, values: Packed, keys: Packed, headers: PackedHeaders = ()) -> None:
+        """Add records without an object each; see :class:`stream.brokers.librdkafka.BatchProducer`."""
+        try:
+            self._batches.send(topic, values, keys, headers)
+        except KafkaException as error:
+            raise PublishFailed(f"send to {topic}: {error.args[0].str()}") from error
+
     def commit(self, offsets: Mapping[Place, int]) -> None:
         """Commit; any other end than success makes this publisher unusable."""
         try:
@@ -117,6 +127,7 @@ class TransactionalPublisher:
 
     def close(self) -> None:
         """Abort what is open, as far as the broker listens, and forget the rest."""
+        self._batches.close()
         try:
             self._producer.abort_transaction(1.0)
         except KafkaException:
@@ -161,6 +172,10 @@ class PlainPublisher:
             except BufferError:
                 self._producer.poll(0.05)
 
+    def send_many(self, topic: str, values: Packed, keys: Packed, headers: PackedHeaders = ()) -> None:
+        """Send records one by one: every one is to be acknowledged."""
+        send_each(self, topic, values, keys, headers)
+
     def commit(self, offsets: Mapping[Place, int]) -> None:
         """Wait until everything sent is acknowledged."""
         left = self._producer.flush(FLUSH_TIMEOUT_S)
@@ -192,7 +207,7 @@ def fence(settings: Settings, transactional_id: str) -> None:
         raise PublishFailed(f"fencing {transactional_id}: {error.args[0].str()}") from error
 
 
-def now_header() -> tuple[str, str | bytes | None]:
+def now_header() -> tuple[str, bytes]:
     """The header that says when a record was produced, ms since the epoch; outside the compared bytes."""
     return PRODUCED_AT, str(time.time_ns() // 1_000_000).encode()
 

@@ -16,8 +16,9 @@ from typing import Protocol
 
 from simulation.traffic import Event
 
+from stream.core.packed import Packed
 from stream.core.partition import partition_of
-from stream.worker.log import Headers, Place, Position, PublishFailed, Record
+from stream.worker.log import Headers, PackedHeaders, Place, Position, PublishFailed, Record, send_each
 from stream.worker.reader import ReadFailed
 from stream.worker.transactions import Membership
 
@@ -243,6 +244,10 @@ class SimulatedPublisher:
         self._queues.setdefault(Place(topic, number), []).append((record, tracked))
         if self._log.random.random() < 0.1:
             self._arrive(self._log.random.choice(list(self._queues)))
+
+    def send_many(self, topic: str, values: Packed, keys: Packed, headers: PackedHeaders = ()) -> None:
+        """Queue them one by one."""
+        send_each(self, topic, values, keys, headers)
 
     def commit(self, offsets: Mapping[Place, int]) -> None:
         """Send what is queued, then the offsets, then the end: between any two of them everything can happen."""

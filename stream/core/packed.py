@@ -1,0 +1,131 @@
+"""Many byte strings in one buffer: what a batch writes is built, and handed to Kafka, without an object a record."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from numba import njit
+
+LONGEST_NUMBER = 20
+"""Most bytes of an int64 in decimal."""
+
+
+@dataclass(frozen=True, slots=True)
+class Packed:
+    """Byte strings in one buffer.
+
+    Parameters
+    ----------
+    data : uint8[m]
+    starts, lengths : int64[n]
+        Where each string lies; they may overlap and leave gaps.
+
+    Examples
+    --------
+    >>> words = Packed.of([b"ab", b"", b"c"])
+    >>> len(words), words[0], list(words)
+    (3, b'ab', [b'ab', b'', b'c'])
+    """
+
+    data: npt.NDArray[np.uint8]
+    starts: npt.NDArray[np.int64]
+    lengths: npt.NDArray[np.int64]
+
+    def __len__(self) -> int:
+        return len(self.starts)
+
+    def __getitem__(self, place: int) -> bytes:
+        start = int(self.starts[place])
+        return self.data[start : start + int(self.lengths[place])].tobytes()
+
+    def __iter__(self) -> Iterator[bytes]:
+        data = self.data.tobytes()
+        for start, length in zip(self.starts.tolist(), self.lengths.tolist(), strict=True):
+            yield data[start : start + length]
+
+    @classmethod
+    def of(cls, values: Sequence[bytes]) -> Packed:
+        """Copies of these strings."""
+        lengths = np.fromiter(map(len, values), np.int64, len(values))
+        return cls(np.frombuffer(b"".join(values), np.uint8), np.cumsum(lengths) - lengths, lengths)
+
+    @classmethod
+    def of_ids(cls, ids: npt.NDArray[np.bytes_]) -> Packed:
+        """The strings of a fixed-size byte array (``S``), without the zeros that fill them up.
+
+        >>> list(Packed.of_ids(np.array([b"a-1", b""], "S64")))
+        [b'a-1', b'']
+        """
+        width = ids.dtype.itemsize
+        data = np.ascontiguousarray(ids).view(np.uint8).reshape(len(ids), width)
+        lengths = np.zeros(len(ids), np.int64)
+        _lengths(data, lengths)
+        return cls(data.reshape(-1), np.arange(len(ids)) * width, lengths)
+
+    @classmethod
+    def of_structs(cls, structs: npt.NDArray[np.void]) -> Packed:
+        """The bytes of each struct of an array."""
+        size = structs.dtype.itemsize
+        data = np.frombuffer(structs.tobytes(), np.uint8)
+        return cls(data, np.arange(len(structs)) * size, np.full(len(structs), size))
+
+
+def places(prefix: bytes, first: npt.NDArray[np.int64], second: npt.NDArray[np.int64]) -> Packed:
+    """``prefix`` and two numbers, a slash between them.
+
+    >>> list(places(b"t/", np.array([0, 12]), np.array([345, 6])))
+    [b't/0/345', b't/12/6']
+    """
+    count = len(first)
+    width = len(prefix) + 2 * LONGEST_NUMBER + 1
+    data, lengths = np.empty((count, width), np.uint8), np.zeros(count, np.int64)
+    data[:, : len(prefix)] = np.frombuffer(prefix, np.uint8)
+    _places(data, len(prefix), np.ascontiguousarray(first), np.ascontiguousarray(second), lengths)
+    return Packed(data.reshape(-1), np.arange(count) * width, lengths)
+
+
+@njit(cache=True, nogil=True)
+def put_bytes(out: Any, at: Any, data: Any, start: Any, length: Any) -> Any:
+    """Copy bytes; returns where the next ones go."""
+    for k in range(length):
+        out[at + k] = data[start + k]
+    return at + length
+
+
+@njit(cache=True, nogil=True)
+def put_number(out: Any, at: Any, number: Any) -> Any:
+    """Write an int64 above its minimum in decimal; returns where the next byte goes."""
+    value = np.int64(number)
+    if value < 0:
+        out[at] = 45
+        at += 1
+        value = -value
+    digits, rest = 1, value // 10
+    while rest > 0:
+        digits += 1
+        rest //= 10
+    for k in range(digits - 1, -1, -1):
+        out[at + k] = 48 + value % 10
+        value //= 10
+    return at + digits
+
+
+@njit(cache=True, nogil=True)
+def _lengths(data: Any, lengths: Any) -> None:
+    for i in range(data.shape[0]):
+        end = data.shape[1]
+        while end > 0 and data[i, end - 1] == 0:
+            end -= 1
+        lengths[i] = end
+
+
+@njit(cache=True, nogil=True)
+def _places(data: Any, begin: Any, first: Any, second: Any, lengths: Any) -> None:
+    for i in range(data.shape[0]):
+        at = put_number(data[i], begin, first[i])
+        data[i, at] = 47
+        lengths[i] = put_number(data[i], at + 1, second[i])
