@@ -24,7 +24,6 @@ import numpy as np
 import numpy.typing as npt
 from confluent_kafka import Consumer, KafkaError, KafkaException, Producer
 from numba import njit, types
-from numba.core.typing import signature
 
 from stream.core.packed import Packed
 from stream.errors import RiskstreamError
@@ -47,12 +46,14 @@ MESSAGE = np.dtype(
 )
 """``rd_kafka_message_t``."""
 
-_pointer = types.intp
-_produceva = types.ExternalFunction("rd_kafka_produceva", signature(_pointer, _pointer, _pointer, _pointer))
-_error_code = types.ExternalFunction("rd_kafka_error_code", signature(types.intc, _pointer))
-_error_destroy = types.ExternalFunction("rd_kafka_error_destroy", signature(types.void, _pointer))
-_message_destroy = types.ExternalFunction("rd_kafka_message_destroy", signature(types.void, _pointer))
-_memcpy = types.ExternalFunction("memcpy", signature(_pointer, _pointer, _pointer, _pointer))
+_pointer: Any = types.intp
+_int: Any = types.intc
+_nothing: Any = types.void
+_produceva: Any = types.ExternalFunction("rd_kafka_produceva", _pointer(_pointer, _pointer, _pointer))
+_error_code: Any = types.ExternalFunction("rd_kafka_error_code", _int(_pointer))
+_error_destroy: Any = types.ExternalFunction("rd_kafka_error_destroy", _nothing(_pointer))
+_message_destroy: Any = types.ExternalFunction("rd_kafka_message_destroy", _nothing(_pointer))
+_memcpy: Any = types.ExternalFunction("memcpy", _pointer(_pointer, _pointer, _pointer))
 
 Headers = Sequence[tuple[str, Packed | bytes]]
 

@@ -129,7 +129,7 @@ class Step:
 
     def rendered(self) -> list[bytes]:
         """The JSON of each decision, as a worker would publish it."""
-        return render(self.decided, self.decider).decisions
+        return list(render(self.decided, self.decider).decisions)
 
     def group(self, name: str) -> npt.NDArray[np.int64]:
         """A coded feature of each transaction, int64[n], for figures by group: ``age_band`` or ``segment``."""
