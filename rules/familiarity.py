@@ -24,8 +24,13 @@ COLUMNS: Final = (
     "pair_adverse",
     "device_new",
     "device_change_days",
+    "customer_pair_payments",
+    "customer_pair_age_days",
+    "customer_pair_idle_days",
+    "amount_to_customer_pair_max",
 )
-"""Columns it is computed from, in the order the compiled function takes them."""
+"""Columns it is computed from, in the order the compiled function takes them. The last four are what any account of the
+customer knows of the payee: who pays the landlord from a second account is no stranger to him."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,35 +87,46 @@ def familiarity_ppm(row, columns, settings, lost):  # type: ignore[no-untyped-de
     row
         float64[F]: the payment's features; NaN is missing.
     columns
-        int64[8]: where :data:`COLUMNS` stand, -1 for a feature the schema lacks.
+        int64[12]: where :data:`COLUMNS` stand, -1 for a feature the schema lacks.
     settings
         float64[6], from :meth:`FamiliaritySettings.array`.
     lost
         Whether the policy's own condition takes it away.
 
-    >>> row = np.array([3.0, 15.0, 5.0, 0.8, 1.0, 0.0, 0.0, np.nan])
-    >>> int(familiarity_ppm(row, np.arange(8), FamiliaritySettings().array(), False))
+    >>> row = np.array([3.0, 15.0, 5.0, 0.8, 1.0, 0.0, 0.0, np.nan, 3.0, 15.0, 5.0, 0.8])
+    >>> int(familiarity_ppm(row, np.arange(12), FamiliaritySettings().array(), False))
     551020
     """
-    payments = _cell(row, columns[0])
-    ratio = _cell(row, columns[3])
-    if lost or not payments >= 1.0 or ratio != ratio or _cell(row, columns[5]) == 1.0 or _cell(row, columns[6]) == 1.0:
+    if lost or _cell(row, columns[5]) == 1.0 or _cell(row, columns[6]) == 1.0:
         return 0
-    level = payments / (payments + settings[0])
-    age = _cell(row, columns[1])
-    age = age if age > 0.0 else 0.0
-    level *= age / (age + settings[1])
-    idle = _cell(row, columns[2])
-    if idle > 0.0:
-        level *= settings[2] / (settings[2] + idle)
-    if ratio > 1.0:
-        level *= max(0.0, (settings[3] - ratio) / (settings[3] - 1.0))
+    payments, ratio = _cell(row, columns[0]), _cell(row, columns[3])
+    level = _earned(payments, _cell(row, columns[1]), _cell(row, columns[2]), ratio, settings)
     if _cell(row, columns[4]) != 1.0:
         level *= settings[4]
+    others, others_ratio = _cell(row, columns[8]), _cell(row, columns[11])
+    if others > payments or (others == payments and others_ratio < ratio):
+        # through another account: the channel is not known to it
+        elsewhere = _earned(others, _cell(row, columns[9]), _cell(row, columns[10]), others_ratio, settings)
+        level = max(level, elsewhere * settings[4])
     change = _cell(row, columns[7])
     if change >= 0.0:
         level *= change / (change + settings[5])
     return int(level * 1e6)
+
+
+@njit(cache=True, nogil=True)
+def _earned(payments, age, idle, ratio, settings):  # type: ignore[no-untyped-def]
+    """What payments and time have earned within the band, 0..1."""
+    if not payments >= 1.0 or ratio != ratio:
+        return 0.0
+    level = payments / (payments + settings[0])
+    age = age if age > 0.0 else 0.0
+    level *= age / (age + settings[1])
+    if idle > 0.0:
+        level *= settings[2] / (settings[2] + idle)
+    if ratio > 1.0:
+        level *= max(0.0, (settings[3] - ratio) / (settings[3] - 1.0))
+    return level
 
 
 @njit(cache=True, nogil=True)

@@ -27,6 +27,7 @@ from stream.core.account_row import (
     find,
     whole_seconds,
 )
+from stream.core.customer import fill_customer, fill_own, knows_device, record_customer
 
 
 @njit(cache=True, nogil=True)
@@ -39,13 +40,13 @@ def _repeat(row: Any, transaction: Any, content: Any) -> int:
 
 
 @njit(cache=True, nogil=True)
-def _see_device(row: Any, device: Any, seconds: Any, time_us: Any) -> None:
-    """Remember a device; the one unused for longest makes room."""
+def _see_device(row: Any, device: Any, seconds: Any, time_us: Any, known: Any) -> None:
+    """Remember a device; the one unused for longest makes room. ``known``: the customer has it from another account."""
     if device == 0:
         return
     position = find(row["device_hash"], device)
     if position < 0:
-        if row["device_hash"][0] != 0:
+        if row["device_hash"][0] != 0 and not known:
             row["device_change"] = time_us
         position = 0
         for i in range(DEVICES):
@@ -84,7 +85,7 @@ def _see_place(transaction: Any, row: Any) -> None:
 
 
 @njit(cache=True, nogil=True)
-def _record_attempt(transaction: Any, row: Any, new_payee: Any) -> None:
+def _record_attempt(transaction: Any, row: Any, new_payee: Any, device_known: Any) -> None:
     """Count the attempt at once; what it teaches waits in the pending ring."""
     time_us = transaction["event_time"]
     seconds = whole_seconds(time_us)
@@ -106,7 +107,7 @@ def _record_attempt(transaction: Any, row: Any, new_payee: Any) -> None:
         pair = claim_pair(row, payee, seconds)
         row["pair_attempts"][pair] = min(np.int64(row["pair_attempts"][pair]) + 1, 65_535)
         row["pair_last"][pair] = max(np.int64(row["pair_last"][pair]), seconds)
-    _see_device(row, transaction["device_hash"], seconds, time_us)
+    _see_device(row, transaction["device_hash"], seconds, time_us, device_known)
     _see_place(transaction, row)
     if amount > 0.0:  # a card verification teaches nothing about amounts
         push_pending(transaction, row, seconds)
@@ -123,8 +124,10 @@ def _record_attempt(transaction: Any, row: Any, new_payee: Any) -> None:
 @njit(cache=True, nogil=True)
 def profile(
     rows: Any,
+    customers: Any,
     transactions: Any,
     slots: Any,
+    customer_slots: Any,
     maturity_us: Any,
     lateness_us: Any,
     highest: Any,
@@ -138,9 +141,13 @@ def profile(
     ----------
     rows : ACCOUNT_ROW[capacity]
         Updated in place.
+    customers : CUSTOMER_ROW[capacity]
+        The same, of customers that are not their account.
     transactions : columns.TRANSACTION[n]
     slots : int64[n]
         Row of each transaction's account.
+    customer_slots : int64[n]
+        Row of its customer, -1 where the account is the customer.
     maturity_us, lateness_us : int
         Settings, µs.
     highest : int64[1]
@@ -172,4 +179,13 @@ def profile(
         fill_place(transaction, row, out)
         fill_device(transaction, row, out)
         new_payee = fill_pair(transaction, row, pair, out)
-        _record_attempt(transaction, row, new_payee)
+        if customer_slots[i] < 0:
+            fill_own(out)
+            _record_attempt(transaction, row, new_payee, False)
+        else:
+            customer = customers[customer_slots[i]]
+            device_known = knows_device(customer, transaction["device_hash"])
+            fill_own(out)
+            fill_customer(transaction, customer, out)
+            record_customer(transaction, row, pair, customer)
+            _record_attempt(transaction, row, new_payee, device_known)

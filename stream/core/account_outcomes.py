@@ -11,7 +11,6 @@ from stream.core.account_maturity import find_pending, mature_entry
 from stream.core.account_row import (
     ADVERSE,
     ADVERSE_PAIR,
-    CLEARED,
     CLEARED_BAND,
     CLEARED_S,
     DONE,
@@ -22,6 +21,7 @@ from stream.core.account_row import (
     find,
     whole_seconds,
 )
+from stream.core.customer import customer_failed, customer_fraud
 
 REVIEW, CHARGEBACK, COMPLAINT, CHALLENGE_RESULT, SUPPLIED = 0, 1, 2, 3, 4
 GENUINE, FRAUD, INCONCLUSIVE, PASSED, FAILED = 0, 1, 2, 3, 4
@@ -57,7 +57,7 @@ def _clear_pair(row: Any, payee: Any, amount: Any, time_us: Any) -> None:
     position = find(row["cleared_payee"], payee)
     if position < 0:
         position = np.int64(row["cleared_next"])
-        row["cleared_next"] = (position + 1) % CLEARED
+        row["cleared_next"] = (position + 1) % row["cleared_payee"].shape[0]
         row["cleared_max"][position] = 0.0
     row["cleared_payee"][position] = payee
     row["cleared_until"][position] = min(whole_seconds(time_us) + CLEARED_S, 4_294_967_295)
@@ -65,15 +65,20 @@ def _clear_pair(row: Any, payee: Any, amount: Any, time_us: Any) -> None:
 
 
 @njit(cache=True, nogil=True)
-def learn_outcomes(rows: Any, feedback: Any, slots: Any, resolved_payee: Any, event_time: Any) -> None:
+def learn_outcomes(
+    rows: Any, customers: Any, feedback: Any, slots: Any, customer_slots: Any, resolved_payee: Any, event_time: Any
+) -> None:
     """Apply feedback in order to the rows of its accounts.
 
     Parameters
     ----------
     rows : ACCOUNT_ROW[capacity]
+    customers : CUSTOMER_ROW[capacity]
     feedback : columns.FEEDBACK[n]
     slots : int64[n]
         Row of each record's account, -1 where the account is not known (then only forwarded).
+    customer_slots : int64[n]
+        Row of its customer, -1 where there is none.
     resolved_payee : uint64[n]
         Out: the payee's hash, from the record or from the pending payment it speaks of; 0 unknown.
     event_time : int64[n]
@@ -92,6 +97,8 @@ def learn_outcomes(rows: Any, feedback: Any, slots: Any, resolved_payee: Any, ev
                 amount = np.float64(row["pending_amount"][entry])
                 event_time[i] = np.int64(row["pending_time"][entry]) * 1_000_000
             _apply_outcome(row, record, entry, payee, amount)
+            if customer_slots[i] >= 0:
+                _tell_customer(customers[customer_slots[i]], record, payee, amount)
         resolved_payee[i] = payee
 
 
@@ -115,3 +122,15 @@ def _apply_outcome(row: Any, record: Any, entry: Any, payee: Any, amount: Any) -
         row["failed_week"] += 1.0
         if entry >= 0 and row["pending_state"][entry] == OPEN:
             row["pending_state"][entry] = ADVERSE
+
+
+@njit(cache=True, nogil=True)
+def _tell_customer(customer: Any, record: Any, payee: Any, amount: Any) -> None:
+    """What the same record means for the customer's other accounts."""
+    verdict, challenge = record["verdict"], record["kind"] == CHALLENGE_RESULT
+    if verdict == FRAUD:
+        customer_fraud(customer, payee)
+    elif verdict == GENUINE or (verdict == PASSED and challenge):
+        _clear_pair(customer, payee, amount, record["occurred_at"])
+    elif verdict == FAILED and challenge:
+        customer_failed(customer, record["occurred_at"])

@@ -22,6 +22,15 @@ _ROOMS: dict[str, tuple[str, str]] = {
         "This account and this payee",
         "From the known payees in the account row. `replay --without-familiarity` leaves these columns out.",
     ),
+    "customer": (
+        "The customer, over several accounts",
+        "From the customer row (`stream/core/customer.py`), kept where customer_id is not account_id; else the account's own "
+        "values. `device_new`, `pair_cleared`, `slips_recent` and `failed_checks` above take it in too.",
+    ),
+    "customer_pair": (
+        "The customer and this payee",
+        "What any account of the customer knows of the payee. `replay --without-familiarity` leaves these columns out.",
+    ),
     "payee": (
         "The payee",
         "From the payee row, `stream/core/payee.py`, in the second hop; 0 or null where a payment names no payee.",

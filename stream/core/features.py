@@ -13,7 +13,7 @@ from typing import Literal
 from rules.schema import Kind, Schema, Variable
 from stream.core import columns
 
-Row = Literal["transaction", "account", "pair", "payee", "policy"]
+Row = Literal["transaction", "account", "pair", "customer", "customer_pair", "payee", "policy"]
 Scale = Literal["none", "linear", "log", "flag", "code"]
 
 
@@ -27,7 +27,8 @@ class Feature:
         As in the generated table.
     row
         The row the value is read from: the transaction itself, its account row, the pair (account, payee) kept
-        in the account row, the payee row, or the policy (filled when deciding).
+        in the account row, the customer's row over several accounts (``customer_pair``: what it knows of this payee),
+        the payee row, or the policy (filled when deciding).
     kind, values, nullable, keeps_days
         As in :class:`rules.schema.Variable`.
     scale
@@ -53,7 +54,7 @@ class Feature:
     @property
     def pair_dependent(self) -> bool:
         """Whether the value depends on the history between this account and this payee."""
-        return self.row == "pair"
+        return self.row in ("pair", "customer_pair")
 
 
 def _feature(
@@ -139,6 +140,14 @@ FEATURES: tuple[Feature, ...] = (
     _feature("pair_channel_known", "pair", "bool", "flag", "", "This payee was paid through this channel before, and it matured.", "惯用渠道", days=3650),
     _feature("pair_cleared", "pair", "bool", "none", "", "A genuine verdict or a passed strong challenge covers this payee, in this amount band, now.", "已核实", days=90),
     _feature("pair_adverse", "pair", "bool", "flag", "", "A payment to this payee had an adverse outcome.", "曾有不良", days=3650),
+    # --- the customer, over all accounts of one customer_id; equal to the account's own where there is but one
+    _feature("customer_count_hour", "customer", "double", "none", "count", "Decayed count of attempts through any account of the customer within about an hour, this one included.", "客户近一小时笔数", days=0.25),
+    _feature("customer_count_day", "customer", "double", "none", "count", "The same within about a day.", "客户近一天笔数", days=5),
+    _feature("customer_new_payees_day", "customer", "double", "none", "count", "Decayed count of payees new to the customer, through any account, within about a day.", "客户近一天新收款方", days=5),
+    _feature("customer_pair_payments", "customer_pair", "int", "none", "count", "Matured payments to this payee through the account that knows it best.", "客户对该收款方正常笔数", days=3650),
+    _feature("customer_pair_age_days", "customer_pair", "double", "none", "days", "Since the first attempt to this payee through any account.", "客户相识天数", null=True, days=3650),
+    _feature("customer_pair_idle_days", "customer_pair", "double", "none", "days", "Since the last attempt to this payee through any account.", "客户距上次付该方天数", null=True, days=3650),
+    _feature("amount_to_customer_pair_max", "customer_pair", "double", "none", "ratio", "Amount over the largest matured amount to this payee through any account of the same currency.", "相对客户付该方最大额", null=True, days=3650),
     # --- the payee
     _feature("payee_age_days", "payee", "double", "log", "days", "Since this payee was first paid by anyone.", "收款方已知天数", days=3650),
     _feature("payee_count_hour", "payee", "double", "log", "count", "Decayed count of payments in within about an hour, this one included.", "收款方近一小时笔数", days=0.25),

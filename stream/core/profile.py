@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from stream.core import account, account_outcomes, account_row
+from stream.core import account, account_outcomes, account_row, customer
 from stream.core.features import ACCOUNT_WIDTH
 from stream.core.frame import FORWARDED, PROFILED, encode_frame
 from stream.core.rows import RowTable
@@ -59,6 +59,8 @@ class AccountHop:
         self.partition = partition
         self.settings = settings
         self.table = RowTable(account_row.ACCOUNT_ROW, account_row.SCHEMA_VERSION)
+        self.customers = RowTable(customer.CUSTOMER_ROW, customer.SCHEMA_VERSION)
+        """Rows of customers that are not their account."""
         self.highest = np.full(1, np.iinfo(np.int64).min // 2, np.int64)
         """The partition's highest event time so far, µs: what lateness is measured against."""
 
@@ -82,11 +84,13 @@ class AccountHop:
         features = np.zeros((count, ACCOUNT_WIDTH))
         hashes = np.ascontiguousarray(transactions["account_hash"])
         slots = self.table.claim(hashes, transactions["account_id"])
+        customer_slots = self._customer_slots(transactions, hashes)
         account.profile(
-            self.table.rows, transactions, slots, self.settings.maturity_us, self.settings.lateness_us,
+            self.table.rows, self.customers.rows, transactions, slots, customer_slots, self.settings.maturity_us, self.settings.lateness_us,
             self.highest, features, status, late,
         )  # fmt: skip
         self.table.mark_changed(slots)
+        self.customers.mark_changed(customer_slots)
         kept = status == account_row.DECIDED
         if not kept.all():
             transactions, features, late = transactions[kept], features[kept], late[kept]
@@ -102,14 +106,30 @@ class AccountHop:
         profiled["features"] = features
         return profiled, status
 
+    def _customer_slots(
+        self, transactions: npt.NDArray[np.void], accounts: npt.NDArray[np.uint64]
+    ) -> npt.NDArray[np.int64]:
+        """Customer rows, -1 where the account is the customer."""
+        hashes = transactions["customer_hash"]
+        found = np.full(len(hashes), -1, np.int64)
+        other = np.flatnonzero(hashes != accounts)
+        if len(other):
+            found[other] = self.customers.claim(np.ascontiguousarray(hashes[other]), transactions["customer_id"][other])
+        return found
+
     def _learn(self, feedback: npt.NDArray[np.void]) -> npt.NDArray[np.void]:
         forwarded = np.zeros(len(feedback), FORWARDED)
         if len(feedback) == 0:
             return forwarded
         slots = self.table.lookup(np.ascontiguousarray(feedback["account_hash"]))
         payees, event_times = np.zeros(len(feedback), np.uint64), np.zeros(len(feedback), np.int64)
-        account_outcomes.learn_outcomes(self.table.rows, feedback, slots, payees, event_times)
+        customers = np.ascontiguousarray(feedback["customer_hash"])
+        customer_slots = np.where(customers == feedback["account_hash"], -1, self.customers.lookup(customers))
+        account_outcomes.learn_outcomes(
+            self.table.rows, self.customers.rows, feedback, slots, customer_slots, payees, event_times
+        )
         self.table.mark_changed(slots)
+        self.customers.mark_changed(customer_slots)
         for name in (
             "kind",
             "verdict",

@@ -38,6 +38,7 @@ class PartitionState:
     partition: int
     offsets: dict[str, int]
     accounts: RowTable
+    customers: RowTable
     payees: RowTable
 
     def as_json(self) -> dict[str, Any]:
@@ -47,6 +48,7 @@ class PartitionState:
             "partition": self.partition,
             "offsets": self.offsets,
             "accounts": len(self.accounts),
+            "customers": len(self.customers),
             "payees": len(self.payees),
         }
 
@@ -81,7 +83,8 @@ def _read_partition(settings: Settings, reader: KafkaReader, partition: int, par
     )
     payee_offsets = _at_rest(reader, [profiled], lambda at: payees.recover(reader, partition, at[profiled]))
     offsets = {place.topic: offset for place, offset in (account_offsets | payee_offsets).items()}
-    return PartitionState(partition, offsets, accounts.owned[partition].core.table, payees.owned[partition].core.table)
+    core = accounts.owned[partition].core
+    return PartitionState(partition, offsets, core.table, core.customers, payees.owned[partition].core.table)
 
 
 def _at_rest(reader: KafkaReader, places: list[Place], recover: Callable[[dict[Place, int]], None]) -> dict[Place, int]:
@@ -109,7 +112,7 @@ def _never(*_: object) -> Any:
 
 def row_lines(kind: str, states: list[PartitionState]) -> Iterator[dict[str, Any]]:
     """Rows of all partitions in ascending order of their keys, as JSON objects."""
-    tables = [state.accounts if kind == "account" else state.payees for state in states]
+    tables: list[RowTable] = [getattr(state, kind + "s") for state in states]
     keyed = [((bytes(row["key"]), number, row) for row in table.sorted_rows()) for number, table in enumerate(tables)]
     for key, number, row in heapq.merge(*keyed, key=lambda item: item[:2]):
         yield {"kind": kind, "key": key.decode(), "partition": states[number].partition, **fields(row)}

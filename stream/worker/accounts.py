@@ -108,12 +108,14 @@ class AccountsHop:
         owner = self.owned[partition]
         written = publisher.acknowledged.get(self._batches(partition), owner.batches)
         owner.batches = max(owner.batches, written)
-        return write_rows(publisher, self._rows(partition), owner.core.table, self._marker(owner))
+        core = owner.core
+        return write_rows(publisher, self._rows(partition), core.table, self._marker(owner), core.customers)
 
     def written(self, partition: int) -> None:
         """Say that the last checkpoint was committed."""
-        table = self.owned[partition].core.table
-        table.forget_changes(table.changed())
+        core = self.owned[partition].core
+        for table in (core.table, core.customers):
+            table.forget_changes(table.changed())
 
     def recover(self, reader: Reader, partition: int, transactions: int, feedback: int) -> None:
         """Rebuild one partition: rows as of the last marker, then the batches recorded after it once more, silently.
@@ -124,7 +126,7 @@ class AccountsHop:
             Where the group stands: what the batches must add up to.
         """
         core = AccountHop(partition, hop_settings(self.settings, self.partitions))
-        marker = read_rows(reader, self._rows(partition), core.table)
+        marker = read_rows(reader, self._rows(partition), core.table, core.customers)
         owner = AccountPartition(core, transactions, feedback)
         holds: tuple[int, int] | None = None
         if marker is not None:

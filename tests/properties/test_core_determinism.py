@@ -76,8 +76,8 @@ def walk(transactions: list[bytes], verdicts: list[bytes], cuts: list[int]) -> s
             for decision in render(decider.decide(received), decider).decisions:
                 digest.update(decision)
         start = stop
-    for hop in (accounts, payees):
-        for row in hop.table.sorted_rows():
+    for table in (accounts.table, accounts.customers, payees.table):
+        for row in table.sorted_rows():
             digest.update(row.tobytes())
     return digest.hexdigest()
 

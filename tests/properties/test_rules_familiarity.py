@@ -37,8 +37,18 @@ pairs = st.fixed_dictionaries(
 )
 
 
+ELSEWHERE = {
+    "customer_pair_payments": "pair_payments",
+    "customer_pair_age_days": "pair_age_days",
+    "customer_pair_idle_days": "pair_idle_days",
+    "amount_to_customer_pair_max": "amount_to_pair_max",
+}
+
+
 def level(pair: dict[str, float], lost: bool = False) -> int:
-    row = np.array([float(pair[name]) for name in COLUMNS])
+    """Familiarity; what is not said of the customer's other accounts is what this account knows."""
+    whole = {name: pair[own] for name, own in ELSEWHERE.items()} | pair
+    row = np.array([float(whole[name]) for name in COLUMNS])
     return int(familiarity_ppm(row, PLACES, SETTINGS, lost))
 
 
@@ -101,6 +111,7 @@ def test_it_is_lost_on_a_new_device_and_comes_back_with_the_days(pair: dict[str,
     assert after[-1] <= level(pair | {"device_new": False, "device_change_days": math.nan})
 
 
+@settings(deadline=None)
 @given(pairs)
 def test_it_is_lost_on_the_payees_own_alarms(pair: dict[str, float]) -> None:
     assert level(pair, lost=True) == 0
@@ -112,6 +123,18 @@ def test_it_is_lost_on_the_payees_own_alarms(pair: dict[str, float]) -> None:
 @given(pairs)
 def test_an_unknown_channel_never_adds(pair: dict[str, float]) -> None:
     assert level(pair | {"pair_channel_known": False}) <= level(pair | {"pair_channel_known": True})
+
+
+@given(pairs)
+def test_what_another_account_knows_counts_as_through_an_unknown_channel(pair: dict[str, float]) -> None:
+    stranger = {"pair_payments": 0, "pair_age_days": 0.0, "pair_idle_days": 0.0, "amount_to_pair_max": math.nan}
+    elsewhere = {name: pair[own] for name, own in ELSEWHERE.items()}
+    assert level(pair | stranger | elsewhere) == level(pair | {"pair_channel_known": False})
+
+
+@given(pairs, pairs)
+def test_another_account_never_takes_familiarity_away(pair: dict[str, float], other: dict[str, float]) -> None:
+    assert level(pair | {name: other[own] for name, own in ELSEWHERE.items()}) >= level(pair)
 
 
 @given(pairs)

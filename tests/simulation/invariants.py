@@ -67,6 +67,9 @@ def assert_rows(accounts: AccountsHop, payees: PayeesHop, oracle: Oracle, whose:
     """Rows are as if every record had come once, in log order (invariant 2)."""
     for partition, owner in accounts.owned.items():
         _equal(owner.core.table, oracle.verified.accounts[partition].table, f"{whose}, accounts of {partition}")
+        _equal(
+            owner.core.customers, oracle.verified.accounts[partition].customers, f"{whose}, customers of {partition}"
+        )
         if owner.core.highest[0] != oracle.verified.accounts[partition].highest[0]:
             raise Violation(f"{whose}: highest event time of partition {partition} differs")
     for partition, payee in payees.owned.items():

@@ -53,9 +53,11 @@ def no_batch_record(patch: pytest.MonkeyPatch) -> None:
 def marker_outside(patch: pytest.MonkeyPatch) -> None:
     """The marker is written at once, outside the transaction of the rows it speaks of."""
 
-    def write(publisher: SimulatedPublisher, place: Place, table: RowTable, marker: checkpoint.Marker) -> int:
+    def write(
+        publisher: SimulatedPublisher, place: Place, table: RowTable, marker: checkpoint.Marker, *beside: RowTable
+    ) -> int:
         publisher._log.append(place, Record(-1, 0, checkpoint.MARKER_KEY, orjson.dumps(marker)))
-        return checkpoint.write_rows(publisher, place, table, marker)
+        return checkpoint.write_rows(publisher, place, table, marker, *beside)
 
     patch.setattr(accounts, "write_rows", write)
     patch.setattr(payees, "write_rows", write)

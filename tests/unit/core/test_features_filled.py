@@ -8,6 +8,7 @@ import pytest
 from stream.core import account, payee
 from stream.core.account_row import ACCOUNT_ROW
 from stream.core.columns import ABSENT_TIME, TRANSACTION
+from stream.core.customer import CUSTOMER_ROW
 from stream.core.features import ACCOUNT_WIDTH, FEATURES, WIDTH
 
 UNWRITTEN = -987654321.0
@@ -27,13 +28,15 @@ def payments(count: int, *, full: bool) -> np.ndarray:
 
 
 @pytest.mark.parametrize("full", [True, False], ids=["with place, payee and device", "bare"])
-def test_no_column_is_left_unwritten(full: bool) -> None:
+@pytest.mark.parametrize("customer", [-1, 0], ids=["one account", "several accounts"])
+def test_no_column_is_left_unwritten(full: bool, customer: int) -> None:
     transactions = payments(4, full=full)
     features = np.full((4, WIDTH), UNWRITTEN)
     status, late, highest = np.zeros(4, np.uint8), np.zeros(4, np.uint8), np.zeros(1, np.int64)
     account.profile(
-        np.zeros(1, ACCOUNT_ROW), transactions, np.zeros(4, np.int64), DAY_US, DAY_US, highest, features, status, late
-    )
+        np.zeros(1, ACCOUNT_ROW), np.zeros(1, CUSTOMER_ROW), transactions, np.zeros(4, np.int64),
+        np.full(4, customer), DAY_US, DAY_US, highest, features, status, late,
+    )  # fmt: skip
     slots = np.full(4, 0 if full else -1)
     accounts, times = np.full(4, 7, np.uint64), np.ascontiguousarray(transactions["event_time"])
     payee.receive(np.zeros(1, payee.PAYEE_ROW), slots, accounts, times, DAY_US, features)

@@ -7,9 +7,11 @@ import numpy as np
 from stream.core import account, account_outcomes
 from stream.core.account_row import ACCOUNT_ROW
 from stream.core.columns import ABSENT_TIME, FEEDBACK, TRANSACTION
+from stream.core.customer import CUSTOMER_ROW
 from stream.core.features import INDEX, WIDTH
 
 DAY_US = 86_400_000_000
+NO_CUSTOMERS = np.zeros(1, CUSTOMER_ROW)
 
 
 def test_velocities_count_on_after_feedback_from_the_far_future() -> None:
@@ -24,14 +26,32 @@ def test_velocities_count_on_after_feedback_from_the_far_future() -> None:
         batch["lat"] = batch["lon"] = np.nan
         features = np.zeros((count, WIDTH))
         status, late = np.zeros(count, np.uint8), np.zeros(count, np.uint8)
-        account.profile(rows, batch, np.zeros(count, np.int64), 30 * DAY_US, DAY_US, highest, features, status, late)
+        account.profile(
+            rows,
+            NO_CUSTOMERS,
+            batch,
+            np.zeros(count, np.int64),
+            np.full(count, -1),
+            30 * DAY_US,
+            DAY_US,
+            highest,
+            features,
+            status,
+            late,
+        )
         return features
 
     pay(1, 5)
     feedback = np.zeros(1, FEEDBACK)
     feedback["transaction_hash"], feedback["verdict"], feedback["occurred_at"] = 2, 1, 4 * 10**15
     account_outcomes.learn_outcomes(
-        rows, feedback, np.zeros(1, np.int64), np.zeros(1, np.uint64), np.zeros(1, np.int64)
+        rows,
+        NO_CUSTOMERS,
+        feedback,
+        np.zeros(1, np.int64),
+        np.full(1, -1),
+        np.zeros(1, np.uint64),
+        np.zeros(1, np.int64),
     )
     last = pay(6, 20)[-1]
     assert last[INDEX["count_hour"]] > 24.0

@@ -1,0 +1,261 @@
+"""The customer row: what one person does through several accounts, so that nobody is asked twice for the same thing.
+
+Kept only where a record's customer is not its account: a bank with one account a customer pays nothing for it. It knows
+the customer's devices, the payees that any of the accounts knows, what was cleared through any of them, and velocities
+over all. The account row stays what it is; where both know something, the features take whichever knows more.
+
+Amounts of accounts in different currencies are not compared: a payee's entry keeps the currency it was last paid in, and
+forgets the amounts when that changes. What an entry says of a payee is copied from the account's pair when the account
+pays it again, so it lags by one payment; a confirmed fraud empties it at once.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+from numba import njit
+
+from stream.core.account_row import DAY_US, find, whole_seconds
+from stream.core.features import INDEX
+
+SCHEMA_VERSION = 1
+PAYEES = 24
+DEVICES = 6
+CLEARED = 4
+
+CUSTOMER_ROW = np.dtype(
+    [
+        ("schema", "u2"),
+        ("cleared_next", "u1"),
+        ("reserved", "u1"),
+        ("key", "S64"),
+        ("attempts", "u4"),
+        # decayed to window_time
+        ("window_time", "i8"),  # µs
+        ("counts", "f8", (2,)),  # hour, day
+        ("new_payees_day", "f8"),
+        ("slips_month", "f8"),
+        ("failed_week", "f8"),
+        ("device_hash", "u8", (DEVICES,)),
+        ("device_first", "u4", (DEVICES,)),  # s
+        ("device_last", "u4", (DEVICES,)),  # s
+        ("device_change", "i8"),  # µs, 0 never
+        ("pair_payee", "u8", (PAYEES,)),
+        ("pair_first", "u4", (PAYEES,)),  # s
+        ("pair_last", "u4", (PAYEES,)),  # s
+        ("pair_max", "f4", (PAYEES,)),  # minor units of pair_currency, matured
+        ("pair_currency", "u4", (PAYEES,)),  # 0: not the account's
+        ("pair_matured", "u2", (PAYEES,)),
+        ("cleared_payee", "u8", (CLEARED,)),
+        ("cleared_until", "u4", (CLEARED,)),  # s
+        ("cleared_max", "f4", (CLEARED,)),  # minor units
+    ]
+)
+"""One customer with more than an account of the same name. Packed; a change of layout raises :data:`SCHEMA_VERSION`."""
+
+_COUNT_HOUR, _COUNT_DAY = INDEX["customer_count_hour"], INDEX["customer_count_day"]
+_NEW_PAYEES = INDEX["customer_new_payees_day"]
+_PAYMENTS, _AGE = INDEX["customer_pair_payments"], INDEX["customer_pair_age_days"]
+_IDLE, _TO_MAX = INDEX["customer_pair_idle_days"], INDEX["amount_to_customer_pair_max"]
+_OWN = tuple(
+    INDEX[name]
+    for name in (
+        "count_hour", "count_day", "new_payees_day", "pair_payments", "pair_age_days", "pair_idle_days",
+        "amount_to_pair_max",
+    )
+)  # fmt: skip
+_OWN_HOUR, _OWN_DAY, _OWN_NEW, _OWN_PAYMENTS, _OWN_AGE, _OWN_IDLE, _OWN_TO_MAX = _OWN
+_CLEARED, _SLIPS, _FAILED = INDEX["pair_cleared"], INDEX["slips_recent"], INDEX["failed_checks"]
+_DEVICE_NEW, _DEVICE_AGE, _DEVICE_CHANGE = INDEX["device_new"], INDEX["device_age_days"], INDEX["device_change_days"]
+
+
+@njit(cache=True, nogil=True)
+def fill_own(out: Any) -> None:
+    """Without a customer row the account is the customer."""
+    out[_COUNT_HOUR] = out[_OWN_HOUR]
+    out[_COUNT_DAY] = out[_OWN_DAY]
+    out[_NEW_PAYEES] = out[_OWN_NEW]
+    out[_PAYMENTS] = out[_OWN_PAYMENTS]
+    out[_AGE] = out[_OWN_AGE]
+    out[_IDLE] = out[_OWN_IDLE]
+    out[_TO_MAX] = out[_OWN_TO_MAX]
+
+
+@njit(cache=True, nogil=True)
+def knows_device(customer: Any, device: Any) -> bool:
+    """Whether the device was seen on any account of the customer."""
+    return find(customer["device_hash"], device) >= 0
+
+
+@njit(cache=True, nogil=True)
+def fill_customer(transaction: Any, customer: Any, out: Any) -> None:
+    """Features over all accounts, and what the account alone would ask twice."""
+    time_us = transaction["event_time"]
+    _advance(customer, time_us)
+    payee = transaction["payee_hash"]
+    pair = find(customer["pair_payee"], payee)
+    out[_COUNT_HOUR] = max(customer["counts"][0] + 1.0, out[_OWN_HOUR])
+    out[_COUNT_DAY] = max(customer["counts"][1] + 1.0, out[_OWN_DAY])
+    new = 1.0 if payee != 0 and pair < 0 else 0.0
+    out[_NEW_PAYEES] = max(customer["new_payees_day"] + new, out[_OWN_NEW])
+    out[_SLIPS] = max(out[_SLIPS], customer["slips_month"])
+    out[_FAILED] = max(out[_FAILED], customer["failed_week"])
+    _fill_device(transaction, customer, out)
+    if pair >= 0:
+        _fill_pair(transaction, customer, pair, out)
+
+
+@njit(cache=True, nogil=True)
+def _fill_device(transaction: Any, customer: Any, out: Any) -> None:
+    """A device known from another account of the customer is not a new one."""
+    position = find(customer["device_hash"], transaction["device_hash"])
+    if position < 0 or out[_DEVICE_NEW] == 0.0:
+        return
+    out[_DEVICE_NEW] = 0.0
+    out[_DEVICE_AGE] = _days(customer["device_first"][position], transaction["event_time"] // 1_000_000)
+    change = customer["device_change"]
+    out[_DEVICE_CHANGE] = math.nan if change == 0 else max(transaction["event_time"] - change, 0) / DAY_US
+
+
+@njit(cache=True, nogil=True)
+def _fill_pair(transaction: Any, customer: Any, pair: Any, out: Any) -> None:
+    """What any account knows of the payee, where that is more than this one knows."""
+    seconds = whole_seconds(transaction["event_time"])
+    amount = float(transaction["account_amount_minor"])
+    comparable = customer["pair_currency"][pair] == _currency(transaction)
+    cleared = find(customer["cleared_payee"], transaction["payee_hash"])
+    in_time = cleared >= 0 and seconds <= np.int64(customer["cleared_until"][cleared])
+    if comparable and in_time and amount <= np.float64(customer["cleared_max"][cleared]):
+        out[_CLEARED] = 1.0
+    if np.int64(customer["pair_matured"][pair]) < out[_OWN_PAYMENTS]:
+        return
+    out[_PAYMENTS] = np.int64(customer["pair_matured"][pair])
+    out[_AGE] = _days(customer["pair_first"][pair], seconds)
+    out[_IDLE] = _days(customer["pair_last"][pair], seconds)
+    most = np.float64(customer["pair_max"][pair])
+    out[_TO_MAX] = (1.0 + amount) / (1.0 + most) if comparable and most > 0.0 else math.nan
+
+
+@njit(cache=True, nogil=True)
+def _days(then_s: Any, now_s: Any) -> Any:
+    """Days between two times in seconds, never negative."""
+    return max(now_s - np.int64(then_s), 0) / 86_400.0
+
+
+@njit(cache=True, nogil=True)
+def record_customer(transaction: Any, row: Any, pair: Any, customer: Any) -> None:
+    """Count the attempt, and copy what the account knows of the payee (``pair`` in its row before this payment, or -1)."""
+    time_us = transaction["event_time"]
+    behind = max(customer["window_time"] - time_us, 0) / DAY_US
+    customer["counts"][0] += math.exp(-24.0 * behind) if behind > 0.0 else 1.0
+    customer["counts"][1] += math.exp(-behind) if behind > 0.0 else 1.0
+    customer["attempts"] = np.int64(customer["attempts"]) + 1
+    customer["slips_month"] += transaction["slip_count"]
+    _see_device(transaction, customer)
+    payee = transaction["payee_hash"]
+    if payee == 0:
+        return
+    seconds = whole_seconds(time_us)
+    place = find(customer["pair_payee"], payee)
+    if place < 0:
+        customer["new_payees_day"] += 1.0
+        place = _claim(customer, payee, seconds)
+    currency = _currency(transaction)
+    if customer["pair_currency"][place] != currency:
+        customer["pair_currency"][place] = currency
+        customer["pair_max"][place] = 0.0
+    customer["pair_last"][place] = max(np.int64(customer["pair_last"][place]), seconds)
+    if pair >= 0 and row["pair_matured"][pair] > 0:
+        customer["pair_first"][place] = min(np.int64(customer["pair_first"][place]), np.int64(row["pair_first"][pair]))
+        matured = max(np.int64(customer["pair_matured"][place]), np.int64(row["pair_matured"][pair]))
+        customer["pair_matured"][place] = matured
+        if currency != 0:
+            customer["pair_max"][place] = max(
+                np.float64(customer["pair_max"][place]), np.float64(row["pair_max"][pair])
+            )
+
+
+@njit(cache=True, nogil=True)
+def customer_fraud(customer: Any, payee: Any) -> None:
+    """A confirmed fraud: the payee is nobody's familiar any more, and nothing about it is cleared."""
+    place = find(customer["pair_payee"], payee)
+    if place >= 0:
+        customer["pair_matured"][place] = 0
+        customer["pair_max"][place] = 0.0
+    cleared = find(customer["cleared_payee"], payee)
+    if cleared >= 0:
+        customer["cleared_until"][cleared] = 0
+
+
+@njit(cache=True, nogil=True)
+def customer_failed(customer: Any, time_us: Any) -> None:
+    """A failed challenge on any account."""
+    _advance(customer, min(time_us, customer["window_time"]))
+    customer["failed_week"] += 1.0
+
+
+@njit(cache=True, nogil=True)
+def _currency(transaction: Any) -> Any:
+    """The account's currency as far as it is known: that of the payment, where both amounts are one."""
+    return transaction["currency"] if transaction["amount_minor"] == transaction["account_amount_minor"] else 0
+
+
+@njit(cache=True, nogil=True)
+def _advance(customer: Any, time_us: Any) -> None:
+    """Decay the windows to ``time_us``; a time that lies behind leaves them as they are."""
+    elapsed = time_us - customer["window_time"]
+    if elapsed <= 0:
+        return
+    days = elapsed / DAY_US
+    customer["window_time"] = time_us
+    day = math.exp(-days)
+    customer["counts"][0] *= math.exp(-24.0 * days)
+    customer["counts"][1] *= day
+    customer["new_payees_day"] *= day
+    customer["failed_week"] *= math.exp(-days / 7.0)
+    customer["slips_month"] *= math.exp(-days / 30.0)
+
+
+@njit(cache=True, nogil=True)
+def _see_device(transaction: Any, customer: Any) -> None:
+    """Remember a device; the one unused for longest makes room."""
+    device = transaction["device_hash"]
+    if device == 0:
+        return
+    seconds = whole_seconds(transaction["event_time"])
+    position = find(customer["device_hash"], device)
+    if position < 0:
+        if customer["device_hash"][0] != 0:
+            customer["device_change"] = transaction["event_time"]
+        position = 0
+        for i in range(DEVICES):
+            if customer["device_hash"][i] == 0:
+                position = i
+                break
+            if customer["device_last"][i] < customer["device_last"][position]:
+                position = i
+        customer["device_hash"][position] = device
+        customer["device_first"][position] = seconds
+    customer["device_last"][position] = seconds
+
+
+@njit(cache=True, nogil=True)
+def _claim(customer: Any, payee: Any, seconds: Any) -> int:
+    """A place for a new payee: an empty one, else that of the least familiar."""
+    weakest, weakest_rank = 0, 1.0e300
+    for candidate in range(PAYEES):
+        if customer["pair_payee"][candidate] == 0:
+            weakest = candidate
+            break
+        rank = 1.0e10 * np.int64(customer["pair_matured"][candidate]) + np.int64(customer["pair_last"][candidate])
+        if rank < weakest_rank:
+            weakest, weakest_rank = candidate, rank
+    customer["pair_payee"][weakest] = payee
+    customer["pair_first"][weakest] = seconds
+    customer["pair_last"][weakest] = seconds
+    customer["pair_max"][weakest] = 0.0
+    customer["pair_currency"][weakest] = 0
+    customer["pair_matured"][weakest] = 0
+    return weakest
