@@ -138,7 +138,7 @@ class _Builder:
 
     def _scalar(self, node: yaml.ScalarNode) -> Plain:
         if node.tag not in _SCALARS:
-            raise self._error(node, f"the tag {node.tag} is not read; write plain data")
+            raise self._error(node, f"{node.tag} is a tag to YAML; put a condition that begins with ! in quotes")
         kind = _SCALARS[node.tag]
         if kind is None:
             return None

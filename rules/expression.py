@@ -250,7 +250,7 @@ class _Parser:
             self.expect(")")
             return self._no_selection(inner)
         if self.at("["):
-            raise ConditionError(token.offset, "a list stands only after 'in'")
+            raise ConditionError(token.offset, "a list stands only after 'in'; a condition cannot loop over one")
         if self.at("{"):
             raise ConditionError(token.offset, "maps and messages are refused; compare single variables")
         self._unexpected()
@@ -316,6 +316,7 @@ class _Parser:
     def _unexpected(self, wanted: str = "expected a value") -> NoReturn:
         token = self.here
         hints = {"=": "; compare with ==", "&": "; write &&", "|": "; write ||", "%": "; % is refused"}
+        hints |= {"and": "; write &&", "or": "; write ||", "not": "; write !", "AND": "; write &&", "OR": "; write ||"}
         if token.kind == "end":
             raise ConditionError(token.offset, f"the condition ends too early; {wanted}")
         raise ConditionError(token.offset, f"'{token.text}' is not expected here{hints.get(token.text, '')}; {wanted}")

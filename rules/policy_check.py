@@ -54,7 +54,9 @@ def _structure(packs: Sequence[Pack], schema: Schema) -> Iterator[Problem]:
     rules = {rule.id: rule for pack in packs for rule in pack.rules}
     for pack in packs:
         if pack.kind == "scenario" and (pack.scenario not in words or pack.scenario == "other"):
-            yield pack.item.problem(f"unknown scenario '{pack.scenario}'; use one of {', '.join(words[1:])}")
+            keys = pack.item.value
+            named = keys.get("scenario", pack.item) if isinstance(keys, dict) else pack.item
+            yield named.problem(f"unknown scenario '{pack.scenario}'; use one of {', '.join(words[1:])}")
         for snooze in pack.snoozes:
             if snooze.rule not in rules:
                 yield snooze.item.problem(f"snoozes the unknown rule '{snooze.rule}'; see 'riskstream rules check'")
@@ -88,10 +90,24 @@ def _typed(
     condition: Condition, schema: Schema, constants: dict[str, float] | None = None
 ) -> Generator[Problem, None, Term | None]:
     try:
-        return check(condition.text, schema, constants)
+        term = check(condition.text, schema, constants)
+        _refuse_division_by_zero(term)
+        return term
     except ConditionError as error:
         yield condition.problem(error)
     return None
+
+
+def _refuse_division_by_zero(term: Term) -> None:
+    """An int over a written 0 is an error for every payment, which types alone do not see."""
+    if term.operator == "/" and term.type == "int":
+        divisor = term.operands[1]
+        if divisor.operator == "constant" and divisor.values == (0.0,):
+            raise ConditionError(
+                divisor.offset, "a division by 0 is an error for every payment; divide by another number"
+            )
+    for operand in term.operands:
+        _refuse_division_by_zero(operand)
 
 
 def _calculates(term: Term) -> bool:
