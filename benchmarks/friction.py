@@ -47,7 +47,7 @@ from stream.replay.friction import (
     threshold_at_recall,
     touched_again,
 )
-from stream.replay.labels import FRAUD
+from stream.replay.labels import FRAUD, UNLABELLED
 from stream.replay.run import replay
 from stream.replay.schedule import parse_delay
 from stream.replay.sources import open_source
@@ -74,6 +74,7 @@ class Capture:
                 "account": np.ascontiguousarray(transactions["account_hash"]),
                 "payee": np.ascontiguousarray(transactions["payee_hash"]),
                 "fraud": step.labels.fraud == FRAUD,
+                "known": step.labels.fraud != UNLABELLED,
                 "risk": step.decided.verdicts["risk_ppm"].astype(np.float64),
                 "card": step.decided.received.features[:, [INDEX[name] for name in CARD]].astype(np.float32),
             }
@@ -110,13 +111,15 @@ def periods(event_time: Array, delay_us: int, threshold_from: int | None, test_f
 
 
 def run(data: Path, labels: Path | None, columns: Path | None, settings: ReplaySettings) -> dict[str, Array]:
-    """One replay of the file."""
+    """One replay of the file; payments whose label is not known are left out."""
     source = open_source(data, None if columns is None else load_column_map(columns), labels)
     if not source.labelled:
         raise click.UsageError("friction needs labels: --labels TRUTH, or labels in the column map")
     capture = Capture()
     replay(source, FileReplay(settings, shipped()), [capture])
-    return capture.columns()
+    kept = capture.columns()
+    known = kept.pop("known")
+    return {name: column[known] for name, column in kept.items()}
 
 
 def scorecard(card: Array, fraud: Array, learned: Array) -> Array:

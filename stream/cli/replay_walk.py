@@ -12,14 +12,17 @@ from typing import Any
 
 import click
 
+from rules.policy import Policy
 from stream.cli.replay_options import ReplayOptions
 from stream.errors import UsageError
 from stream.replay.checkpoint import Checkpoint, file_mark
 from stream.replay.compare import Comparison, compare
-from stream.replay.engine import FileReplay, ReplaySettings, Step
+from stream.replay.engine import FileReplay, ReplaySettings
 from stream.replay.extent import Extent
+from stream.replay.hands import DaskCluster, Hire, hire_local
 from stream.replay.run import Intake, counts, replay
 from stream.replay.scores import DecisionsFile, ScoresFile
+from stream.replay.sharded import SharedReplay
 from stream.replay.sources import Chunk, History
 from stream.replay.tally import Tally
 
@@ -45,11 +48,16 @@ class WalkState:
     """
 
     intake: Intake
-    engines: list[FileReplay]
+    engines: list[FileReplay | SharedReplay]
     tallies: list[Tally]
     comparison: Comparison
     seconds: float
     written: dict[str, int]
+
+    @property
+    def settled(self) -> bool:
+        """Whether engines have gone no further than what was measured and written."""
+        return all(engine.settled for engine in self.engines if isinstance(engine, SharedReplay))
 
 
 def walk_history(options: ReplayOptions, source: History, shape: ReplaySettings) -> dict[str, Any]:
@@ -61,12 +69,25 @@ def walk_history(options: ReplayOptions, source: History, shape: ReplaySettings)
         Whatever the user can mend, said so.
     """
     policies = [policy for policy in (options.champion, options.policy) if policy is not None]
+    cluster = None if options.scheduler is None else DaskCluster(options.scheduler)
+    hire = hire_local if cluster is None else cluster.hire
+    try:
+        return _Walk(options, source, shape, *_begun(options, source, shape, policies, hire)).run()
+    finally:
+        if cluster is not None:
+            cluster.close()
+
+
+def _begun(
+    options: ReplayOptions, source: History, shape: ReplaySettings, policies: list[Policy], hire: Hire
+) -> tuple[Checkpoint | None, WalkState]:
+    """A new walk, or one that was interrupted."""
     checkpoint = _checkpoint(options, source, shape)
     state: WalkState | None = None if checkpoint is None else checkpoint.load()
     if state is None:
         state = WalkState(
             Intake(),
-            [FileReplay(shape, policy) for policy in policies],
+            _engines(options, shape, policies, hire),
             [Tally(options.measure_day, shape.seed) for _ in policies],
             Comparison(),
             0.0,
@@ -74,8 +95,24 @@ def walk_history(options: ReplayOptions, source: History, shape: ReplaySettings)
         )
     else:
         for engine, policy in zip(state.engines, policies, strict=True):
-            engine.resume(policy)
-    return _Walk(options, source, shape, checkpoint, state).run()
+            if isinstance(engine, SharedReplay):
+                engine.resume(policy, hire)
+            else:
+                engine.resume(policy)
+    return checkpoint, state
+
+
+def _engines(
+    options: ReplayOptions, shape: ReplaySettings, policies: list[Policy], hire: Hire
+) -> list[FileReplay | SharedReplay]:
+    """An engine for each policy; decisions are rendered for the last one alone."""
+    if options.workers == 1 and options.scheduler is None:
+        return [FileReplay(shape, policy) for policy in policies]
+    shares = max(options.workers // len(policies), 1)
+    return [
+        SharedReplay(shape, policy, shares, hire, renders=options.decisions_file is not None and policy is policies[-1])
+        for policy in policies
+    ]
 
 
 @dataclass
@@ -96,7 +133,7 @@ class _Walk:
                 def done(chunk: Chunk) -> None:
                     advance(chunk)
                     state.seconds = before + time.perf_counter() - begun
-                    if self.checkpoint is not None and self.checkpoint.due():
+                    if self.checkpoint is not None and self.checkpoint.due() and state.settled:
                         self._save(writers)
 
                 try:
@@ -113,23 +150,36 @@ class _Walk:
             return summaries[0]
         return {**summaries[1], "champion": summaries[0], "comparison": state.comparison.result()}
 
-    def _walk(self, writers: list[Callable[[Step], None]], done: Callable[[Chunk], None]) -> None:
+    def _walk(self, writers: list[Callable[[Any], None]], done: Callable[[Chunk], None]) -> None:
         state = self.state
         terms: dict[str, Any] = {
             "limit": self.options.limit, "chunk_rows": self.options.chunk_rows, "on_chunk": done,
             "intake": state.intake,
         }  # fmt: skip
-        if len(state.engines) == 1:
-            replay(self.source, state.engines[0], [state.tallies[0].add, *writers], **terms)
-            return
+        listeners = [state.tallies[-1].add, *writers]
 
-        def listen(champion: Step, challenger: Step) -> None:
+        def listen(champion: Any, challenger: Any) -> None:
             state.comparison.add(champion, challenger)
             state.tallies[0].add(champion)
-            for write in (state.tallies[1].add, *writers):
-                write(challenger)
+            for hear in listeners:
+                hear(challenger)
 
-        compare(self.source, state.engines[0], state.engines[1], [listen], **terms)
+        match state.engines:
+            case [FileReplay() as engine]:
+                replay(self.source, engine, listeners, **terms)
+            case [FileReplay() as champion, FileReplay() as challenger]:
+                compare(self.source, champion, challenger, [listen], **terms)
+            case [SharedReplay() as engine]:
+                settle = (lambda: False) if self.checkpoint is None else self.checkpoint.due
+                for step in engine.walk(self.source, settle=settle, **terms):
+                    for hear in listeners:
+                        hear(step)
+            case [SharedReplay() as champion, SharedReplay() as challenger]:
+                # they cut the history at the same places, so their steps go side by side
+                aside = {**terms, "intake": Intake(), "on_chunk": lambda chunk: None}
+                sides = champion.walk(self.source, **aside), challenger.walk(self.source, **terms)
+                for before, after in zip(*sides, strict=True):
+                    listen(before, after)
 
     def _writers(self, files: ExitStack) -> dict[str, ScoresFile | DecisionsFile]:
         writers: dict[str, ScoresFile | DecisionsFile] = {}
@@ -147,7 +197,7 @@ class _Walk:
         self.state.written = {name: writer.position() for name, writer in writers.items()}
         self.checkpoint.save(self.state)
 
-    def _summary(self, engine: FileReplay, tally: Tally) -> dict[str, Any]:
+    def _summary(self, engine: FileReplay | SharedReplay, tally: Tally) -> dict[str, Any]:
         intake, seconds = self.state.intake, self.state.seconds
         return {
             "file": self.source.name,
@@ -168,6 +218,8 @@ class _Walk:
 def _checkpoint(options: ReplayOptions, source: History, shape: ReplaySettings) -> Checkpoint | None:
     if options.checkpoint_file is None:
         return None
+    if options.champion_dir is not None and (options.workers > 1 or options.scheduler is not None):
+        raise UsageError("--checkpoint with --against: give --workers 1, or replay the two one after the other")
     inputs = {"columns": options.map_file, "labels": options.truth_file}
     if options.is_file:
         inputs["history"] = Path(options.file)
@@ -177,6 +229,7 @@ def _checkpoint(options: ReplayOptions, source: History, shape: ReplaySettings) 
         "range": [options.start, options.stop],
         "settings": asdict(shape),
         "policy": options.policy.version,
+        "workers": options.workers,
         "champion": None if options.champion is None else options.champion.version,
         "first test day": options.measure_day,
         "row limit": options.limit,

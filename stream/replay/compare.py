@@ -8,14 +8,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
+from rules.compiled_policy import CompiledPolicy
 from rules.ladder import RUNGS
 from stream.core.columns import SCENARIOS
 from stream.core.render import instants
 from stream.replay.engine import FileReplay, Step
+from stream.replay.judged import Judged
 from stream.replay.labels import FRAUD
 from stream.replay.run import Intake, read
 from stream.replay.sources import Chunk, History
@@ -45,6 +47,14 @@ class Flip:
     examples: list[dict[str, Any]] = field(default_factory=list)
 
 
+class Compared(Judged, Protocol):
+    """One side's decisions."""
+
+    @property
+    def compiled(self) -> CompiledPolicy:
+        """The policy that decided."""
+
+
 class Comparison:
     """Flips between two policies.
 
@@ -56,9 +66,9 @@ class Comparison:
         self.decisions = 0
         self._flips: dict[tuple[int, int], Flip] = {}
 
-    def add(self, champion: Step, challenger: Step) -> None:
+    def add(self, champion: Compared, challenger: Compared) -> None:
         """Compare two steps about the same transactions."""
-        before, after = champion.decided.verdicts["rung"], challenger.decided.verdicts["rung"]
+        before, after = champion.verdicts["rung"], challenger.verdicts["rung"]
         self.decisions += len(champion)
         fraud = np.zeros(len(champion), np.bool_) if champion.labels is None else champion.labels.fraud == FRAUD
         for row in np.flatnonzero(before != after).tolist():
@@ -89,12 +99,12 @@ class Comparison:
         }
 
 
-def _example(champion: Step, challenger: Step, row: int, fraud: bool | None) -> dict[str, Any]:
-    transaction = champion.decided.received.transactions[row]
+def _example(champion: Compared, challenger: Compared, row: int, fraud: bool | None) -> dict[str, Any]:
+    transaction = champion.transactions[row]
     return {
         "transaction_id": transaction["transaction_id"].decode(),
         "event_time": instants(transaction["event_time"].reshape(1))[0].decode() + "Z",
-        "scenario": SCENARIOS[champion.decided.verdicts["scenario"][row]],
+        "scenario": SCENARIOS[champion.verdicts["scenario"][row]],
         "amount_minor": int(transaction["amount_minor"]),
         "fraud": fraud,
         "champion": _reading(champion, row),
@@ -102,9 +112,9 @@ def _example(champion: Step, challenger: Step, row: int, fraud: bool | None) -> 
     }
 
 
-def _reading(step: Step, row: int) -> dict[str, Any]:
+def _reading(step: Compared, row: int) -> dict[str, Any]:
     """What one side saw: risk, familiarity, the rules that fired."""
-    verdict, compiled = step.decided.verdicts[row], step.decider.compiled
+    verdict, compiled = step.verdicts[row], step.compiled
     hard = int(verdict["hard_rule"])
     return {
         "risk_ppm": int(verdict["risk_ppm"]),

@@ -85,7 +85,16 @@ class DueLabels:
         due = -(-labels["occurred_at"] // self._bucket_us)
         self._wait(labels, np.maximum(due, bucket + 1), labels["occurred_at"])
 
-    def arrive(self, feedback: npt.NDArray[np.void], bucket: npt.NDArray[np.int64]) -> None:
+    def waiting_buckets(self) -> npt.NDArray[np.int64]:
+        """The buckets before which waiting labels become known."""
+        return np.unique(self._buckets)
+
+    def arrive(
+        self,
+        feedback: npt.NDArray[np.void],
+        bucket: npt.NDArray[np.int64],
+        order: npt.NDArray[np.int64] | None = None,
+    ) -> None:
         """Take feedback as it arrived: it counts from the next bucket on, in the order of its arrival.
 
         Parameters
@@ -93,8 +102,11 @@ class DueLabels:
         feedback : columns.FEEDBACK[k]
         bucket : int64[k]
             The bucket that event time had reached when each arrived.
+        order : int64[k]
+            Their numbers in order of arrival; None counts them.
         """
-        order = np.arange(self._arrived, self._arrived + len(feedback))
+        if order is None:
+            order = np.arange(self._arrived, self._arrived + len(feedback))
         self._arrived += len(feedback)
         self._wait(feedback, bucket + 1, order)
 
@@ -108,10 +120,15 @@ class DueLabels:
 
     def take(self, bucket: int) -> npt.NDArray[np.void]:
         """Feedback due before a bucket, FEEDBACK[m]: by time and then by place in the file, or as it arrived."""
+        return self.take_ordered(bucket)[0]
+
+    def take_ordered(self, bucket: int) -> tuple[npt.NDArray[np.void], npt.NDArray[np.int64]]:
+        """:meth:`take`, and what it is ordered by before the place in the file, int64[m]."""
         if bucket < self.next_bucket:
-            return self._waiting[:0]
+            return self._waiting[:0], self._order[:0]
         due = self._buckets <= bucket
         taken, order = self._waiting[due], self._order[due]
         self._waiting, self._buckets, self._order = self._waiting[~due], self._buckets[~due], self._order[~due]
         self.next_bucket = int(self._buckets.min()) if len(self._buckets) else _NEVER
-        return taken[np.lexsort((taken["offset"], order))]
+        sorting = np.lexsort((taken["offset"], order))
+        return taken[sorting], order[sorting]

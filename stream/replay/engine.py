@@ -20,6 +20,7 @@ import numpy as np
 import numpy.typing as npt
 
 from detectors.ensemble import EnsembleConfig, Learner
+from rules.compiled_policy import CompiledPolicy
 from rules.policy import Policy
 from stream.core import account_row, columns
 from stream.core.decide import REVIEW, Decided, Decider
@@ -119,6 +120,11 @@ class Step:
     def model_version(self) -> str:
         """The model that scored."""
         return self.decider.model_version
+
+    @property
+    def compiled(self) -> CompiledPolicy:
+        """The policy that decided."""
+        return self.decider.compiled
 
     def score_rows(self) -> Any:
         """Its rows of ``--scores``."""
@@ -270,7 +276,7 @@ class FileReplay:
         received = self._receive(profiled.frames)
         self.late += int(np.count_nonzero(received.transactions["late"]))
         if not self.settings.familiarity:
-            received.features[:, _PAIR_COLUMNS] = _NO_HISTORY
+            forget_pairs(received.features)
         decided = self._decider.decide(received)
         self._observe(decided)
         until = bucket[kept] * BUCKET_US - self.settings.label_delay_us if labels is not None and scheduled else None
@@ -295,6 +301,11 @@ class FileReplay:
             np.ascontiguousarray(verdicts["scenario"]),
             verdicts["outcome"] >= REVIEW,
         )
+
+
+def forget_pairs(features: npt.NDArray[np.float64]) -> None:
+    """Make every payment one to a payee without history; float64[n, WIDTH], in place."""
+    features[:, _PAIR_COLUMNS] = _NO_HISTORY
 
 
 def _slice(labels: Labels, start: int, stop: int) -> Labels:

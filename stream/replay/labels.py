@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -32,6 +33,11 @@ class Labels:
 
     fraud: NDArray[np.int8]
     attack: list[str]
+
+    @classmethod
+    def joined(cls, parts: Sequence[Labels]) -> Labels:
+        """One after the other."""
+        return cls(np.concatenate([part.fraud for part in parts]), [text for part in parts for text in part.attack])
 
     def __getitem__(self, places: NDArray[np.int64]) -> Labels:
         return Labels(self.fraud[places], [self.attack[place] for place in places.tolist()])

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
+import numpy.typing as npt
 
 from stream.core import account_row
 from stream.replay.engine import FileReplay, Step
@@ -16,6 +17,13 @@ from stream.replay.sources import Chunk, History
 from stream.replay.tables import CHUNK_ROWS
 
 SHOWN_REFUSALS = 5
+
+
+class Counted(Protocol):
+    """An engine's own counts."""
+
+    status: npt.NDArray[np.int64]
+    late: int
 
 
 @dataclass
@@ -88,12 +96,12 @@ def read(source: History, intake: Intake, *, limit: int | None, chunk_rows: int 
     """The chunks of a source behind what was read, counted, up to ``limit`` rows in all."""
     left = None if limit is None else limit - intake.rows
     chunks = source.chunks(CHUNK_ROWS if chunk_rows is None else chunk_rows, intake.position)
-    for chunk in _limited(chunks, left):
+    for chunk in limited(chunks, left):
         intake.add(chunk)
         yield chunk
 
 
-def counts(intake: Intake, engine: FileReplay) -> dict[str, Any]:
+def counts(intake: Intake, engine: Counted) -> dict[str, Any]:
     """Conservation in records: read = decided + duplicate + dead."""
     conflicts = int(engine.status[account_row.CONFLICT])
     dead = dict(sorted(intake.refused.items()))
@@ -109,7 +117,8 @@ def counts(intake: Intake, engine: FileReplay) -> dict[str, Any]:
     }
 
 
-def _limited(chunks: Iterator[Chunk], limit: int | None) -> Iterator[Chunk]:
+def limited(chunks: Iterator[Chunk], limit: int | None) -> Iterator[Chunk]:
+    """Chunks up to so many rows in all; the last one may be cut."""
     left = limit
     if left is not None and left <= 0:
         return

@@ -8,7 +8,7 @@ contract refuses is refused here, with the same reason.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -26,6 +26,8 @@ from stream.replay.labels import Labels, Truth, fraud_codes
 from stream.replay.tables import CHUNK_ROWS, kind_of, lines, tables
 
 _NO_BOUND_MS = 2**60
+Raw = list[bytes] | pa.RecordBatch
+"""Rows of a file before the edge: JSON lines, or columns."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,6 +115,7 @@ class Source:
         self.path = path
         self._map = column_map
         self._truth = truth
+        self._unlabelled = False
 
     @property
     def name(self) -> str:
@@ -127,24 +130,46 @@ class Source:
     def chunks(self, rows: int = CHUNK_ROWS, start: int = 0) -> Iterator[Chunk]:
         """The file from row ``start`` on, at most ``rows`` rows at a time."""
         first_row = start
-        for values, labels in self._json(rows, start):
-            places = np.arange(first_row, first_row + len(values))
-            decoded = decode_transactions(values, places, np.zeros(len(values), np.int64), 0, 1, future_ms=_NO_BOUND_MS)
-            decoded.columns["timestamp"] = decoded.columns["event_time"] // 1000
-            labelled = self._labels(decoded, labels)
-            yield Chunk(first_row, values, decoded, labelled, position=first_row + len(values))
-            first_row += len(values)
+        for raw in self.raws(rows, start):
+            chunk = self.chunk(raw, first_row)
+            labels = self.labels(chunk.decoded.columns["transaction_hash"]) or chunk.labels
+            yield replace(chunk, labels=labels)
+            first_row = chunk.position
 
-    def _json(self, rows: int, start: int) -> Iterator[tuple[list[bytes], Labels | None]]:
+    def raws(self, rows: int = CHUNK_ROWS, start: int = 0) -> Iterator[Raw]:
+        """The file as it is, from row ``start`` on: lines, or the wanted columns of a table."""
         if self._map is None:
-            for chunk in lines(self.path, rows, skip=start):
-                yield chunk, None
-            return
-        first_row = start
-        for table in tables(self.path, self._map.columns, rows=rows, skip=start):
-            labels = None if self._truth is not None else self._own_labels(table, first_row)
-            yield json_rows(self._map, table, str(self.path), first_row), labels
-            first_row += table.num_rows
+            yield from lines(self.path, rows, skip=start)
+        else:
+            yield from tables(self.path, self._map.columns, rows=rows, skip=start)
+
+    def chunk(self, raw: Raw, first_row: int) -> Chunk:
+        """Rows through the edge, with their own labels; those of the TRUTH file are not looked up."""
+        values = raw if isinstance(raw, list) else self._values(raw, first_row)
+        places = np.arange(first_row, first_row + len(values))
+        decoded = decode_transactions(values, places, np.zeros(len(values), np.int64), 0, 1, future_ms=_NO_BOUND_MS)
+        decoded.columns["timestamp"] = decoded.columns["event_time"] // 1000
+        own = (
+            None
+            if isinstance(raw, list) or self._truth is not None or self._unlabelled
+            else self._own_labels(raw, first_row)
+        )
+        labels = None if own is None else own[decoded.accepted]
+        return Chunk(first_row, values, decoded, labels, position=first_row + len(values))
+
+    def labels(self, transaction_hash: npt.NDArray[np.uint64]) -> Labels | None:
+        """Labels of the TRUTH file, None where there is none."""
+        return None if self._truth is None else self._truth.of(np.ascontiguousarray(transaction_hash))
+
+    def reader(self) -> Source:
+        """What reads rows elsewhere: this without the TRUTH file's labels."""
+        other = Source(self.path, self._map, None)
+        other._unlabelled = self._truth is not None
+        return other
+
+    def _values(self, table: pa.RecordBatch, first_row: int) -> list[bytes]:
+        assert self._map is not None, "a table has a map"
+        return json_rows(self._map, table, str(self.path), first_row)
 
     def _own_labels(self, table: pa.RecordBatch, first_row: int) -> Labels | None:
         if self._map is None or self._map.labels is None:
@@ -155,11 +180,6 @@ class Source:
         if self._map.labels.attack is not None:
             attack = [text or "" for text in field_values("attack", self._map.labels.attack, table, where, first_row)]
         return Labels(fraud, attack)
-
-    def _labels(self, decoded: Decoded, own: Labels | None) -> Labels | None:
-        if self._truth is not None:
-            return self._truth.of(np.ascontiguousarray(decoded.columns["transaction_hash"]))
-        return None if own is None else own[decoded.accepted]
 
 
 def json_rows(column_map: ColumnMap, table: pa.RecordBatch, where: str, first_row: int) -> list[bytes]:
