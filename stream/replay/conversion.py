@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from decimal import ROUND_HALF_EVEN, Decimal, InvalidOperation
@@ -17,6 +18,7 @@ from stream.replay.column_map import AMOUNTS, PLACES, TIMES, FieldMap
 
 _TRUE = ("true", "1", "yes", "t", "y")
 _FALSE = ("false", "0", "no", "f", "n")
+_AROUND_ONE = re.compile(r"([^{}]*)\{[A-Za-z_][A-Za-z_0-9]*\}([^{}]*)")
 _EARLIEST = microseconds(datetime(1, 1, 1, tzinfo=UTC))
 _LATEST = microseconds(datetime(9999, 12, 31, 23, 59, 59, tzinfo=UTC))
 
@@ -81,6 +83,10 @@ def _templates(field: FieldMap, table: pa.RecordBatch) -> list[str | None]:
     names = field.columns
     template = field.template or ""
     columns = [table.column(name).to_pylist() for name in names]
+    plain = _AROUND_ONE.fullmatch(template)
+    if plain is not None and table.column(names[0]).null_count == 0:  # by far the most frequent
+        before, after = plain[1], plain[2]
+        return [None if value == "" else f"{before}{value}{after}" for value in columns[0]]
     rows = zip(*columns, strict=True)
     return [
         None

@@ -9,14 +9,19 @@ import contextlib
 import multiprocessing
 import pickle
 import queue
+import signal
+import sys
 import threading
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from multiprocessing.connection import Connection
 from typing import Any, Protocol
 
 from stream.errors import RiskstreamError, UsageError
 from stream.replay.shard import Shard
 
+_START = "fork" if sys.platform == "linux" else "spawn"
+"""A forked process has everything loaded and compiled; to start a new one costs some seconds."""
 _STOP = b""
 _GONE = None
 
@@ -45,12 +50,16 @@ class LocalHand:
     ----------
     arguments
         Of its share.
+    others
+        The hands before it.
     """
 
-    def __init__(self, arguments: tuple[Any, ...]) -> None:
-        context = multiprocessing.get_context("spawn")
+    def __init__(self, arguments: tuple[Any, ...], others: Sequence[LocalHand] = ()) -> None:
+        context: Any = multiprocessing.get_context(_START)
         self._pipe, theirs = context.Pipe()
-        self._process = context.Process(target=_serve, args=(theirs, arguments), daemon=True)
+        # a forked process holds our ends of all pipes; while it does, a sister would not see that we are gone
+        ours = [self._pipe, *(other._pipe for other in others)] if _START == "fork" else []
+        self._process = context.Process(target=_serve, args=(theirs, arguments, ours), daemon=True)
         self._process.start()
         theirs.close()
         self._answers: queue.Queue[bytes | None] = queue.Queue()
@@ -108,12 +117,15 @@ class LocalHand:
         )
 
 
-def _serve(pipe: Connection, arguments: tuple[Any, ...]) -> None:
+def _serve(pipe: Connection, arguments: tuple[Any, ...], ours: Sequence[Connection]) -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for who asked; it then closes the pipe
+    for end in ours:
+        end.close()
     shard = Shard(*arguments)
     while True:
         try:
             data = pipe.recv_bytes()
-        except (EOFError, KeyboardInterrupt):
+        except EOFError:
             return
         if data == _STOP:
             return
@@ -127,11 +139,14 @@ def _serve(pipe: Connection, arguments: tuple[Any, ...]) -> None:
 
 def hire_local(shares: Sequence[tuple[Any, ...]]) -> list[Hand]:
     """A process for each share."""
-    return [LocalHand(arguments) for arguments in shares]
+    hands: list[LocalHand] = []
+    for arguments in shares:
+        hands.append(LocalHand(arguments, hands))
+    return list(hands)
 
 
 class DaskHand:
-    """An actor on a worker of a Dask cluster.
+    """An actor on a worker of a Dask cluster. Calls of an actor may overtake each other: each waits for the one before it.
 
     Parameters
     ----------
@@ -141,10 +156,11 @@ class DaskHand:
 
     def __init__(self, actor: Any) -> None:
         self._actor = actor
+        self._line = ThreadPoolExecutor(1)
 
     def ask(self, method: str, *arguments: Any) -> Any:
         """See :class:`Hand`."""
-        return getattr(self._actor, method)(*arguments)
+        return self._line.submit(lambda: getattr(self._actor, method)(*arguments).result())
 
     def answer(self, question: Any) -> Any:
         """See :class:`Hand`."""
@@ -152,6 +168,7 @@ class DaskHand:
 
     def close(self) -> None:
         """See :class:`Hand`."""
+        self._line.shutdown(cancel_futures=True)
         self._actor = None
 
 
@@ -177,7 +194,7 @@ class DaskCluster:
         except ImportError as error:
             raise UsageError("--dask needs the extra: pip install 'riskstream[dask]'") from error
         try:
-            self._client: Any = Client(address, timeout=timeout_s, set_as_default=False)
+            self._client: Any = Client(address, timeout=timeout_s)
         except (OSError, ValueError) as error:
             raise UsageError(f"--dask {address}: no scheduler answers there: {error}") from error
         self._address = address
