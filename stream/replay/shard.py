@@ -1,6 +1,6 @@
-"""A share of a replay: some accounts, some payees, and the deciding about what those payees receive.
+"""A share of a replay: some customers' accounts, some payees, and the deciding about what those payees receive.
 
-Rows depend on their inputs alone, never on a model. So accounts can be shared out by their hash and payees by theirs, and
+Rows depend on their inputs alone, never on a model. So customers can be shared out by their hash and payees by theirs, and
 both hops of a run of rows may be walked before the model that decides about it exists. What one share hands to another
 is what would stand on ``risk.profiled.v1``; the rows of the source put it in order again.
 """
@@ -36,6 +36,13 @@ IDENTITY = np.dtype(
     ]
 )  # fmt: skip
 """What is said of a decided transaction beside its verdict; ``row`` is its place in the source."""
+SEEN = np.dtype(
+    [
+        ("offset", "i8"), ("event_time", "i8"), ("transaction_hash", "u8"), ("account_hash", "u8"),
+        ("customer_hash", "u8"),
+    ]
+)  # fmt: skip
+"""What of an accepted row whoever puts things in order must see."""
 TURN = np.dtype([("bucket", "i8"), ("row", "i8"), ("ended", "i8")])
 """A bucket, its first row, and the bucket at whose start a round ended before it: else one of the two below."""
 NO_ROUND, NO_TURN = -1, -2
@@ -70,9 +77,9 @@ class Read(NamedTuple):
     """What the edge made of some rows of a source."""
 
     parts: list[bytes]
-    """For each share the rows of its accounts, ``columns.TRANSACTION``."""
+    """For each share the rows of its customers, ``columns.TRANSACTION``."""
     rows: npt.NDArray[np.void]
-    """``offset``, ``event_time`` and ``transaction_hash`` of the accepted rows."""
+    """:data:`SEEN` of the accepted rows."""
     refused: list[Refusal]
     labels: Labels | None
 
@@ -97,8 +104,8 @@ class Judgements(NamedTuple):
 
 
 def share_out(rows: npt.NDArray[np.void], shares: int) -> list[bytes]:
-    """Rows (``columns.TRANSACTION``) by the share of their account."""
-    share = rows["account_hash"] % np.uint64(shares)
+    """Rows (``columns.TRANSACTION``) by the share of their customer, to whom accounts belong."""
+    share = rows["customer_hash"] % np.uint64(shares)
     return [rows[share == place].tobytes() for place in range(shares)]
 
 
@@ -135,8 +142,8 @@ class Shard:
         assert self._source is not None, "this source is read by one"
         chunk = self._source.chunk(raw, first_row)
         rows = chunk.decoded.columns
-        seen = np.zeros(len(rows), np.dtype([("offset", "i8"), ("event_time", "i8"), ("transaction_hash", "u8")]))
-        for name in ("offset", "event_time", "transaction_hash"):
+        seen = np.zeros(len(rows), SEEN)
+        for name in SEEN.names or ():
             seen[name] = rows[name]
         return Read(share_out(rows, self._shares), seen, chunk.decoded.refused, chunk.labels)
 
@@ -224,7 +231,7 @@ class Shard:
             identity[name] = transactions[name]
         for name in ("age_band", "segment"):
             identity[name] = features[:, INDEX[name]]
-        rendered = render(decided, self._decider).decisions if self._renders else []
+        rendered = list(render(decided, self._decider).decisions) if self._renders else []
         return Judgements(identity, decided.verdicts, decided.anomaly_ppm, decided.inputs.astype(np.float32), rendered)
 
     def stored(self) -> bytes:

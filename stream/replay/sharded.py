@@ -1,6 +1,6 @@
 """A replay whose work is shared out: the same bytes as by one, since everything is put in the source's order again.
 
-Reading, both hops, deciding and rendering are done by shares (``shard.py``), each with the accounts and the payees of
+Reading, both hops, deciding and rendering are done by shares (``shard.py``), each with the customers and the payees of
 its hashes. Here remains what has one place: the order of things, how late a row is, and the learner. Shares walk the
 hops of the next rows while the learner is busy with these: rows never wait for a model.
 """
@@ -24,6 +24,7 @@ from stream.core.decode import Decoded, Refusal
 from stream.core.features import SCHEMA
 from stream.core.genesis import first_snapshot
 from stream.core.learn import LABEL_KINDS
+from stream.replay.customers import CustomerOf
 from stream.replay.engine import BUCKET_US, ReplaySettings
 from stream.replay.hands import Hand, Hire
 from stream.replay.labels import FRAUD, Labels
@@ -115,6 +116,7 @@ class SharedReplay:
         self._model = first_snapshot(settings.seed)
         self._learner = Learner(self._model, EnsembleConfig(maturity_us=settings.matures_us))
         self._compiled = policy.compile(SCHEMA, hash_id)
+        self._customers = CustomerOf()
         self._highest = self._decided_until = _BEFORE
         self._bucket = _BEFORE
         self._round: int | None = None
@@ -363,6 +365,7 @@ class SharedReplay:
     def _run(self, chunk: Chunk, parts: list[list[bytes]], feedback: Arrivals | None) -> _Run:
         rows = chunk.decoded.columns
         reached = self._highest // BUCKET_US
+        self._customers.learn(np.ascontiguousarray(rows["account_hash"]), np.ascontiguousarray(rows["customer_hash"]))
         highest = np.maximum.accumulate(np.concatenate(([self._highest], rows["event_time"])))
         self._highest = int(highest[-1])
         bucket = highest[1:] // BUCKET_US
@@ -371,7 +374,11 @@ class SharedReplay:
             arrived = np.concatenate(([reached], bucket))[feedback.after]
             order = np.arange(self._arrived, self._arrived + len(feedback.rows))
             self._arrived += len(feedback.rows)
-            share = feedback.rows["account_hash"] % np.uint64(self.shares)
+            accounts, theirs = (np.ascontiguousarray(feedback.rows[n]) for n in ("account_hash", "customer_hash"))
+            owner = self._customers.of(accounts, theirs)
+            named = theirs != accounts  # without a customer, feedback goes by the account
+            self._customers.learn(accounts[named], theirs[named])
+            share = owner % np.uint64(self.shares)
             heard = [
                 Heard(feedback.rows[share == place], arrived[share == place], order[share == place])
                 for place in range(self.shares)

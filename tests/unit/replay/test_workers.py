@@ -140,6 +140,29 @@ def write(payments: list[tuple[int, int, int, str, bool]], path: Path, truth: Pa
     truth.write_text("\n".join([*frauds, ""]))
 
 
+def test_an_account_of_two_customers_is_refused_rather_than_decided_otherwise(tmp_path: Path) -> None:
+    write(
+        [(0, 0, 60, "new", False), (1, 0, 60, "new", False), (0, 1, 60, "new", False)],
+        tmp_path / "h.jsonl",
+        tmp_path / "t.csv",
+    )
+    lines = (tmp_path / "h.jsonl").read_text().splitlines()
+    lines[2] = json.dumps({**json.loads(lines[2]), "customer_id": "c-9"})
+    (tmp_path / "h.jsonl").write_text("\n".join([*lines, ""]))
+    with pytest.raises(RiskstreamError, match="under two customers"):
+        by_many(tmp_path / "h.jsonl", tmp_path / "t.csv", SETTINGS, 2, chunk_rows=1)
+
+
+def test_accounts_of_one_customer_stay_together(bank: tuple[Path, Path], tmp_path: Path) -> None:
+    path = tmp_path / "h.jsonl"
+    with path.open("w") as out:
+        for line in bank[0].read_text().splitlines():
+            document = json.loads(line)
+            out.write(json.dumps({**document, "customer_id": f"c-{sum(document['account_id'].encode()) % 20}"}) + "\n")
+    one, many = by_one(path, bank[1], SETTINGS), by_many(path, bank[1], SETTINGS, 3, chunk_rows=500)
+    assert many[0] == one[0]
+
+
 def command(bank: tuple[Path, Path], out: Path, *options: str) -> list[str]:
     return [
         sys.executable, "-m", "stream.cli", "replay", str(bank[0]), "--labels", str(bank[1]), "--round", "5d", "--json",
