@@ -39,7 +39,7 @@ class BoostedWindowConfig:
         Seed of column and row sampling.
     """
 
-    window_us: int = 84 * 86_400_000_000
+    window_us: int = 180 * 86_400_000_000
     genuine_capacity: int = 60_000
     fraud_capacity: int = 20_000
     min_frauds: int = 50
@@ -113,6 +113,11 @@ class BoostedWindow:
         self._end = span.stop
         self._bound()
 
+    def label_of(self, transaction_hash: int) -> bool | None:
+        """Whether a row that is here is a fraud; None where it is not here."""
+        at = self._place.get(transaction_hash)
+        return None if at is None else bool(self._columns["fraud"][at])
+
     def relabel(self, transaction_hash: int, fraud: bool, weight: float) -> bool:
         """Correct the label of a row that is here; returns whether it is."""
         at = self._place.get(transaction_hash)
@@ -131,19 +136,8 @@ class BoostedWindow:
         if self.level and self._genuine() < self.config.genuine_capacity // 4:
             self.level -= 1
 
-    def frauds_until(self, time: int) -> int:
-        """Frauds in the window whose events are no later than ``time``."""
-        return int(np.count_nonzero(self._columns["fraud"][: self._end] & (self._columns["time"][: self._end] <= time)))
-
-    def fit(self, until: int | None = None) -> BoostedTrees:
-        """Fit trees to the window: one thread, seeded, the same rows give the same bytes.
-
-        Parameters
-        ----------
-        until
-            Only rows whose events are no later than this (µs). Frauds become known before genuine events mature;
-            rows of a time when both are known keep the base rate as it is.
-        """
+    def fit(self) -> BoostedTrees:
+        """Fit trees to the window: one thread, seeded, the same rows give the same bytes."""
         import lightgbm  # loading takes .3 s, and scoring does not need it
 
         c = self.config
@@ -165,10 +159,9 @@ class BoostedWindow:
             "force_col_wise": True,
             "verbosity": -1,
         }
-        taken = np.ones(self._end, np.bool_) if until is None else self._columns["time"][: self._end] <= until
-        columns = {name: column[: self._end][taken] for name, column in self._columns.items()}
+        columns = {name: column[: self._end] for name, column in self._columns.items()}
         data = lightgbm.Dataset(
-            self._matrix[: self._end][taken],
+            self._matrix[: self._end],
             columns["fraud"].astype(np.float32),
             weight=columns["weight"],
             params={"max_bin": c.bins},

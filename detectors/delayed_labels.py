@@ -25,13 +25,12 @@ _COLUMNS: dict[str, str] = {
     "label": "<i4",  # UNLABELLED, GENUINE, FRAUD
     "group": "|u1",
     "suspected": "|b1",
-    "scored": "|b1",  # whether logits are set
 }
 
 
 @dataclass(slots=True)
 class Rows:
-    """Rows that leave the buffer, oldest first; arrays of equal length, ``matrix`` float32[n, M], ``logits`` float64[n, 2]."""
+    """Rows that leave the buffer, oldest first; arrays of equal length, ``matrix`` float32[n, M]."""
 
     hash: NDArray[np.uint64]
     time: NDArray[np.int64]
@@ -40,9 +39,7 @@ class Rows:
     label: NDArray[np.int32]
     group: NDArray[np.uint8]
     suspected: NDArray[np.bool_]
-    scored: NDArray[np.bool_]
     matrix: NDArray[np.float32]
-    logits: NDArray[np.float64]
 
     def __len__(self) -> int:
         return len(self.hash)
@@ -84,7 +81,6 @@ class DelayedLabels:
         self._place: dict[int, int] = {}
         self._columns = {name: np.zeros(0, dtype=dtype) for name, dtype in _COLUMNS.items()}
         self._matrix = np.zeros((0, width), dtype=np.float32)
-        self._logits = np.zeros((0, 2))
 
     def __len__(self) -> int:
         return self._end - self._start
@@ -138,17 +134,9 @@ class DelayedLabels:
         self._columns["label"][row] = label
         self._columns["trust"][row] = trust
 
-    def set_logits(self, row: int, logits: NDArray[np.float64]) -> None:
-        """Remember what the models said before they learned this row's label; the first saying counts."""
-        at = row
-        if not self._columns["scored"][at]:
-            self._logits[at] = logits
-            self._columns["scored"][at] = True
-
-    def row(self, row: int) -> Rows:
-        """One waiting row, as a copy."""
-        at = row
-        return self._slice(at, at + 1)
+    def latest(self, most: int) -> Rows:
+        """The rows that came last, at most so many, as a copy."""
+        return self._slice(max(self._start, self._end - most), self._end)
 
     def pop_until(self, time: int) -> Rows:
         """Take the oldest rows, up to the first with a later event time (rows leave in the order they came)."""
@@ -166,7 +154,6 @@ class DelayedLabels:
         """Description and arrays for a snapshot."""
         arrays = {name: column[self._start : self._end].copy() for name, column in self._columns.items()}
         arrays["matrix"] = self._matrix[self._start : self._end].copy()
-        arrays["logits"] = self._logits[self._start : self._end].copy()
         early = list(self._early.items())
         arrays["early_hash"] = np.array([h for h, _ in early], dtype=np.uint64)
         arrays["early_time"] = np.array([v[0] for _, v in early], dtype=np.int64)
@@ -186,7 +173,6 @@ class DelayedLabels:
         self.level, self.dropped = int(description["level"]), int(description["dropped"])
         self._columns = {name: require_array(arrays, name, dtype, (n,)).copy() for name, dtype in _COLUMNS.items()}
         self._matrix = require_array(arrays, "matrix", "f4", (n, self.width)).copy()
-        self._logits = require_array(arrays, "logits", "f8", (n, 2)).copy()
         self._start, self._end = 0, n
         self._place = {h: at for at, h in enumerate(self._columns["hash"].tolist())}
         names = (("early_hash", "u8"), ("early_time", "i8"), ("early_label", "i4"), ("early_trust", "f8"))
@@ -212,9 +198,9 @@ class DelayedLabels:
         for name, column in self._columns.items():
             self._columns[name] = np.zeros(room, dtype=column.dtype)
             self._columns[name][:kept] = column[span][keep]
-        matrix, logits = np.zeros((room, self.width), dtype=np.float32), np.zeros((room, 2))
-        matrix[:kept], logits[:kept] = self._matrix[span][keep], self._logits[span][keep]
-        self._matrix, self._logits = matrix, logits
+        matrix = np.zeros((room, self.width), dtype=np.float32)
+        matrix[:kept] = self._matrix[span][keep]
+        self._matrix = matrix
         self._start, self._end = 0, kept
         self._place = {h: at for at, h in enumerate(self._columns["hash"][:kept].tolist())}
 
@@ -225,8 +211,7 @@ class DelayedLabels:
         fresh = slice(self._end, self._end + rows)
         self._columns["label"][fresh] = UNLABELLED
         self._columns["trust"][fresh] = 1.0
-        self._columns["scored"][fresh] = False
 
     def _slice(self, start: int, end: int) -> Rows:
         columns = {name: column[start:end].copy() for name, column in self._columns.items()}
-        return Rows(**columns, matrix=self._matrix[start:end].copy(), logits=self._logits[start:end].copy())
+        return Rows(**columns, matrix=self._matrix[start:end].copy())

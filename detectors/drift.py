@@ -29,13 +29,14 @@ class DriftConfig:
     bins
         Equal-count bins of each input; missing cells have one of their own.
     first_rows
-        Rows of a group from which its bins and its tail are set; nothing is reported before.
+        Rows of a group from which its bins are set; nothing is reported before.
     tail_window_us, population_window_us
         Event time after which the tail, and the inputs and the volume, are compared with the reference, µs.
-    tail_share
-        Share of ordinary rows that counts as the tail of the score.
+    tail_shares
+        Shares of ordinary rows that count as the tail of the score, falling: a small attack drowns in a broad tail and
+        stands out in a narrow one. A tail is watched once five rows of the reference are in it.
     tail_error
-        Most probability, under the reference, of as many tail rows in a window as were seen: below it is an alarm.
+        Most probability, under the reference, of as many rows in a tail and window as were seen: below it is an alarm.
     stability_limit
         Population stability index of an input from which it has moved; .1 is slight, .25 is large by custom.
     volume_limit
@@ -50,7 +51,7 @@ class DriftConfig:
     first_rows: int = 2_000
     tail_window_us: int = HOUR
     population_window_us: int = 24 * HOUR
-    tail_share: float = 0.005
+    tail_shares: tuple[float, ...] = (0.005, 0.0005, 0.00005)
     tail_error: float = 1e-6
     stability_limit: float = 0.25
     volume_limit: float = 2.0
@@ -102,6 +103,24 @@ def _count(matrix: Any, chosen: Any, edges: Any, counts: Any) -> None:
             counts[j, place] += 1.0
 
 
+SCORE_STEP = 50
+"""Scores are counted in steps of this many thousandths of log-odds, within :data:`SCORE_MOST` around 0."""
+SCORE_MOST = 20_000
+_SCORE_BINS = 2 * SCORE_MOST // SCORE_STEP + 1
+TAIL_FROM_ROWS = 5
+NEVER = np.iinfo(np.int64).max
+
+
+def score_bins(score: NDArray[np.int64]) -> NDArray[np.int64]:
+    """The bin of each score, int64[n]: 0 the lowest.
+
+    >>> score_bins(np.array([-20_000, -19_999, 0, 30_000])).tolist()
+    [0, 0, 400, 800]
+    """
+    bins: NDArray[np.int64] = (np.clip(score, -SCORE_MOST, SCORE_MOST) + SCORE_MOST) // SCORE_STEP
+    return bins
+
+
 def stability_index(seen: NDArray[np.float64], usual: NDArray[np.float64]) -> NDArray[np.float64]:
     """Population stability index per row of two histograms float64[M, B]; half a count is added to each bin.
 
@@ -150,16 +169,23 @@ class _Group:
         shape = (width, config.bins + 1)
         self.first: list[tuple[NDArray[np.float64], NDArray[np.int64]]] = []
         self.edges: NDArray[np.float64] | None = None
-        self.tail_from = 0
+        levels = len(config.tail_shares)
         self.usual, self.seen = np.zeros(shape), np.zeros(shape)
         self.usual_rows = 0.0
         self.windows = 0
         self.rows = 0
-        self.tail_rows = 0
-        self.tail_total = 0
-        self.tail_seen = np.zeros(shape)
-        self.usual_tail = np.zeros(2)  # fading counts: tail rows, rows
+        self.usual_scores = np.zeros(_SCORE_BINS)  # fading counts
+        self.scores = np.zeros(_SCORE_BINS, np.int64)  # of the tail window
+        self.tail_from = np.full(levels, NEVER)  # first bin of each tail
+        self.tail_seen = np.zeros((levels, *shape))
         self.top: list[tuple[int, int]] = []  # (-score, id), the highest of the tail window
+
+    def set_tails(self, shares: Sequence[float]) -> None:
+        """Where each tail begins, by the reference: no more than its share of rows is in it."""
+        above = np.cumsum(self.usual_scores[::-1])[::-1]
+        for level, share in enumerate(shares):
+            inside = np.flatnonzero(above <= share * above[0])
+            self.tail_from[level] = inside[0] if above[0] * share >= TAIL_FROM_ROWS and len(inside) else NEVER
 
 
 class DriftMonitor:
@@ -231,13 +257,21 @@ class DriftMonitor:
             return
         everything = np.ones(len(matrix), dtype=np.bool_)
         _count(matrix, everything, group.edges, group.seen)
-        tail = score >= group.tail_from
-        _count(matrix, tail, group.edges, group.tail_seen)
+        bins = score_bins(score)
+        for level, tail_from in enumerate(group.tail_from.tolist()):
+            tail = bins >= tail_from
+            if tail.any():
+                _count(matrix, tail, group.edges, group.tail_seen[level])
         group.rows += len(matrix)
-        group.tail_total += len(matrix)
-        group.tail_rows += int(tail.sum())
-        found = [*group.top, *zip((-score[tail]).tolist(), ids[tail].tolist(), strict=True)]
-        group.top = sorted(found)[: self.config.examples]
+        group.scores += np.bincount(bins, minlength=_SCORE_BINS)
+        best = np.argsort(-score, kind="stable")[: self.config.examples]
+        group.top = sorted([*group.top, *zip((-score[best]).tolist(), ids[best].tolist(), strict=True)])
+        del group.top[self.config.examples :]
+
+    @property
+    def kept_ids(self) -> list[int]:
+        """Ids that a report may still name as examples; bounded."""
+        return [row for group in self._groups for _, row in group.top]
 
     def _set_bins(self, group: _Group) -> None:
         matrix = np.concatenate([rows for rows, _ in group.first])
@@ -249,9 +283,9 @@ class DriftMonitor:
             if len(known):
                 edges[j] = known[(shares * len(known)).astype(np.int64)]
         group.edges = edges
-        group.tail_from = int(np.sort(score)[min(int((1 - self.config.tail_share) * len(score)), len(score) - 1)])
         group.first = []
-        group.usual_tail[:] = (score >= group.tail_from).sum(), len(score)
+        group.usual_scores += np.bincount(score_bins(score), minlength=_SCORE_BINS)
+        group.set_tails(self.config.tail_shares)
         _count(matrix, np.ones(len(matrix), dtype=np.bool_), edges, group.usual)
 
     def _close_until(self, time: int) -> list[Drift]:
@@ -270,18 +304,23 @@ class DriftMonitor:
         return reports
 
     def _close_tail(self, index: int, group: _Group, at: int) -> list[Drift]:
-        share = (group.usual_tail[0] + 1.0) / (group.usual_tail[1] + 1.0)
-        expected = share * group.tail_total
-        alarm = poisson_tail(group.tail_rows, expected) < self.config.tail_error
         reports = []
-        if alarm:
-            moved = self._moved(stability_index(group.tail_seen, group.usual) * self._steady)
-            examples = tuple(row for _, row in group.top)
-            reports.append(Drift("tail", index, at, float(group.tail_rows), expected, moved, examples))
-        else:  # an attack does not become usual by going on
+        usual, total = float(group.usual_scores.sum()), int(group.scores.sum())
+        for level, tail_from in enumerate(group.tail_from.tolist()):
+            if tail_from == NEVER:
+                continue
+            seen = int(group.scores[tail_from:].sum())
+            expected = (float(group.usual_scores[tail_from:].sum()) + 1.0) / (usual + 1.0) * total
+            if poisson_tail(seen, expected) < self.config.tail_error:
+                moved = self._moved(stability_index(group.tail_seen[level], group.usual) * self._steady)
+                examples = tuple(row for _, row in group.top)
+                reports.append(Drift("tail", index, at, float(seen), expected, moved, examples))
+                break
+        if not reports and group.edges is not None:  # an attack does not become usual by going on
             keep = 1.0 - self.config.tail_window_us / (self.config.memory * self.config.population_window_us)
-            group.usual_tail = group.usual_tail * keep + (group.tail_rows, group.tail_total)
-        group.tail_rows = group.tail_total = 0
+            group.usual_scores = group.usual_scores * keep + group.scores
+            group.set_tails(self.config.tail_shares)
+        group.scores[:] = 0
         group.tail_seen[:] = 0.0
         group.top = []
         return reports

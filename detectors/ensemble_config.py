@@ -38,6 +38,9 @@ class EnsembleConfig:
         Labelled events over which the stack's and the maps' evidence fades.
     rank_sample
         Most recent anomaly scores that the anomaly rate is read from.
+    young_frauds, young_share, young_risk
+        Until so many frauds are learned, no more than this share of the latest payments (over the known share of
+        frauds) is given a higher risk than that.
     """
 
     maturity_us: int = 30 * DAY
@@ -54,6 +57,9 @@ class EnsembleConfig:
     stack_memory: float = 200_000.0
     calibration_memory: float = 200_000.0
     rank_sample: int = 16_384
+    young_frauds: int = 500
+    young_share: float = 0.002
+    young_risk: float = 0.02
 
     def describe(self) -> dict[str, Any]:
         """All numbers as JSON-able values, for a snapshot."""

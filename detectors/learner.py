@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from detectors.boosted_trees import BoostedTrees
 from detectors.boosted_window import BoostedWindow
-from detectors.calibration import CENTRE, rank_knots
+from detectors.calibration import CENTRE, calibrated, rank_knots
 from detectors.delayed_labels import FRAUD, GENUINE, UNLABELLED, DelayedLabels, Rows
 from detectors.ensemble_config import EnsembleConfig
 from detectors.half_space_trees import walk_rows
@@ -25,14 +25,14 @@ VARIANCE_FLOOR = 1e-4
 """Least variance an input is standardised with: a column that never varied stays harmless when it does."""
 FIRST_MOMENTS = 200.0
 """Observations that the first means (0) and deviations (1) count for."""
-FIRST_SQUARE = 1.0
+FIRST_SQUARE = 100.0
 """What AdaGrad's sum of squared gradients starts from: the first labels move a weight by little."""
 STACK_VARIANCE = np.array([1.0, 0.1, 0.1])
 """Prior variance of the stack's intercept and of each model's coefficient."""
 MAP_VARIANCE = np.array([0.25, 0.02])
 """Prior variance of a group map's intercept and slope: what the groups share is the stack's to learn."""
-TREES_FROM_SHARE = 1.0 / 3.0
-"""Trees are fit once this share of the events seen has a known outcome."""
+YOUNG_SAMPLE = 4_096
+"""Latest payments that a young model is held against."""
 RANK_FIRST = 1_000
 """Anomaly scores needed before a rate is stated."""
 
@@ -65,20 +65,8 @@ def _observe(
 
 
 @njit(cache=True, nogil=True)
-def _linear_step(
-    row: Any, label: float, weight: float, scale: Any, linear: Any, biases: Any, squares: Any, rate: float, ridge: float,
-    scratch: Any, bits: Any,
-) -> float:  # fmt: skip
-    """The linear log-odds of a row before it is learned; then one step of learning (none at rate 0)."""
-    logit = linear_part(row, scale, linear, biases, scratch, bits)
-    if rate > 0.0:
-        adagrad_step(scratch[2], label, weight, logit, linear[WEIGHT], biases[1:], squares, rate, ridge)
-    return logit
-
-
-@njit(cache=True, nogil=True)
 def _mature(
-    matrix: Any, label: Any, weight: Any, group: Any, scored: Any, logits: Any, with_trees: bool,
+    matrix: Any, label: Any, weight: Any, group: Any, margin: Any, with_trees: bool,
     scale: Any, linear: Any, biases: Any, squares: Any, rate: float, ridge: float,
     stack: Any, stack_covariance: Any, stack_keep: float, stack_ceiling: Any,
     maps: Any, map_covariance: Any, map_keep: float, map_ceiling: Any,
@@ -88,33 +76,39 @@ def _mature(
     bits = scratch[0].view(np.int64)
     x, spare = np.empty(3), np.empty(3)
     for i in range(matrix.shape[0]):
-        genuine = label[i] == 0.0
-        if genuine or not scored[i]:
-            step = rate if genuine else 0.0  # a fraud was learned when its label came
-            logit = _linear_step(
-                matrix[i], label[i], weight[i], scale, linear, biases, squares, step, ridge, scratch, bits
-            )
-            if not scored[i]:
-                logits[i, 0] = logit
-        margin = logits[i, 1]
-        if margin != margin:  # the label came before there were trees
-            margin = logits[i, 0]
-        before = stacked(logits[i, 0], margin, stack)
-        x[0], x[1], x[2] = 1.0, logits[i, 0] - CENTRE, 0.0
+        logit = linear_part(matrix[i], scale, linear, biases, scratch, bits)
+        adagrad_step(scratch[2], label[i], weight[i], logit, linear[WEIGHT], biases[1:], squares, rate, ridge)
+        by_trees = margin[i] if with_trees else logit
+        before = stacked(logit, by_trees, stack)
+        x[0], x[1], x[2] = 1.0, logit - CENTRE, 0.0
         if with_trees:
-            x[2] = margin - CENTRE
+            x[2] = by_trees - CENTRE
         filter_step(x, CENTRE, label[i], weight[i], stack, stack_covariance, spare, stack_keep, stack_ceiling)
+        stack[1], stack[2] = max(stack[1], 0.0), max(stack[2], 0.0)  # no model is believed by its contrary
         g = group[i]
         x[1] = before - CENTRE
         filter_step(x[:2], CENTRE, label[i], weight[i], maps[g], map_covariance[g], spare, map_keep, map_ceiling)
 
 
+@njit(cache=True, nogil=True)
+def _logits(
+    matrix: Any, group: Any, scale: Any, linear: Any, biases: Any, margin: Any, stack: Any, maps: Any, out: Any
+) -> None:
+    """Calibrated log-odds of float64[n, M] into float64[n]; ``margin`` is what the trees say of each row."""
+    scratch = np.empty((3, matrix.shape[1]))
+    bits = scratch[0].view(np.int64)
+    for i in range(matrix.shape[0]):
+        logit = stacked(linear_part(matrix[i], scale, linear, biases, scratch, bits), margin[i], stack)
+        out[i] = calibrated(logit, maps[group[i], 0], maps[group[i], 1])
+
+
 class Learner:
     """Learns from events as they were scored and from labels as they arrive.
 
-    The same calls in the same order give the same snapshots, however the observed rows are cut into calls. A label
-    moves the models when it arrives (fraud) or when the event matures (genuine); the stack and the maps see each event
-    once, at maturity, with what the models said before they knew.
+    The same calls in the same order give the same snapshots, however the observed rows are cut into calls. Everything
+    learns an event once, when it matures and both outcomes are known: frauds that were learned weeks before the genuine
+    events of their time would teach that whatever is new (a season, a long history on a young line) is fraud. Each row
+    is scored before it is learned.
 
     Parameters
     ----------
@@ -184,7 +178,7 @@ class Learner:
         self._learned["events"] += len(matrix)
         self._learn_normal(matrix, ~suspected)
         for row, label, trust in self._pending.add(transaction_hash, event_time, matrix, group, suspected):
-            self._apply(row, label, trust)
+            self._pending.set_label(row, label, trust)
 
     def label(self, transaction_hash: int, event_time: int, fraud: bool, source: str) -> None:
         """A label arrives; a later one for the same transaction supersedes it.
@@ -209,9 +203,15 @@ class Learner:
         label = FRAUD if fraud else GENUINE
         row = self._pending.find(transaction_hash)
         if row is not None:
-            self._apply(row, label, trust)
-        elif not self._window.relabel(transaction_hash, fraud, trust):
+            self._pending.set_label(row, label, trust)
+            return
+        known = self._window.label_of(transaction_hash)
+        if known is None:
             self._pending.keep_early(transaction_hash, event_time, label, trust)
+        elif known != fraud:  # outcomes that turn after maturity
+            self._window.relabel(transaction_hash, fraud, trust)
+            self._learned["frauds"] += 1 if fraud else -1
+            self._learned["genuine"] -= 1 if fraud else -1
 
     def advance(self, watermark: int) -> None:
         """Event time has come so far (µs): what is older than maturity and has no label becomes genuine."""
@@ -244,59 +244,27 @@ class Learner:
             self._counts, self._ranks,
         )  # fmt: skip
 
-    def _apply(self, row: int, label: int, trust: float) -> None:
-        """Label a waiting row; a fraud is learned at once, a genuine verdict takes a learned fraud back."""
-        one = self._pending.row(row)
-        known = int(one.label[0])
-        self._pending.set_label(row, label, trust)
-        weight = float(one.weight[0]) * trust
-        if label == FRAUD and known != FRAUD:
-            matrix = one.matrix.astype(np.float64)
-            # frauds become known before genuine events mature: until these catch up, a fraud moves the model by less,
-            # or the first weeks would teach it a base rate of frauds without their genuine counterparts
-            weight *= self._matured_share()
-            scratch = np.empty((3, matrix.shape[1]))
-            linear = _linear_step(
-                matrix[0], 1.0, weight, self._scale, self._linear, self._biases, self._squares,
-                self.config.linear_rate, self.config.linear_ridge, scratch, scratch[0].view(np.int64),
-            )  # fmt: skip
-            margin = self._trees.margin(matrix)[0] if len(self._trees.root) else np.nan
-            self._pending.set_logits(row, np.array([linear, margin]))
-            trusted = np.array([float(one.weight[0]) * trust], np.float32)
-            self._window.add(one.hash, one.time, one.matrix, trusted, np.array([True]))
-            self._learned["frauds"] += 1
-        elif label == GENUINE and known == FRAUD:
-            self._window.relabel(int(one.hash[0]), False, weight)
-            self._learned["frauds"] -= 1
-
     def _learn_matured(self, rows: Rows) -> None:
         matrix = rows.matrix.astype(np.float64)
         fraud = rows.label == FRAUD
         trust = np.where(rows.label == UNLABELLED, self.config.trust["maturity"], rows.trust)
         weight = rows.weight.astype(np.float64) * trust
         self._learn_normal(matrix, rows.suspected & ~fraud)
-        with_trees = len(self._trees.root) > 0
-        if with_trees:
-            fresh = ~rows.scored
-            rows.logits[fresh, 1] = self._trees.margin(matrix[fresh])
+        self._learned["frauds"] += int(fraud.sum())
+        self._learned["genuine"] += int(rows.weight[~fraud].sum())  # a row kept under load stands for those let go
         # Where nobody has told of a single fraud, no label may be coming at all: silence is not a base rate of zero,
         # and the first model's prior stands until the first fraud is known.
         if self._learned["frauds"] > 0:
-            self._learn_supervised(rows, matrix, fraud, weight, with_trees)
-        keep = ~fraud
-        self._window.add(
-            rows.hash[keep], rows.time[keep], rows.matrix[keep], weight[keep].astype(np.float32), fraud[keep]
-        )
-        self._learned["genuine"] += int(rows.weight[keep].sum())  # a row kept under load stands for those let go
+            self._learn_supervised(rows, matrix, fraud, weight)
+        self._window.add(rows.hash, rows.time, rows.matrix, weight.astype(np.float32), fraud)
 
     def _learn_supervised(
-        self, rows: Rows, matrix: NDArray[np.float64], fraud: NDArray[np.bool_], weight: NDArray[np.float64],
-        with_trees: bool,
-    ) -> None:  # fmt: skip
+        self, rows: Rows, matrix: NDArray[np.float64], fraud: NDArray[np.bool_], weight: NDArray[np.float64]
+    ) -> None:
         """The linear model, the stack and the maps learn from matured rows."""
         c = self.config
         _mature(
-            matrix, fraud.astype(np.float64), weight, rows.group, rows.scored, rows.logits, with_trees,
+            matrix, fraud.astype(np.float64), weight, rows.group, self._trees.margin(matrix), len(self._trees.root) > 0,
             self._scale, self._linear, self._biases, self._squares, c.linear_rate, c.linear_ridge,
             self._stack, self._stack_covariance, 1.0 - 1.0 / c.stack_memory, STACK_VARIANCE,
             self._maps, self._map_covariance, 1.0 - 1.0 / c.calibration_memory, MAP_VARIANCE,
@@ -314,11 +282,6 @@ class Learner:
             self._refit_at = self.watermark + self.config.refit_us
             self._frauds_fit = frauds
 
-    def _matured_share(self) -> float:
-        """Share of the events seen so far whose outcome is known, 0..1."""
-        learned = self._learned
-        return min(1.0, (learned["genuine"] + learned["frauds"]) / max(learned["events"], 1))
-
     def _read_model(self, model: Mapping[str, NDArray[Any]]) -> None:
         self._scale = model["scale"]
         self._linear, self._biases = model["linear"].copy(), model["biases"].copy()
@@ -335,12 +298,32 @@ class Learner:
             "biases": self._biases.copy(),
             **self._trees.arrays("trees."),
             "stack": self._stack.copy(),
-            "maps": self._maps.copy(),
+            "maps": self._maps + np.array([self._young_shift(), 0.0]),
             "forest.feature": self._split,
             "forest.threshold": self._at,
             "forest.reference": self._reference.copy(),
             "knots": rank_knots(self._ranks[:kept]) if kept >= RANK_FIRST else np.zeros(0),
         }
+
+    def _young_shift(self) -> float:
+        """What a young model's log-odds are lowered by, <= 0, so that few of the latest payments stand out.
+
+        Its first frauds and genuine payments are of other days than what it scores: what grows with a line's age (the
+        months an account is known, payees met) then looks like fraud. Until ``young_frauds`` are learned, no more of
+        the latest payments may be above ``young_risk`` than the frauds known so far and ``young_share`` account for.
+        """
+        c, learned = self.config, self._learned
+        latest = self._pending.latest(YOUNG_SAMPLE)
+        if not 0 < learned["frauds"] < c.young_frauds or len(latest) < YOUNG_SAMPLE:
+            return 0.0
+        matrix, logits = latest.matrix.astype(np.float64), np.empty(len(latest))
+        _logits(
+            matrix, latest.group, self._scale, self._linear, self._biases, self._trees.margin(matrix), self._stack,
+            self._maps, logits,
+        )  # fmt: skip
+        share = c.young_share + learned["frauds"] / (learned["frauds"] + learned["genuine"])
+        highest = np.sort(logits)[::-1][min(int(share * len(logits)), len(logits) - 1)]
+        return min(0.0, float(np.log(c.young_risk / (1.0 - c.young_risk)) - highest))
 
     def _state(self) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
         pending_description, pending = self._pending.state()

@@ -30,6 +30,8 @@ APPROVE, REMIND, CHALLENGE, REVIEW, DECLINE = (
 _SCENARIO, _REFERENCE, _ANOMALY = INDEX["scenario"], INDEX["amount_reference"], INDEX["anomaly_ppm"]
 _CURRENCY = INDEX["currency"]
 _MODEL = np.array(MODEL_COLUMNS)
+_CUT = np.array([place for place, column in enumerate(MODEL_COLUMNS) if FEATURES[column].model_most is not None])
+_MOST = np.array([most for column in MODEL_COLUMNS if (most := FEATURES[column].model_most) is not None])
 MODEL_NAMES = tuple(FEATURES[column].name for column in MODEL_COLUMNS)
 TRAINED_FRAUDS = 50
 """With so many confirmed frauds behind the model, rules marked ``until_trained`` count half."""
@@ -100,6 +102,7 @@ class Decider:
         scenario = self.compiled.match(features)
         features[:, _SCENARIO] = scenario
         inputs = np.ascontiguousarray(features[:, _MODEL])
+        inputs[:, _CUT] = np.minimum(inputs[:, _CUT], _MOST)
         # a scenario that came after this model is calibrated like "other" until the next one learns it
         group = np.where(scenario < len(self.scorer.groups), scenario, 0).astype(np.uint8)
         logit_milli, anomaly_ppm = self.scorer.score(inputs, group)

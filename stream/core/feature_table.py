@@ -46,7 +46,8 @@ Every column that conditions in packs and models read, in the order of the matri
 
 - **type** is CEL's, as conditions see it; `enum` and `code` are words in a condition. **?** behind it: may be missing,
   guard it with `has(name)`.
-- **model**: how the models read it: `log`, `linear`, `flag`, `code` (trees alone); `-`: rules alone.
+- **model**: how the models read it: `log`, `linear`, `flag`, `code` (trees alone); `-`: rules alone. `≤ 30`: the models
+  see no more than that (rules see all of it).
 - **keeps**: days of history that the value can remember; a rule's `window` is checked against it. Decayed counts say
   some five times their window, because e^-5 is below 1 %.
 """
@@ -81,7 +82,9 @@ def _line(feature: Feature) -> str:
     meaning = feature.meaning
     if feature.values:
         meaning += " One of " + ", ".join(f"`{word}`" for word in feature.values) + "."
-    model = "-" if feature.scale == "none" else feature.scale
+    model: str = "-" if feature.scale == "none" else feature.scale
+    if feature.model_most is not None:
+        model += f" ≤ {feature.model_most:g}"
     keeps = f"{feature.keeps_days:g} d" if feature.keeps_days else "-"
     return f"| `{feature.name}` | {kind} | {feature.unit or '-'} | {meaning} | {feature.zh} | {model} | {keeps} |"
 

@@ -36,6 +36,9 @@ class Feature:
         (small enumeration); ``none`` keeps it from models, for rules only.
     zh
         Chinese name, for a reviewer's reasons.
+    model_most
+        Larger values look like this one to a model. What grows as long as the line lives (ages, payees met) is cut where
+        it stops meaning "new": history begins with the installation, so beyond that it is the line's own age.
     pair_dependent
         Whether it comes from the pair's history; ``replay --without-familiarity`` leaves these out.
     """
@@ -50,6 +53,7 @@ class Feature:
     nullable: bool = False
     values: tuple[str, ...] = ()
     keeps_days: float = 0.0
+    model_most: float | None = None
 
     @property
     def pair_dependent(self) -> bool:
@@ -69,9 +73,13 @@ def _feature(
     null: bool = False,
     values: tuple[str, ...] = (),
     days: float = 0.0,
+    most: float | None = None,
 ) -> Feature:
-    return Feature(name, row, kind, scale, unit, meaning, zh, null, values, days)
+    return Feature(name, row, kind, scale, unit, meaning, zh, null, values, days, most)
 
+
+NEW_DAYS = 30.0
+"""An account, a device or a payee is no longer new to a model after so long."""
 
 # fmt: off
 FEATURES: tuple[Feature, ...] = (
@@ -96,8 +104,8 @@ FEATURES: tuple[Feature, ...] = (
     _feature("cross_border", "transaction", "bool", "flag", "", "The payee's country is known and is not the home country.", "跨境收款"),
     _feature("abroad", "transaction", "bool", "flag", "", "The place's country is known and is not the home country.", "境外交易"),
     # --- the account's own habits
-    _feature("account_age_days", "account", "double", "log", "days", "Since the account's first transaction.", "账户使用天数", days=3650),
-    _feature("account_payments", "account", "int", "log", "count", "Payments of the account that matured as normal.", "正常交易数", days=3650),
+    _feature("account_age_days", "account", "double", "log", "days", "Since the account's first transaction.", "账户使用天数", days=3650, most=NEW_DAYS),
+    _feature("account_payments", "account", "int", "log", "count", "Payments of the account that matured as normal.", "正常交易数", days=3650, most=30.0),
     _feature("amount_to_mean", "account", "double", "log", "ratio", "Amount over the account's usual (geometric mean) amount.", "相对平时金额", null=True, days=3650),
     _feature("amount_deviation", "account", "double", "linear", "standard deviations", "Deviation of the amount's logarithm from the account's own.", "金额偏离度", null=True, days=3650),
     _feature("amount_to_max", "account", "double", "log", "ratio", "Amount over the account's largest normal amount.", "相对最大金额", null=True, days=3650),
@@ -120,11 +128,11 @@ FEATURES: tuple[Feature, ...] = (
     _feature("travel_speed_kmh", "account", "double", "log", "km/h", "Speed needed from the last place to this one.", "位移速度", null=True, days=3650),
     _feature("country_new", "account", "bool", "flag", "", "The place's country was never seen on this account.", "新国家", days=3650),
     _feature("device_new", "account", "bool", "flag", "", "A device never seen on an account that has used others.", "新设备", days=3650),
-    _feature("device_age_days", "account", "double", "log", "days", "Since this device was first seen on the account; 0 for a first one.", "设备使用天数", null=True, days=3650),
+    _feature("device_age_days", "account", "double", "log", "days", "Since this device was first seen on the account; 0 for a first one.", "设备使用天数", null=True, days=3650, most=NEW_DAYS),
     _feature("device_change_days", "account", "double", "log", "days", "Since the account last changed to a new device.", "换设备天数", null=True, days=3650),
     _feature("idle_hours", "account", "double", "log", "hours", "Since the account's last attempt.", "距上次交易小时", null=True, days=3650),
     _feature("new_payees_day", "account", "double", "log", "count", "Decayed count of first payments to new payees within about a day, this one included.", "近一天新收款方", days=5),
-    _feature("known_payees", "account", "int", "log", "count", "Payees with at least one matured payment.", "熟悉收款方数", days=3650),
+    _feature("known_payees", "account", "int", "log", "count", "Payees with at least one matured payment.", "熟悉收款方数", days=3650, most=10.0),
     _feature("slips_recent", "account", "double", "none", "count", "Decayed count of slips within about a month, before this payment.", "近期差错", days=150),
     _feature("failed_checks", "account", "double", "log", "count", "Decayed count of failed challenges within about a week.", "近期核验失败", days=35),
     _feature("account_frauds", "account", "double", "log", "count", "Decayed count of confirmed frauds on the account within about a month.", "账户欺诈数", days=150),
@@ -149,7 +157,7 @@ FEATURES: tuple[Feature, ...] = (
     _feature("customer_pair_idle_days", "customer_pair", "double", "none", "days", "Since the last attempt to this payee through any account.", "客户距上次付该方天数", null=True, days=3650),
     _feature("amount_to_customer_pair_max", "customer_pair", "double", "none", "ratio", "Amount over the largest matured amount to this payee through any account of the same currency.", "相对客户付该方最大额", null=True, days=3650),
     # --- the payee
-    _feature("payee_age_days", "payee", "double", "log", "days", "Since this payee was first paid by anyone.", "收款方已知天数", days=3650),
+    _feature("payee_age_days", "payee", "double", "log", "days", "Since this payee was first paid by anyone.", "收款方已知天数", days=3650, most=NEW_DAYS),
     _feature("payee_count_hour", "payee", "double", "log", "count", "Decayed count of payments in within about an hour, this one included.", "收款方近一小时笔数", days=0.25),
     _feature("payee_count_day", "payee", "double", "log", "count", "Decayed count of payments in within about a day.", "收款方近一天笔数", days=5),
     _feature("payee_count_month", "payee", "double", "log", "count", "Decayed count of payments in within about a month.", "收款方近一月笔数", days=150),

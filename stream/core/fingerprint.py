@@ -41,3 +41,12 @@ def hash_bytes(buf: NDArray[np.uint8], start: int, length: int) -> np.uint64:
 def chain(h: np.uint64, part: np.uint64) -> np.uint64:
     """A hash of a sequence: ``h`` of what came before, with one part more; order matters."""
     return _finish((h ^ part) * _FNV_PRIME + _ONE)
+
+
+@njit(cache=True, nogil=True)
+def chain_each(first: NDArray[np.uint64], second: NDArray[np.uint64]) -> NDArray[np.uint64]:
+    """:func:`chain` of each pair, uint64[n]."""
+    out = np.empty(first.shape[0], np.uint64)
+    for i in range(first.shape[0]):
+        out[i] = chain(first[i], second[i])
+    return out

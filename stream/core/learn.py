@@ -59,7 +59,7 @@ class StreamLearner:
             return
         records = read_scored(list(values))
         self.learner.observe(
-            np.ascontiguousarray(records["transaction_hash"]),
+            np.ascontiguousarray(records["payment"]),
             np.ascontiguousarray(records["event_time"]),
             records["inputs"].astype(np.float64),
             np.ascontiguousarray(records["group"]),
@@ -71,6 +71,4 @@ class StreamLearner:
     def _label(self, value: bytes) -> None:
         label = orjson.loads(value)
         if label["kind"] in LABEL_KINDS and label["verdict"] in ("fraud", "genuine"):
-            self.learner.label(
-                label["transaction_hash"], label["occurred_at_us"], label["verdict"] == "fraud", label["kind"]
-            )
+            self.learner.label(label["payment"], label["occurred_at_us"], label["verdict"] == "fraud", label["kind"])

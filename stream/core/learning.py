@@ -9,17 +9,18 @@ import orjson
 from stream.core.columns import FEEDBACK_KINDS, VERDICTS
 from stream.core.decide import REVIEW, Decided
 from stream.core.features import MODEL_COLUMNS
+from stream.core.fingerprint import chain, chain_each
 from stream.core.packed import Packed
 from stream.errors import RiskstreamError
 
-VERSION = 1
+VERSION = 2
 SCORED = np.dtype(
     [
         ("magic", "S4"),
         ("version", "u2"),
         ("group", "u1"),
         ("suspected", "u1"),
-        ("transaction_hash", "u8"),
+        ("payment", "u8"),  # account and transaction together: see payments_of
         ("event_time", "i8"),
         ("frame", "i8"),  # where the transaction stood on risk.profiled.v1: offset of its frame,
         ("place", "i4"),  # its place in the frame,
@@ -31,6 +32,24 @@ SCORED = np.dtype(
 _MAGIC = b"RSLF"
 
 
+def payments_of(records: npt.NDArray[np.void]) -> npt.NDArray[np.uint64]:
+    """What features and labels of a payment meet by, uint64[n]: ids of transactions are unique in an account alone.
+
+    Parameters
+    ----------
+    records
+        Structured array[n] with ``account_hash`` and ``transaction_hash``.
+
+    >>> two = np.zeros(2, [("account_hash", "u8"), ("transaction_hash", "u8")])
+    >>> two["account_hash"] = 1, 2
+    >>> first, second = payments_of(two).tolist()
+    >>> first == second
+    False
+    """
+    account = np.ascontiguousarray(records["account_hash"])
+    return chain_each(account, np.ascontiguousarray(records["transaction_hash"]))
+
+
 def scored_records(decided: Decided, partition: int) -> Packed:
     """The record of each transaction of one partition of ``risk.profiled.v1``, in order."""
     records = np.zeros(len(decided.verdicts), SCORED)
@@ -38,7 +57,7 @@ def scored_records(decided: Decided, partition: int) -> Packed:
     records["version"] = VERSION
     records["group"] = decided.verdicts["scenario"]
     records["suspected"] = decided.verdicts["outcome"] >= REVIEW
-    records["transaction_hash"] = decided.received.transactions["transaction_hash"]
+    records["payment"] = payments_of(decided.received.transactions)
     records["event_time"] = decided.received.transactions["event_time"]
     records["frame"] = decided.received.frame
     records["place"] = decided.received.place
@@ -70,7 +89,7 @@ def label_record(feedback: np.void) -> bytes:
     return orjson.dumps(
         {
             "transaction_id": feedback["transaction_id"].decode(),
-            "transaction_hash": int(feedback["transaction_hash"]),
+            "payment": int(chain(feedback["account_hash"], feedback["transaction_hash"])),
             "feedback_id": feedback["feedback_id"].decode(),
             "kind": FEEDBACK_KINDS[feedback["kind"]],
             "verdict": VERDICTS[feedback["verdict"]],

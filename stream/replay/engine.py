@@ -28,6 +28,7 @@ from stream.core.features import FEATURES, INDEX
 from stream.core.frame import decode_frame
 from stream.core.genesis import first_snapshot
 from stream.core.learn import LABEL_KINDS
+from stream.core.learning import payments_of
 from stream.core.profile import AccountHop, HopSettings
 from stream.core.receive import PayeeHop, Received
 from stream.core.render import render
@@ -252,10 +253,9 @@ class FileReplay:
             return
         profiled = self._accounts.process(np.zeros(0, columns.TRANSACTION), feedback)
         self._receive(profiled.frames)
-        for name, occurred_at, kind, verdict in zip(
-            *(feedback[column].tolist() for column in ("transaction_hash", "occurred_at", "kind", "verdict")),
-            strict=True,
-        ):
+        names = payments_of(feedback).tolist()
+        columns_of = (feedback[column].tolist() for column in ("occurred_at", "kind", "verdict"))
+        for name, occurred_at, kind, verdict in zip(names, *columns_of, strict=True):
             source, word = columns.FEEDBACK_KINDS[kind], columns.VERDICTS[verdict]
             if source in LABEL_KINDS and word in ("fraud", "genuine"):
                 self._learner.label(name, occurred_at, word == "fraud", source)
@@ -295,7 +295,7 @@ class FileReplay:
             return
         transactions, verdicts = decided.received.transactions, decided.verdicts
         self._learner.observe(
-            np.ascontiguousarray(transactions["transaction_hash"]),
+            payments_of(transactions),
             np.ascontiguousarray(transactions["event_time"]),
             decided.inputs.astype(np.float32).astype(np.float64),
             np.ascontiguousarray(verdicts["scenario"]),

@@ -47,6 +47,23 @@ def test_an_attack_is_told_within_the_hour_with_its_rows() -> None:
     assert set(first.examples) <= set(range(720_000, 720_042))
 
 
+def test_five_in_ten_thousand_of_one_segment_are_told_within_the_hour() -> None:
+    rng = np.random.default_rng(5)
+    monitor, per_hour = DriftMonitor(["amount", "rate"], 2), 40_000
+    reports: list[Drift] = []
+    for hour in range(32):
+        rows = np.column_stack((rng.lognormal(3, 1, per_hour), rng.random(per_hour)))
+        score: NDArray[np.int64] = rng.normal(-6000, 700, per_hour).astype(np.int64)
+        group = (np.arange(per_hour) % 2).astype(np.uint8)
+        if hour == 30:
+            struck = np.flatnonzero(group == 1)[:: per_hour // 2 // 10]
+            assert len(struck) == 0.0005 * (group == 1).sum()
+            rows[struck, 1], score[struck] = 0.9999, -1000
+        reports += monitor.observe(np.arange(per_hour, dtype=np.uint64), hour * HOUR, rows, group, score)
+    assert [(r.kind, r.group, r.at) for r in reports] == [("tail", 1, 31 * HOUR)]
+    assert reports[0].moved[0][0] == "rate"
+
+
 def test_an_attack_that_goes_on_does_not_become_usual() -> None:
     reports = [r for r in _run(range(24 * 8), "attack") if r.kind == "tail"]
     assert [r.at // HOUR for r in reports] == list(range(73, 24 * 8))
