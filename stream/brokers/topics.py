@@ -68,6 +68,7 @@ TOPICS: tuple[Topic, ...] = (
     Topic("risk.policies.v1", "policy version", "policy versions", "compact", "single"),
     Topic("bank.transactions.v1.dlq", "as the input", "transactions that could not be read", "delete", "own"),
     Topic("bank.feedback.v1.dlq", "as the input", "feedback that could not be read", "delete", "own"),
+    Topic("riskstream-obligations", _CUSTOMER, "what is owed for payments that proceeded", "delete", "line", True),
     Topic("riskstream-accounts-rows", "account", "account rows, and markers of their offsets", "compact", "line", True),
     Topic("riskstream-accounts-batches", "none", "which offsets of which input a batch took", "delete", "line", True),
     Topic("riskstream-payees-rows", "payee", "payee rows, and markers of their offsets", "compact", "line", True),

@@ -27,7 +27,8 @@ from stream.core.columns import FEEDBACK_KINDS, VERDICTS
 from stream.errors import RiskstreamError
 
 Result = Literal["release", "decline"]
-Cause = Literal["reviewer", "challenge", "expiry"]
+Cause = Literal["reviewer", "challenge", "expiry", "supplied"]
+"""``supplied`` ends obligations alone (:mod:`stream.core.obligations`) and is in no Resolution."""
 
 ROW_VERSION = 1
 MAX_UNMATCHED = 20_000
@@ -66,6 +67,8 @@ class Hold:
         When the hold ends by itself, µs since the epoch.
     on_expiry
         What happens then.
+    escalation
+        Of an obligation: the alert to publish when it is overdue, JSON.
     """
 
     transaction_id: str
@@ -74,6 +77,7 @@ class Hold:
     customer_id: str
     expires_at: int
     on_expiry: Result
+    escalation: str = ""
 
     @property
     def key(self) -> bytes:

@@ -56,12 +56,15 @@ class Rendered:
         One per transaction, in order.
     alerts
         Row and alert JSON of what a person must see.
+    obligations
+        Row and JSON of what is owed for a payment that proceeded first.
     keys
         customer_id of each transaction, the key of its decision.
     """
 
     decisions: Packed
     alerts: list[tuple[int, bytes]]
+    obligations: list[tuple[int, bytes]]
     keys: Packed
 
 
@@ -89,7 +92,11 @@ def render(decided: Decided, decider: Decider) -> Rendered:
         (row, _alert(decided, decider, row, decisions[row]))
         for row in np.flatnonzero(verdicts["outcome"] == REVIEW).tolist()
     ]
-    return Rendered(decisions, alerts, Packed.of_ids(transactions["customer_id"]))
+    obligations = [
+        (row, _obligation(decided, decider, row, decisions[row]))
+        for row in np.flatnonzero(verdicts["obligation"]).tolist()
+    ]
+    return Rendered(decisions, alerts, obligations, Packed.of_ids(transactions["customer_id"]))
 
 
 def _pieces(decided: Decided, decider: Decider, fragments: Fragments) -> npt.NDArray[np.int64]:
@@ -201,6 +208,20 @@ def _alert(decided: Decided, decider: Decider, row: int, decision: bytes) -> byt
     return b'{"alert_id":"%b","decision":%b,"priority_milli":%d,"due_at":"%bZ","hold_expires_at":"%bZ","on_expiry":"%b"}' % (
         transactions["transaction_id"][row], decision, _priority_milli(decided, decider, row), due, expires,
         hold.on_expiry.encode(),
+    )  # fmt: skip
+
+
+def _obligation(decided: Decided, decider: Decider, row: int, decision: bytes) -> bytes:
+    """What is owed until when, and the alert that tells a person once it is overdue; that alert holds nothing."""
+    transactions = decided.received.transactions
+    hold = decider.compiled.hold(int(decided.verdicts["scenario"][row]))
+    owed = int(transactions["event_time"][row]) + decider.compiled.proceed_due_us
+    due, answer = instants(np.array([owed, hold.due_at(owed)]))
+    return (
+        b'{"due_at":"%bZ","alert":{"alert_id":"%b","decision":%b,"priority_milli":%d,"due_at":"%bZ","hold_expires_at":"%bZ",'
+        b'"on_expiry":"release"}}'
+    ) % (
+        due, transactions["transaction_id"][row], decision, _priority_milli(decided, decider, row), answer, answer,
     )  # fmt: skip
 
 

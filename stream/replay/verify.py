@@ -28,6 +28,8 @@ from stream.core.receive import PayeeHop
 from stream.core.render import render
 
 MOST_DIFFERENCES = 20
+ESCALATION = "riskstream.escalation"
+"""Header of an alert about an obligation that is overdue."""
 
 
 class Place(Protocol):
@@ -190,16 +192,19 @@ Published = dict[str, dict[str, bytes]]
 
 def _published(recorded: Recorded, result: Verified) -> Published:
     """Everything the payees hop published, by what it says led to it; a second record of one place is a difference."""
-    published: Published = {"decision": {}, "alert": {}, "learning": {}}
+    published: Published = {"decision": {}, "alert": {}, "obligation": {}, "learning": {}}
     topics = (
         ("decision", "risk.decisions.v1", recorded.partitions),
         ("alert", "risk.alerts.v1", recorded.partitions),
+        ("obligation", "riskstream-obligations", recorded.partitions),
         ("learning", "risk.learning.v1", recorded.learning_partitions),
     )
     for kind, topic, partitions in topics:
         known = published[kind]
         for partition in range(partitions):
             for item in recorded.read(topic, partition):
+                if ESCALATION in item.headers:
+                    continue  # of the holds agent: what led to it is the obligation, and the clock of feedback
                 where = _place_of(item, recorded.prefix)
                 if where in known:
                     result.differ(where, f"a second {kind}, at {topic}/{partition}/{item.offset}")
@@ -258,13 +263,14 @@ def _compare_decisions(
         return
     decided = decider.decide(received)
     rendered = render(decided, decider)
-    alerts = dict(rendered.alerts)
+    beside = {"alert": dict(rendered.alerts), "obligation": dict(rendered.obligations)}
     records = scored_records(decided, partition)
     for place, (decision, scored) in enumerate(zip(rendered.decisions, records, strict=True)):
         _compare(f"{where}/{place}", "decision", decision, published, result)
         _compare(f"{where}/{place}", "learning", scored, published, result)
-        if place in alerts:
-            _compare(f"{where}/{place}", "alert", alerts[place], published, result)
+        for kind, records_of in beside.items():
+            if place in records_of:
+                _compare(f"{where}/{place}", kind, records_of[place], published, result)
 
 
 def _compare(where: str, kind: str, computed: bytes, published: Published, result: Verified) -> None:

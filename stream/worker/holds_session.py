@@ -1,4 +1,4 @@
-"""One life of the holds agent's consumer: read alerts and feedback, end what has ended, commit it all at once.
+"""One life of the holds agent's consumer: read alerts, obligations and feedback, end what has ended, commit it all at once.
 
 What counts is decided by :mod:`stream.core.holds` from the times in the data. The clock of this machine only says
 when to look for expiries: a hold ends by expiry when the clock has passed that time by ``GRACE_US`` and every feedback
@@ -24,10 +24,11 @@ from prometheus_client import CollectorRegistry, Counter, Gauge
 
 from stream.brokers.connect import consumer_config
 from stream.core.decode import decode_feedback
-from stream.core.holds import Ending, Holds, UnreadableAlert, read_alert, read_verdicts
+from stream.core.holds import Ending, Hold, Holds, UnreadableAlert, read_alert, read_verdicts
+from stream.core.obligations import escalation, read_obligation, read_supplies
 from stream.errors import RiskstreamError
 from stream.settings import Settings
-from stream.worker.log import Place, Publisher, Record
+from stream.worker.log import Headers, Place, Publisher, Record
 from stream.worker.reader import KafkaReader
 from stream.worker.transactions import Membership, PlainPublisher, TransactionalPublisher, fence, now_header
 
@@ -37,6 +38,10 @@ GRACE_US: Final = 1_000_000
 """So long after an expiry it is published: a verdict stamped just before it may still be on its way to the broker."""
 FEEDBACK_READ: Final = "riskstream.feedback"
 """Header of a resolution: topic/partition/offset up to which feedback had been read. No earlier record was missed."""
+ESCALATION: Final = "riskstream.escalation"
+"""Header of an alert that an overdue obligation caused."""
+OWED: Final = b"\x01"
+"""What the keys of obligations begin with in the agent's rows; no id can."""
 BATCH = 500
 POLL_S = 0.1
 REQUEST_TIMEOUT_S = 10.0
@@ -56,13 +61,15 @@ class Look:
 
 @dataclass(slots=True)
 class HoldsPartition:
-    """One partition of both inputs.
+    """One partition of the inputs.
 
     Parameters
     ----------
     core
         Its holds.
-    alerts, feedback
+    owed
+        Its obligations, kept as holds of nothing.
+    alerts, obligations, feedback
         Next offsets of the inputs: what a transaction commits.
     feedback_read
         Feedback is read up to here, control records and aborted ones included.
@@ -73,11 +80,19 @@ class HoldsPartition:
     """
 
     core: Holds
+    owed: Holds
     alerts: int
+    obligations: int
     feedback: int
     feedback_read: int
     alerts_ended: bool = False
     look: Look | None = None
+
+    @property
+    def next_expiry(self) -> int | None:
+        """The earliest time at which something ends by itself, µs since the epoch."""
+        times = [at for at in (self.core.next_expiry, self.owed.next_expiry) if at is not None]
+        return min(times, default=None)
 
 
 class HoldsMetrics:
@@ -91,6 +106,15 @@ class HoldsMetrics:
         self.resolutions = Counter(
             "riskstream_resolutions_total", "Ends of holds.", ("result", "cause"), registry=registry
         )
+        self.obligations = Gauge(
+            "riskstream_obligations_open",
+            "Information owed for payments that proceeded.",
+            ("partition",),
+            registry=registry,
+        )
+        self.obligations_ended = Counter(
+            "riskstream_obligations_total", "Ends of obligations.", ("result",), registry=registry
+        )
         self.ignored = Counter(
             "riskstream_holds_ignored_total",
             "Late verdicts, repeated alerts, unreadable alerts, early verdicts dropped.",
@@ -101,8 +125,15 @@ class HoldsMetrics:
     def committed(self, endings: Iterable[Ending], partitions: Mapping[int, HoldsPartition]) -> None:
         """A transaction was committed: count what it held and what stands open now."""
         for ending in endings:
-            self.resolutions.labels(ending.result, ending.cause).inc()
+            if ending.hold.escalation:
+                self.obligations_ended.labels("escalated" if ending.cause == "expiry" else "supplied").inc()
+            else:
+                self.resolutions.labels(ending.result, ending.cause).inc()
         for number, owned in partitions.items():
+            self.obligations.labels(str(number)).set(len(owned.owed))
+            owned.owed.late = owned.owed.repeated = owned.owed.dropped = (
+                0  # "supplied" where nothing is owed is no fault
+            )
             self.open.labels(str(number)).set(len(owned.core))
             self.unmatched.labels(str(number)).set(owned.core.unmatched)
             for what in ("late", "repeated", "dropped"):
@@ -115,6 +146,7 @@ class HoldsMetrics:
         """Another worker shows these from now on."""
         for number in partitions:
             self.open.labels(str(number)).set(0)
+            self.obligations.labels(str(number)).set(0)
             self.unmatched.labels(str(number)).set(0)
 
 
@@ -155,7 +187,9 @@ class HoldsSession:
 
     def __post_init__(self) -> None:
         self._alerts = self.settings.topic("risk.alerts.v1")
+        self._obligations = self.settings.topic("riskstream-obligations")
         self._feedback = self.settings.topic("bank.feedback.v1")
+        self._inputs = (self._alerts, self._obligations, self._feedback)
         # group members of the same worker must differ, and so must static members
         self._own = self.settings.model_copy(update={"group": f"{self.settings.group}-holds"})
         self._publisher: Publisher | None = None
@@ -166,7 +200,7 @@ class HoldsSession:
         self._partitions = self._count_partitions()
         self._consumer = Consumer(self._configuration())
         self._consumer.subscribe(
-            [self._alerts, self._feedback], on_assign=self._assigned, on_revoke=self._revoked, on_lost=self._revoked
+            list(self._inputs), on_assign=self._assigned, on_revoke=self._revoked, on_lost=self._revoked
         )
 
     def step(self) -> int:
@@ -174,12 +208,17 @@ class HoldsSession:
         batch, count = self._sort(self._consumer.consume(BATCH, POLL_S))
         endings: dict[int, list[Ending]] = {}
         for number, owned in self.owned.items():
-            alerts, feedback = batch.get(Place(self._alerts, number), []), batch.get(Place(self._feedback, number), [])
-            endings[number] = [*self._open(owned, number, alerts), *self._judge(owned, number, feedback)]
+            alerts = batch.get(Place(self._alerts, number), [])
+            owed = batch.get(Place(self._obligations, number), [])
+            endings[number] = self._open(owned.core, read_alert, self._alerts, number, alerts)
+            endings[number] += self._open(owned.owed, read_obligation, self._obligations, number, owed)
+            owned.alerts = alerts[-1].offset + 1 if alerts else owned.alerts
+            owned.obligations = owed[-1].offset + 1 if owed else owned.obligations
+            endings[number] += self._judge(owned, number, batch.get(Place(self._feedback, number), []))
         self._look_for_expiries()
         for number, owned in self.owned.items():
             if owned.look is not None and owned.feedback_read >= owned.look.feedback:
-                endings[number] += owned.core.expire(owned.look.until)
+                endings[number] += [*owned.core.expire(owned.look.until), *owned.owed.expire(owned.look.until)]
                 owned.look = None
         self._commit(endings, moved={place for place, records in batch.items() if records})
         self._balance()
@@ -209,7 +248,7 @@ class HoldsSession:
             ended = error is not None
             if message.topic() == self._alerts:
                 owned.alerts_ended = ended
-            else:
+            elif message.topic() == self._feedback:
                 owned.feedback_read = max(owned.feedback_read, message.offset() + (not ended))
             if not ended:
                 count += 1
@@ -217,18 +256,19 @@ class HoldsSession:
                 batch.setdefault(Place(message.topic(), message.partition()), []).append(record)
         return batch, count
 
-    def _open(self, owned: HoldsPartition, number: int, records: list[Record]) -> list[Ending]:
+    def _open(
+        self, holds: Holds, read: Callable[[bytes | None], Hold | None], topic: str, number: int, records: list[Record]
+    ) -> list[Ending]:
         endings = []
         for record in records:
-            owned.alerts = record.offset + 1
             try:
-                hold = read_alert(record.value)
+                hold = read(record.value)
             except UnreadableAlert as error:
                 # it must not stop every other hold of its partition
-                logger.error("%s[%d] offset %d: %s", self._alerts, number, record.offset, error)
+                logger.error("%s[%d] offset %d: %s", topic, number, record.offset, error)
                 self.metrics.ignored.labels("unreadable").inc()
                 continue
-            ending = owned.core.open(hold) if hold is not None else None
+            ending = holds.open(hold) if hold is not None else None
             if ending is not None:
                 endings.append(ending)
         return endings
@@ -246,15 +286,21 @@ class HoldsSession:
             self._partitions,
             trusted=self.trusts,
         )
-        verdicts = read_verdicts(decoded.columns)
-        return [ending for verdict in verdicts if (ending := owned.core.judge(verdict)) is not None]
+        return [
+            ending
+            for holds, verdicts in (
+                (owned.core, read_verdicts(decoded.columns)), (owned.owed, read_supplies(decoded.columns))
+            )
+            for verdict in verdicts
+            if (ending := holds.judge(verdict)) is not None
+        ]  # fmt: skip
 
     def _look_for_expiries(self) -> None:
         """Where a hold is past its time by the clock, note how much feedback must be read before it may end."""
         until = self.clock_us() - GRACE_US
         due = []
         for number, owned in self.owned.items():
-            at = owned.core.next_expiry
+            at = owned.next_expiry
             if owned.look is None and at is not None and at <= until:
                 due.append(number)
         if not due:
@@ -287,7 +333,10 @@ class HoldsSession:
 
     def _commit(self, endings: Mapping[int, list[Ending]], moved: set[Place]) -> None:
         """Resolutions, rows and offsets in one transaction; nothing where there is nothing to say."""
-        changes = {number: owned.core.take_changes() for number, owned in self.owned.items()}
+        changes = {
+            number: owned.core.take_changes() + [(OWED + key, row) for key, row in owned.owed.take_changes()]
+            for number, owned in self.owned.items()
+        }
         if not moved and not any(changes.values()):
             return
         publisher = self._publisher
@@ -311,26 +360,29 @@ class HoldsSession:
 
     def _publish(self, publisher: Publisher, number: int, ending: Ending) -> None:
         read = f"{self._feedback}/{number}/{self.owned[number].feedback_read}".encode()
-        publisher.send(
-            self.settings.topic("risk.resolutions.v1"),
-            ending.resolution(),
-            ending.hold.customer_id.encode(),
-            headers=[(FEEDBACK_READ, read), now_header()],
-        )
+        headers: Headers = [(FEEDBACK_READ, read), now_header()]
+        key = ending.hold.customer_id.encode()
+        if not ending.hold.escalation:
+            publisher.send(self.settings.topic("risk.resolutions.v1"), ending.resolution(), key, headers=headers)
+            return
+        alert = escalation(ending)
+        if alert is not None:
+            publisher.send(self._alerts, alert, key, headers=[(ESCALATION, b"obligation"), *headers])
 
     def _position(self, place: Place) -> int:
         owned = self.owned[place.partition]
-        return owned.alerts if place.topic == self._alerts else owned.feedback
+        named = {self._alerts: owned.alerts, self._obligations: owned.obligations, self._feedback: owned.feedback}
+        return named[place.topic]
 
     # --- the group
 
     def _assigned(self, consumer: Consumer, assigned: list[TopicPartition]) -> None:
         """Recover what was assigned and go on where the group stands."""
         numbers = sorted({place.partition for place in assigned})
-        places = [Place(topic, number) for number in numbers for topic in (self._alerts, self._feedback)]
+        places = [Place(topic, number) for number in numbers for topic in self._inputs]
         if {Place(place.topic, place.partition) for place in assigned} != set(places):
             raise HoldsFailed(
-                f"{self._alerts} and {self._feedback} were not assigned alike: a hold and its verdicts must meet in one "
+                f"{', '.join(self._inputs)} were not assigned alike: a hold and its verdicts must meet in one "
                 "worker; all members of the group must run the same version of riskstream"
             )
         reader = KafkaReader(self._own, self.settings.recovery_timeout_s)
@@ -344,10 +396,9 @@ class HoldsSession:
                 self._claim(offsets)
             for number in numbers:
                 feedback = offsets[Place(self._feedback, number)]
-                core = self._recover(reader, number) if self.transactional else Holds()
-                self.owned[number] = HoldsPartition(
-                    core, offsets[Place(self._alerts, number)], feedback, feedback_read=feedback
-                )
+                core, owed = self._recover(reader, number) if self.transactional else (Holds(), Holds())
+                alerts, obligations = (offsets[Place(topic, number)] for topic in (self._alerts, self._obligations))
+                self.owned[number] = HoldsPartition(core, owed, alerts, obligations, feedback, feedback_read=feedback)
         finally:
             reader.close()
         consumer.assign([TopicPartition(p.topic, p.partition, offset) for p, offset in offsets.items()])
@@ -385,27 +436,29 @@ class HoldsSession:
         self._publisher.begin()
         self._publisher.commit(offsets)
 
-    def _recover(self, reader: KafkaReader, number: int) -> Holds:
-        core = Holds()
+    def _recover(self, reader: KafkaReader, number: int) -> tuple[Holds, Holds]:
+        core, owed = Holds(), Holds()
         for chunk in reader.read(Place(self.settings.topic("riskstream-holds-rows"), number), 0):
             for record in chunk:
-                core.restore(record.key or b"", record.value)
-        return core
+                key = record.key or b""
+                if key[:1] == OWED:
+                    owed.restore(key[1:], record.value)
+                else:
+                    core.restore(key, record.value)
+        return core, owed
 
     def _count_partitions(self) -> int:
         topics = self._admin.list_topics(timeout=REQUEST_TIMEOUT_S).topics
-        counts = [len(topics[name].partitions) if name in topics else 0 for name in (self._alerts, self._feedback)]
-        if 0 in counts or counts[0] != counts[1]:
-            raise HoldsFailed(
-                f"{self._alerts} has {counts[0]} partitions and {self._feedback} {counts[1]}: they must be there and "
-                "equal in number; `riskstream doctor` says what to do"
-            )
-        return counts[0]
+        counts = {name: len(topics[name].partitions) if name in topics else 0 for name in self._inputs}
+        if 0 in counts.values() or len(set(counts.values())) > 1:
+            found = ", ".join(f"{name} has {count} partitions" for name, count in counts.items())
+            raise HoldsFailed(f"{found}: they must be there and equal in number; `riskstream doctor` says what to do")
+        return counts[self._alerts]
 
     def _configuration(self) -> dict[str, Any]:
         configuration: dict[str, Any] = {
             **consumer_config(self.settings, self._own.group),
-            # equal partition numbers of both topics go to the same member
+            # equal partition numbers of the topics go to the same member
             "partition.assignment.strategy": "range",
             "enable.partition.eof": True,
             "fetch.wait.max.ms": 100,

@@ -111,6 +111,9 @@ class PayeesHop:
         for row, alert in rendered.alerts:
             headers: Headers = [(SOURCE, source[row]), (PROFILED, profiled[row]), stamp]
             publisher.send(alerts, alert, rendered.keys[row], headers=headers)
+        for row, owed in rendered.obligations:
+            headers = [(SOURCE, source[row]), (PROFILED, profiled[row]), stamp]
+            publisher.send(topic("riskstream-obligations"), owed, rendered.keys[row], headers=headers)
 
     def _forward_labels(
         self, publisher: Publisher, partition: int, feedback: np.ndarray, frames: np.ndarray, places: np.ndarray

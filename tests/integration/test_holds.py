@@ -71,6 +71,32 @@ class Bank:
         }  # fmt: skip
         self.send("bank.feedback.v1", name, orjson.dumps(record), at)
 
+    def obligation(self, name: str, due_at: int) -> None:
+        decision = {"transaction_id": name, "account_id": f"a-{name}", "customer_id": f"c-{name}", "outcome": "remind"}
+        alert = {
+            "alert_id": name, "decision": decision, "priority_milli": 1, "due_at": render(due_at + HOUR),
+            "hold_expires_at": render(due_at + HOUR), "on_expiry": "release",
+        }  # fmt: skip
+        self.send("riskstream-obligations", name, orjson.dumps({"due_at": render(due_at), "alert": alert}))
+
+    def escalated(self, count: int) -> list[str]:
+        """Waits for so many escalations on the alert topic, and a second more; sorted ids of all."""
+        consumer = Consumer({**consumer_config(self.settings, "escalations"), "fetch.wait.max.ms": 50})
+        consumer.subscribe([self.settings.topic("risk.alerts.v1")])
+        found: list[str] = []
+        until = time.monotonic() + PATIENCE_S
+        while time.monotonic() < until:
+            message = consumer.poll(0.2)
+            if message is None or message.error():
+                continue
+            headers = dict(message.headers() or ())
+            if headers.get("riskstream.escalation") == b"obligation":
+                found.append(orjson.loads(message.value())["alert_id"])
+                if len(found) == count:
+                    until = min(until, time.monotonic() + 1.0)
+        consumer.close()
+        return sorted(found)
+
     def send(self, topic: str, name: str, value: bytes, at: int | None = None) -> None:
         stamp = {} if at is None else {"timestamp": at // 1000}
         self._producer.produce(self.settings.topic(topic), value, f"c-{name}", **stamp)
@@ -259,6 +285,25 @@ def test_a_holder_killed_again_and_again_leaves_exactly_one_resolution_each(bank
     assert len({r["transaction_id"] for r in bank.resolutions}) == len(bank.resolutions)
 
 
+def test_an_obligation_is_met_or_escalated_exactly_once_though_its_keeper_is_killed(bank: Bank) -> None:
+    for number in range(20):
+        bank.obligation(f"late-{number}", NOW - HOUR)
+        bank.obligation(f"met-{number}", NOW + HOUR)
+        bank.obligation(f"early-{number}", NOW - HOUR)
+        bank.verdict(f"early-{number}", "genuine", kind="supplied", at=NOW - 2 * HOUR)
+        bank.verdict(f"met-{number}", "genuine", kind="supplied")
+    bank.verdict("late-1", "genuine", kind="supplied")  # after it was due
+    for _ in range(3):
+        with holder(bank.settings) as keeper:
+            time.sleep(1.5)  # somewhere between joining and having escalated them all
+            os.kill(keeper.pid, signal.SIGKILL)
+    with agent(bank.settings):
+        assert bank.escalated(20) == sorted(f"late-{number}" for number in range(20))
+        bank.alert("t-1", NOW + HOUR)
+        bank.verdict("t-1", "genuine")
+        assert bank.ended(1) == [("t-1", "release", "reviewer")]
+
+
 def test_a_frozen_holder_that_wakes_as_a_stale_owner_ends_nothing_twice(bank: Bank) -> None:
     names = [f"t-{n}" for n in range(12)]
     with holder(bank.settings) as frozen:
@@ -311,5 +356,9 @@ def test_on_the_embedded_broker_holds_end_too() -> None:
             bank.alert("t-1", NOW + HOUR)
             bank.alert("t-2", NOW - HOUR)
             bank.verdict("t-1", "fraud")
+            bank.obligation("o-1", NOW - HOUR)
+            bank.obligation("o-2", NOW + HOUR)
+            bank.verdict("o-2", "genuine", kind="supplied")
+            assert bank.escalated(1) == ["o-1"]
             assert bank.ended(2) == [("t-1", "decline", "reviewer"), ("t-2", "release", "expiry")]
         bank.close()
