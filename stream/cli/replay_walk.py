@@ -148,7 +148,8 @@ class _Walk:
         summaries = [self._summary(engine, tally) for engine, tally in zip(state.engines, state.tallies, strict=True)]
         if len(summaries) == 1:
             return summaries[0]
-        return {**summaries[1], "champion": summaries[0], "comparison": state.comparison.result()}
+        spans = state.tallies[1].less(state.tallies[0])
+        return {**summaries[1], "champion": summaries[0], "comparison": {**state.comparison.result(), **spans}}
 
     def _walk(self, writers: list[Callable[[Any], None]], done: Callable[[Chunk], None]) -> None:
         state = self.state

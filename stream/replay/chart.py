@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from html import escape
 
 WIDTH, HEIGHT = 560, 320
-LEFT, RIGHT, TOP, BOTTOM = 62, 16, 34, 46
+LEFT, RIGHT, TOP, BOTTOM = 66, 16, 52, 46
 COLOURS = ("#1b6ca8", "#c2571a", "#3b8751", "#7a4f9e")
 
 
@@ -88,10 +88,57 @@ def line_chart(title: str, x: Axis, y: Axis, series: Sequence[Series]) -> str:
         path = " ".join(f"{_left(across, a):.1f},{_top(up, b):.1f}" for a, b in one.points)
         dash = ' stroke-dasharray="5 4"' if one.dashed else ""
         parts.append(f'<polyline points="{path}" fill="none" stroke="{colour}" stroke-width="2"{dash}/>')
-        parts.append(
-            f'<text x="{WIDTH - RIGHT}" y="{TOP + 14 + 15 * place}" text-anchor="end" fill="{colour}">{escape(one.name)}</text>'
-        )
+        if len(one.points) == 1:
+            at, high = _left(across, one.points[0][0]), _top(up, one.points[0][1])
+            parts.append(f'<circle cx="{at:.1f}" cy="{high:.1f}" r="4" fill="{colour}"/>')
+    return "\n".join([*parts, *_legend([one.name for one in shown]), "</svg>"])
+
+
+def bar_chart(title: str, label: str, names: Sequence[str], series: Sequence[tuple[str, Sequence[float]]]) -> str:
+    """Horizontal bars, a group for each name, a bar for each series; the number stands at the bar's end.
+
+    >>> svg = bar_chart("Touched", "per 10,000", ["cards", "wallets"], [("now", [3.0, 1.5])])
+    >>> svg.count('class="bar"'), "1.5" in svg
+    (2, True)
+    """
+    high = max((value for _, values in series for value in values), default=0.0)
+    if not names or high <= 0:
+        return f"<p>{escape(title)}: nothing to show.</p>"
+    thick, gap, left = 13, 10, 132
+    height = TOP + len(names) * (thick * len(series) + gap) + 30
+    parts = [
+        f'<svg viewBox="0 0 {WIDTH} {height}" role="img" aria-label="{escape(title, quote=True)}">',
+        f'<text class="title" x="0" y="20">{escape(title)}</text>',
+        *_legend([name for name, _ in series], 0),
+    ]
+    for place, name in enumerate(names):
+        top = TOP + place * (thick * len(series) + gap)
+        middle = top + thick * len(series) / 2
+        parts.append(f'<text x="{left - 8}" y="{middle}" dy="4" text-anchor="end">{escape(_shortened(name))}</text>')
+        for number, (_, values) in enumerate(series):
+            wide, at = values[place] / high * (WIDTH - left - 64), top + number * thick
+            parts.append(
+                f'<rect class="bar" x="{left}" y="{at}" width="{max(wide, 0.5):.1f}" height="{thick - 2}" fill="{COLOURS[number]}"/>'
+            )
+            parts.append(
+                f'<text x="{left + wide + 5:.1f}" y="{at + thick - 4}">{_text(round(values[place], 2))}</text>'
+            )
+    parts.append(f'<text x="{left}" y="{height - 10}">{escape(label)}</text>')
     return "\n".join([*parts, "</svg>"])
+
+
+def _legend(names: Sequence[str], left: float = LEFT) -> list[str]:
+    """The series' names in their colours, one beside the other under the title."""
+    parts = []
+    for place, name in enumerate(names):
+        parts.append(f'<rect x="{left}" y="31" width="10" height="10" fill="{COLOURS[place % len(COLOURS)]}"/>')
+        parts.append(f'<text x="{left + 14}" y="40">{escape(_shortened(name, 30))}</text>')
+        left += 28 + 6.4 * len(_shortened(name, 30))
+    return parts
+
+
+def _shortened(name: str, most: int = 20) -> str:
+    return name if len(name) <= most else name[: most - 1] + "…"
 
 
 def _there(points: Sequence[tuple[float, float]], x: Axis, y: Axis) -> list[tuple[float, float]]:

@@ -6,6 +6,7 @@ is normal). They cut it at the same places, so their steps go side by side.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
@@ -22,6 +23,7 @@ from stream.replay.labels import FRAUD
 from stream.replay.run import Intake, read
 from stream.replay.sources import Chunk, History
 
+REASONS = 8
 EXAMPLES = 3
 """Examples kept of each kind of flip: the first ones in the file."""
 
@@ -38,6 +40,8 @@ class Flip:
         How many, and how many of them the truth calls fraud (0 without labels).
     examples
         The first few, as JSON values.
+    why
+        How often which reason: rules that fire on one side only, another risk or familiarity, else a threshold.
     """
 
     champion: str
@@ -45,6 +49,7 @@ class Flip:
     count: int = 0
     frauds: int = 0
     examples: list[dict[str, Any]] = field(default_factory=list)
+    why: Counter[str] = field(default_factory=Counter)
 
 
 class Compared(Judged, Protocol):
@@ -76,9 +81,11 @@ class Comparison:
             flip = self._flips.setdefault(kind, Flip(RUNGS[kind[0]], RUNGS[kind[1]]))
             flip.count += 1
             flip.frauds += bool(fraud[row])
+            sides = _reading(champion, row), _reading(challenger, row)
+            flip.why[_why(*sides)] += 1
             if len(flip.examples) < EXAMPLES:
                 truth = None if champion.labels is None else bool(fraud[row])
-                flip.examples.append(_example(champion, challenger, row, truth))
+                flip.examples.append(_example(champion, row, truth, *sides))
 
     def result(self) -> dict[str, Any]:
         """JSON values, the most frequent flip first."""
@@ -92,6 +99,7 @@ class Comparison:
                     "challenger": flip.challenger,
                     "count": flip.count,
                     "frauds": flip.frauds,
+                    "why": dict(sorted(flip.why.items(), key=lambda item: (-item[1], item[0]))[:REASONS]),
                     "examples": flip.examples,
                 }
                 for _, flip in flips
@@ -99,7 +107,22 @@ class Comparison:
         }
 
 
-def _example(champion: Compared, challenger: Compared, row: int, fraud: bool | None) -> dict[str, Any]:
+def _why(before: dict[str, Any], after: dict[str, Any]) -> str:
+    """Why an outcome flipped, in words."""
+    if before["hard_rule"] != after["hard_rule"]:
+        return f"hard rule {before['hard_rule'] or 'none'} → {after['hard_rule'] or 'none'}"
+    gone = [f"−{rule}" for rule in before["rules"] if rule not in after["rules"]]
+    come = [f"+{rule}" for rule in after["rules"] if rule not in before["rules"]]
+    if gone or come:
+        return "rules " + " ".join([*come, *gone])
+    if before["familiarity_ppm"] != after["familiarity_ppm"]:
+        return "another familiarity"
+    return "another threshold" if before["risk_ppm"] == after["risk_ppm"] else "another risk"
+
+
+def _example(
+    champion: Compared, row: int, fraud: bool | None, before: dict[str, Any], after: dict[str, Any]
+) -> dict[str, Any]:
     transaction = champion.transactions[row]
     return {
         "transaction_id": transaction["transaction_id"].decode(),
@@ -107,8 +130,9 @@ def _example(champion: Compared, challenger: Compared, row: int, fraud: bool | N
         "scenario": SCENARIOS[champion.verdicts["scenario"][row]],
         "amount_minor": int(transaction["amount_minor"]),
         "fraud": fraud,
-        "champion": _reading(champion, row),
-        "challenger": _reading(challenger, row),
+        "champion": before,
+        "challenger": after,
+        "why": _why(before, after),
     }
 
 

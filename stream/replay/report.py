@@ -8,22 +8,29 @@ from pathlib import Path
 from typing import Any
 
 from stream.errors import UsageError
-from stream.replay.chart import Axis, Series, line_chart
+from stream.replay.report_charts import charts
 
 _STYLE = """
-:root { color-scheme: light dark; --line: #8884; --soft: #777; }
-body { font: 16px/1.5 system-ui, sans-serif; max-width: 75rem; margin: 2rem auto; padding: 0 1rem; }
-h1 { font-size: 1.5rem; } h2 { font-size: 1.15rem; margin-top: 2.2rem; }
-.facts { display: flex; flex-wrap: wrap; gap: 1rem 2.5rem; padding: 0; }
+:root { color-scheme: light dark; --line: #8884; --soft: #777; --good: #2e7d4f; --bad: #b3412a; }
+body { font: 16px/1.5 system-ui, sans-serif; max-width: 75rem; margin: 2rem auto; padding: 0 1rem; overflow-wrap: anywhere; }
+h1 { font-size: 1.5rem; margin-bottom: .2rem; } h2 { font-size: 1.15rem; margin-top: 2.2rem; }
+.facts { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(13rem, 100%), 1fr)); gap: .8rem 2rem; padding: 0; }
 .facts li { list-style: none; } .facts b { display: block; font-size: 1.4rem; }
-.charts { display: grid; grid-template-columns: repeat(auto-fit, minmax(26rem, 1fr)); gap: 1rem; }
-svg { width: 100%; height: auto; font-size: 11px; } svg text { fill: currentColor; } svg .title { font-size: 14px; font-weight: 600; }
-.grid { stroke: var(--line); }
+.charts { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(26rem, 100%), 1fr)); gap: 1rem 2rem; }
+figure { margin: 0; } svg { width: 100%; height: auto; font-size: 12px; } svg text { fill: currentColor; }
+svg .title { font-size: 14px; font-weight: 600; }
+.grid { stroke: var(--line); } .wide { overflow-x: auto; }
 table { border-collapse: collapse; width: 100%; font-variant-numeric: tabular-nums; }
 th, td { text-align: right; padding: .3rem .6rem; border-bottom: 1px solid var(--line); vertical-align: top; }
-th:first-child, td:first-child { text-align: left; } td.words { text-align: left; }
-.note { color: var(--soft); }
+table { overflow-wrap: normal; } th:first-child, td:first-child, .words { text-align: left; } td.words { min-width: 16rem; }
+.note { color: var(--soft); } .passed { color: var(--good); } .failed { color: var(--bad); font-weight: 600; }
 """
+_SPANS = {
+    "per_10k": ("genuine touched per 10,000", "genuine_touched_per_10k", 1.0),
+    "familiar_per_10k": ("familiar payments touched per 10,000", "familiar_touched_per_10k", 1.0),
+    "touched_per_fraud": ("genuine touched per fraud caught", "genuine_touched_per_fraud_caught", 1.0),
+    "recall": ("share of frauds caught, %", "recall", 100.0),
+}
 
 
 def write_report(summary: Mapping[str, Any], path: Path) -> None:
@@ -42,77 +49,83 @@ def write_report(summary: Mapping[str, Any], path: Path) -> None:
 
 def report_html(summary: Mapping[str, Any]) -> str:
     """The whole page."""
-    labelled = "frauds" in summary
-    sections = [_facts(summary)]
-    if labelled:
-        sections += [_charts(summary), _what_if(summary)]
-    sections += [_scenarios(summary), _gates(summary), _comparison(summary)]
+    sections = [_facts(summary), _gates(summary), _difference(summary)]
+    if "frauds" in summary:
+        sections += [_charts(summary), _flips(summary), _what_if(summary)]
+    else:
+        sections += [_flips(summary)]
+    sections.append(_scenarios(summary))
     title = f"Replay of {Path(summary['file']).name}"
     return (
         f'<!doctype html>\n<html lang="en"><head><meta charset="utf-8"><title>{escape(title)}</title>'
-        f'<meta name="viewport" content="width=device-width"><link rel="icon" href="data:,"><style>{_STYLE}</style></head>'
+        '<meta name="viewport" content="width=device-width, initial-scale=1">'
+        f'<link rel="icon" href="data:,"><style>{_STYLE}</style></head>'
         f"<body><h1>{escape(title)}</h1>\n{''.join(sections)}</body></html>\n"
     )
 
 
 def _facts(summary: Mapping[str, Any]) -> str:
-    facts = [
-        (f"{summary['decided']:,}", "payments decided"),
-        (f"{summary['alerts_per_day']:,.1f}", "alerts a day"),
-    ]
+    facts = [(f"{summary['decided']:,}", "payments decided"), (f"{summary['alerts_per_day']:,.1f}", "alerts a day")]
     if "frauds" in summary:
-        low, high = summary["interval95"]["per_10k"]
-        facts += [
-            (f"{summary['caught']:,} of {summary['frauds']:,}", "frauds caught"),
-            (
-                _number(summary["genuine_touched_per_10k"]),
-                f"genuine touched per 10,000 ({_number(low)} to {_number(high)})",
-            ),
-            (_number(summary["genuine_touched_per_fraud_caught"]), "genuine touched per fraud caught"),
-            (_number(summary["familiar_touched_per_10k"]), "familiar payments touched per 10,000"),
-            (_number(summary["detection"]["ap"], 3), "average precision, mean of the test weeks"),
-        ]
+        facts += _truth_facts(summary)
     items = "".join(f"<li><b>{escape(value)}</b>{escape(name)}</li>" for value, name in facts)
+    delay = summary["label_delay_days"]
+    known = "feedback as it arrived" if delay is None else f"labels {delay:g} days late"
+    notes = [
+        f"policy {summary['policy_version']}", f"last model {summary['model_version']} of {summary['models']}", known,
+        f"payments mature after {summary['maturity_days']:g} days",
+        f"{summary['duplicate']:,} duplicates, {summary['dead']:,} rows refused, {summary['late']:,} late",
+    ]  # fmt: skip
+    if summary.get("unlabelled"):
+        notes.append(f"{summary['unlabelled']:,} payments without a label yet count for neither side")
+    if not summary["familiarity"]:
+        notes.append("without familiarity")
+    period = f"{summary.get('from') or '–'} to {summary.get('to') or '–'}"
     return (
-        f'<ul class="facts">{items}</ul><p class="note">Policy {escape(summary["policy_version"])}, last model '
-        f"{escape(summary['model_version'])} of {summary['models']}; labels {summary['label_delay_days']:g} days late; "
-        f"{summary['duplicate']:,} duplicates, {summary['dead']:,} rows refused, {summary['late']:,} late"
-        f"{'' if summary['familiarity'] else '; without familiarity'}.</p>"
+        f'<p class="note">{escape(period)}</p><ul class="facts">{items}</ul>'
+        f'<p class="note">{escape("; ".join(notes).capitalize())}.</p>'
     )
+
+
+def _truth_facts(summary: Mapping[str, Any]) -> list[tuple[str, str]]:
+    low, high = summary["interval95"]["per_10k"]
+    again = summary["touched_again_7d"]
+    return [
+        (f"{summary['caught']:,} of {summary['frauds']:,}", "frauds caught"),
+        (
+            _number(summary["genuine_touched_per_10k"]),
+            f"genuine touched per 10,000 (95 %: {_number(low)} to {_number(high)})",
+        ),
+        (_number(summary["genuine_touched_per_fraud_caught"]), "genuine touched per fraud caught"),
+        (_number(summary["familiar_touched_per_10k"]), "familiar payments touched per 10,000"),
+        ("–" if again is None else f"{100 * again:.1f} %", "of those touched were touched again within 7 days"),
+        (_number(summary["detection"]["ap"], 3), "average precision, mean of the test weeks"),
+    ]
 
 
 def _charts(summary: Mapping[str, Any]) -> str:
-    rows, frauds = summary["what_if"], summary["frauds"]
-    found = [(row["alerts_per_day"], row["frauds_found"] / frauds) for row in rows] if frauds else []
-    precision = [(row["frauds_found"] / frauds, row["frauds_found"] / row["alerts"]) for row in rows] if frauds else []
-    friction = [(row["frauds_found"] / frauds, row["genuine_touched_per_10k"]) for row in rows] if frauds else []
-    familiar = (
-        [(row["frauds_found"] / frauds, row["familiar_touched_per_10k"] or 0.0) for row in rows] if frauds else []
-    )
-    share = Axis("share of frauds found", low=0.0, high=1.0)
-    bins = [(one["predicted"], one["observed"]) for one in summary["calibration"] if one["events"]]
-    ends = [value for point in bins for value in point if value > 0] or [1.0]
-    weeks = summary["weeks"]
-    charts = [
-        line_chart("Capacity: what so many alerts a day find", Axis("alerts a day", True), share, [Series("by risk", found)]),
-        line_chart("Precision and recall", share, Axis("share of alerts that are fraud", low=0.0, high=1.0), [Series("by risk", precision)]),
-        line_chart(
-            "Friction: genuine customers touched", share, Axis("touched per 10,000", True),
-            [Series("all payments", friction), Series("familiar pairs", familiar)],
-        ),
-        line_chart(
-            "Calibration: stated and observed share of fraud", Axis("stated risk", True), Axis("observed", True),
-            [Series("by decade of risk", bins), Series("exact", [(min(ends), min(ends)), (max(ends), max(ends))], True)],
-        ),
-        line_chart(
-            "Over time: test weeks, known cards left out", Axis("week"), Axis("", low=0.0, high=1.0),
-            [
-                Series("average precision", [(n + 1, week["ap"]) for n, week in enumerate(weeks) if week["ap"] is not None]),
-                Series("card precision at 100", [(n + 1, week["cp100"]) for n, week in enumerate(weeks) if week["cp100"] is not None]),
-            ],
-        ),
-    ]  # fmt: skip
-    return f'<h2>Pictures</h2><div class="charts">{"".join(f"<figure>{chart}</figure>" for chart in charts)}</div>'
+    pictures = "".join(f"<figure>{chart}</figure>" for chart in charts(summary))
+    return f'<h2>Pictures</h2><div class="charts">{pictures}</div>'
+
+
+def _difference(summary: Mapping[str, Any]) -> str:
+    """Champion and challenger beside each other."""
+    if "champion" not in summary or "frauds" not in summary:
+        return ""
+    champion, spans = summary["champion"], summary["comparison"]["difference95"]
+    rows = []
+    for name, (words, figure, scale) in _SPANS.items():
+        low, high = (None if end is None else end * scale for end in spans[name])
+        certain = low is not None and high is not None and (low > 0 or high < 0)
+        rows.append(
+            (
+                words, _scaled(champion[figure], scale), _scaled(summary[figure], scale),
+                "–" if low is None or high is None else f"{low:+,.2f} to {high:+,.2f}", "yes" if certain else "no",
+            )
+        )  # fmt: skip
+    rows.append(("alerts a day", _number(champion["alerts_per_day"]), _number(summary["alerts_per_day"]), "", ""))
+    names = ("", f"champion {champion['policy_version']}", f"challenger {summary['policy_version']}", "difference, 95 %", "beyond chance")  # fmt: skip
+    return "<h2>Champion and challenger</h2>" + _table(names, rows)
 
 
 def _what_if(summary: Mapping[str, Any]) -> str:
@@ -134,9 +147,14 @@ def _scenarios(summary: Mapping[str, Any]) -> str:
     sections = ["<h2>By scenario</h2>", _table(("scenario", *names), rows)]
     if "frauds" in summary:
         attacks = [(name, f"{row['frauds']:,}", f"{row['caught']:,}") for name, row in summary["attacks"].items()]
-        sections += ["<h2>By attack</h2>", _table(("attack", "frauds", "caught"), attacks)]
-        ages = [(name, _number(value)) for name, value in summary["touched_per_10k_by_age"].items()]
-        sections += ["<h2>Parity: genuine touched per 10,000 by age</h2>", _table(("age", "touched"), ages)]
+        if attacks:
+            sections += ["<h2>By attack</h2>", _table(("attack", "frauds", "caught"), attacks)]
+        for name in ("age", "segment"):
+            groups = [(word, _number(value)) for word, value in summary[f"touched_per_10k_by_{name}"].items()]
+            sections += [
+                f"<h2>Parity: genuine touched per 10,000 by {name}</h2>",
+                _table((name, "touched per 10,000"), groups),
+            ]
     return "".join(sections)
 
 
@@ -144,14 +162,20 @@ def _gates(summary: Mapping[str, Any]) -> str:
     gates = summary.get("gates", ())
     if not gates:
         return ""
-    rows = [
-        (gate["gate"], "failed" if gate["failed"] else "passed", _number(gate["value"], 4), _number(gate["limit"], 4))
+    rows = "".join(
+        f'<tr><td>{escape(gate["gate"])}</td><td class="{_result(gate)}">{_result(gate)}</td>'
+        f"<td>{_number(gate['value'], 4)}</td><td>{_number(gate['limit'], 4)}</td></tr>"
         for gate in gates
-    ]
-    return "<h2>Gates</h2>" + _table(("fails if", "result", "is", "limit"), rows)
+    )
+    head = "".join(f"<th>{name}</th>" for name in ("fails if", "result", "is", "limit"))
+    return f'<h2>Gates</h2><div class="wide"><table><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table></div>'
 
 
-def _comparison(summary: Mapping[str, Any]) -> str:
+def _result(gate: Mapping[str, Any]) -> str:
+    return "failed" if gate["failed"] else "passed"
+
+
+def _flips(summary: Mapping[str, Any]) -> str:
     if "comparison" not in summary:
         return ""
     comparison = summary["comparison"]
@@ -162,32 +186,39 @@ def _comparison(summary: Mapping[str, Any]) -> str:
     rows = [
         (
             f"{flip['champion']} → {flip['challenger']}", f"{flip['count']:,}", f"{flip['frauds']:,}",
+            "; ".join(f"{why} ({count:,})" for why, count in flip["why"].items()),
             "; ".join(_example(example) for example in flip["examples"]),
         )
         for flip in comparison["flips"]
     ]  # fmt: skip
-    parts.append(_table(("flip", "payments", "of them fraud", "examples: risk, rules"), rows, words=(3,)))
+    if rows:
+        parts.append(_table(("flip", "payments", "of them fraud", "why", "examples"), rows, words=(3, 4)))
     return "".join(parts)
 
 
 def _example(example: Mapping[str, Any]) -> str:
-    sides = (
-        f"{side} {example[side]['risk_ppm']:,} ppm [{', '.join(example[side]['rules']) or 'no rule'}]"
-        for side in ("champion", "challenger")
+    before, after = example["champion"], example["challenger"]
+    truth = "" if example["fraud"] is None else (", fraud" if example["fraud"] else ", genuine")
+    return (
+        f"{example['transaction_id']} ({example['scenario']}, {example['amount_minor']:,}{truth}): risk "
+        f"{before['risk_ppm']:,} → {after['risk_ppm']:,} ppm, rules {', '.join(after['rules']) or 'none'}"
     )
-    return f"{example['transaction_id']}: {', '.join(sides)}"
 
 
 def _table(names: Sequence[str], rows: Iterable[Sequence[str]], words: tuple[int, ...] = ()) -> str:
-    head = "".join(f"<th>{escape(name)}</th>" for name in names)
+    head = "".join(f"<th{' class=words' if n in words else ''}>{escape(name)}</th>" for n, name in enumerate(names))
     body = "".join(
         "<tr>"
         + "".join(f"<td{' class=words' if n in words else ''}>{escape(cell)}</td>" for n, cell in enumerate(row))
         + "</tr>"
         for row in rows
     )
-    return f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
+    return f'<div class="wide"><table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>'
 
 
 def _number(value: float | None, digits: int = 2) -> str:
     return "–" if value is None else f"{value:,.{digits}f}"
+
+
+def _scaled(value: float | None, scale: float) -> str:
+    return _number(None if value is None else value * scale)

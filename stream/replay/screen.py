@@ -33,11 +33,15 @@ def summary_lines(summary: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _flip_lines(comparison: Mapping[str, Any]) -> Iterator[str]:
+    for name, words in (("per_10k", "genuine touched per 10,000"), ("recall", "share of frauds caught")):
+        low, high = comparison.get("difference95", {}).get(name, (None, None))
+        if low is not None:
+            yield f"  difference of {words}, 95 %: {low:+,.4f} to {high:+,.4f}"
     yield f"flips: {comparison['flipped']:,} of {comparison['decisions']:,} decisions"
     for flip in comparison["flips"]:
         example = flip["examples"][0]
         yield (
-            f"  {flip['champion']} -> {flip['challenger']}: {flip['count']:,}, fraud {flip['frauds']:,}; "
+            f"  {flip['champion']} -> {flip['challenger']}: {flip['count']:,}, fraud {flip['frauds']:,}; {', '.join(flip['why'])}; "
             f"e.g. {example['transaction_id']}: risk {example['champion']['risk_ppm']:,} -> "
             f"{example['challenger']['risk_ppm']:,} ppm"
         )

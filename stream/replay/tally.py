@@ -16,8 +16,9 @@ from rules.ladder import CHALLENGE_LIGHT, CHALLENGE_STRONG, OUTCOMES, REMIND, RE
 from stream.core.columns import AGE_BANDS, SCENARIOS, SEGMENTS
 from stream.replay.by_account import ByAccount
 from stream.replay.detection import DAY_US, WEEK, Detection, Scored, mean
+from stream.replay.drift import Drift
 from stream.replay.familiar_pairs import FamiliarPairs
-from stream.replay.friction import Bools, counted
+from stream.replay.friction import Bools, counted, differences
 from stream.replay.judged import Judged
 from stream.replay.labels import FRAUD, GENUINE, UNLABELLED, Labels
 from stream.replay.weeks import Weeks
@@ -85,6 +86,7 @@ class Tally:
         self.weeks = Weeks(measure_from)
         self.accounts = ByAccount()
         self.what_if = WhatIf()
+        self.drift = Drift()
         self._pairs = FamiliarPairs()
         self._touched_last: dict[int, int] = {}
         self._first_us, self._last_us = _NEVER, -_NEVER
@@ -122,6 +124,9 @@ class Tally:
         known = fraud | genuine
         scored = Scored(times // DAY_US, account, step.verdicts["risk_ppm"] / 1e6, fraud)
         self.weeks.add(scored if known.all() else scored.where(known))
+        everything = np.ones(len(step), np.bool_)
+        weekly = (everything, genuine, genuine & touched, fraud, stopped, rung == REVIEW)
+        self.drift.add(times, step.verdicts["risk_ppm"], np.column_stack(weekly))
         self._add_groups(step, np.column_stack((genuine, genuine & touched, fraud, stopped)))
         self._count_again(account[touched & genuine].tolist(), times[touched & genuine].tolist())
 
@@ -149,6 +154,13 @@ class Tally:
                 self.again += 1
             self._touched_last[account] = time
 
+    def less(self, champion: Tally) -> dict[str, Any]:
+        """95 % intervals of this tally's figures less the champion's, as JSON values; nothing without labels."""
+        if not self.labelled:
+            return {}
+        spans = differences(champion.accounts.table(), self.accounts.table(), self.seed)
+        return {"difference95": {name: [_finite(span.low), _finite(span.high)] for name, span in spans.items()}}
+
     @property
     def days(self) -> float:
         """Event time from the first to the last event, days; at least one."""
@@ -161,6 +173,8 @@ class Tally:
             "decided": self.events,
             "outcomes": dict(zip(OUTCOMES, outcomes.tolist(), strict=True)),
             "rungs": dict(zip(RUNGS, self.rungs.tolist(), strict=True)),
+            "from": _day(self._first_us) if self.events else None,
+            "to": _day(self._last_us) if self.events else None,
             "alerts": int(self.rungs[REVIEW]),
             "alerts_per_day": round(int(self.rungs[REVIEW]) / self.days, 3),
             "models": self.models,
@@ -210,6 +224,7 @@ class Tally:
             "touched_per_10k_by_segment": _per_10k(self.segments, SEGMENTS),
             "what_if": self.what_if.table(self.days),
             "calibration": self.what_if.calibration(),
+            "drift": self.drift.table(),
             "detection": _rounded(mean(week for _, week in self.weeks.measured)),
             "weeks": [{"start": str(np.datetime64(day, "D")), **_rounded(week)} for day, week in self.weeks.measured],
         }
@@ -231,6 +246,10 @@ def _per_10k(table: Counts, words: tuple[str, ...]) -> dict[str, float | None]:
         for word, (genuine, touched) in zip(words, table.tolist(), strict=True)
         if genuine
     }
+
+
+def _day(time_us: int) -> str:
+    return str(np.datetime64(time_us, "us").astype("M8[D]"))
 
 
 def _ratio(part: float, whole: float) -> float | None:

@@ -17,7 +17,7 @@ from stream.replay.run import counts, replay
 from stream.replay.sources import open_source
 from stream.replay.tally import Tally
 
-VOID = {"meta", "link", "polyline", "line", "br"}
+VOID = {"meta", "link", "polyline", "line", "br", "rect", "circle"}
 
 
 class Page(HTMLParser):
@@ -51,6 +51,7 @@ def summary(bank: tuple[Path, Path]) -> dict[str, Any]:
         "model_version": "m0-1",
         "familiarity": True,
         "label_delay_days": 7.0,
+        "maturity_days": 7.0,
     }
 
 
@@ -67,8 +68,8 @@ def test_the_page_is_well_formed_and_asks_nobody_for_anything(summary: dict[str,
 def test_every_picture_has_lines_and_the_table_every_threshold(summary: dict[str, Any]) -> None:
     text = report_html(summary)
     pictures = re.findall(r"<svg.*?</svg>", text, re.DOTALL)
-    assert len(pictures) == 5
-    assert all("<polyline" in picture for picture in pictures)
+    assert len(pictures) == 8
+    assert all("<polyline" in picture or "<rect" in picture for picture in pictures)
     for row in summary["what_if"]:
         assert f"<td>{row['threshold_ppm']:,}</td>" in text
 
@@ -84,7 +85,7 @@ def test_lines_stay_within_their_chart_and_zero_has_no_logarithm() -> None:
     points = re.search(r'points="([^"]*)"', svg)
     assert points is not None
     places = [tuple(map(float, point.split(","))) for point in points[1].split()]
-    assert places == [(62.0, 274.0), (544.0, 34.0)]
+    assert places == [(66.0, 274.0), (544.0, 52.0)]
 
 
 def test_a_chart_without_points_says_so() -> None:
