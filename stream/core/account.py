@@ -11,7 +11,15 @@ from typing import Any
 import numpy as np
 from numba import njit
 
-from stream.core.account_features import fill_amount, fill_device, fill_habits, fill_pair, fill_place, fill_transaction
+from stream.core.account_features import (
+    fill_amount,
+    fill_device,
+    fill_habits,
+    fill_pair,
+    fill_place,
+    fill_remote,
+    fill_transaction,
+)
 from stream.core.account_maturity import mature_due, push_pending
 from stream.core.account_row import (
     CONFLICT,
@@ -25,6 +33,7 @@ from stream.core.account_row import (
     advance_windows,
     claim_pair,
     find,
+    record_remote,
     whole_seconds,
 )
 from stream.core.customer import fill_customer, fill_own, knows_device, record_customer
@@ -178,6 +187,7 @@ def profile(
         fill_habits(transaction, row, out)
         fill_place(transaction, row, out)
         fill_device(transaction, row, out)
+        remote = fill_remote(transaction, row, out)
         new_payee = fill_pair(transaction, row, pair, out)
         if customer_slots[i] < 0:
             fill_own(out)
@@ -189,3 +199,5 @@ def profile(
             fill_customer(transaction, customer, out)
             record_customer(transaction, row, pair, customer)
             _record_attempt(transaction, row, new_payee, device_known)
+        if remote:
+            record_remote(row, time_us, float(transaction["account_amount_minor"]))

@@ -12,16 +12,21 @@ from stream.core.account_row import (
     ADVERSE_PAIR,
     CHANNEL_BINS,
     COUNTRIES,
+    DAY_BINS,
     DAY_US,
     HOUR_BINS,
     HOUR_US,
     LARGE,
     PAIRS,
+    advance_day,
     find,
     whole_seconds,
 )
+from stream.core.columns import CHANNELS
 from stream.core.features import ACCOUNT_WIDTH, INDEX
 
+REMOTE = sum(1 << CHANNELS.index(word) for word in ("app", "web", "call", "api"))
+"""Channels of payments that are remote in the sense of Reg. (EU) 2018/389 and not at a counter, as a mask."""
 _LAYOUT = {name: position for name, position in INDEX.items() if position < ACCOUNT_WIDTH}
 F_AMOUNT = _LAYOUT["amount_minor"]
 F_CURRENCY = _LAYOUT["currency"]
@@ -70,6 +75,9 @@ F_FAILED = _LAYOUT["failed_checks"]
 F_FRAUDS = _LAYOUT["account_frauds"]
 F_FRAUD_DAYS = _LAYOUT["account_fraud_days"]
 F_EPISODE_DAYS = _LAYOUT["account_episode_days"]
+F_REMOTE_DAY = _LAYOUT["remote_sum_24h"]
+F_UNAUTHENTICATED = _LAYOUT["unauthenticated_sum"]
+F_UNAUTHENTICATED_COUNT = _LAYOUT["unauthenticated_count"]
 F_PAIR_PAYMENTS = _LAYOUT["pair_payments"]
 F_PAIR_ATTEMPTS = _LAYOUT["pair_attempts"]
 F_PAIR_AGE = _LAYOUT["pair_age_days"]
@@ -192,6 +200,21 @@ def fill_habits(transaction: Any, row: Any, out: Any) -> None:
     beside = np.float64(row["hours"][(at + 1) % HOUR_BINS]) + np.float64(row["hours"][(at + HOUR_BINS - 1) % HOUR_BINS])
     out[F_HOUR_SHARE] = (np.float64(row["hours"][at]) + 0.5 * beside) / (2.0 * total)
     out[F_CHANNEL_SHARE] = np.float64(row["channels"][transaction["channel"]]) / channels
+
+
+@njit(cache=True, nogil=True)
+def fill_remote(transaction: Any, row: Any, out: Any) -> bool:
+    """Sums of remote payments to payees; returns whether this is one."""
+    channel = transaction["channel"]
+    remote = transaction["payee_hash"] != 0 and (REMOTE >> channel) & 1 == 1
+    advance_day(row, transaction["event_time"])
+    day = float(transaction["account_amount_minor"]) if remote else 0.0
+    for i in range(DAY_BINS):
+        day += np.float64(row["day_sums"][i])
+    out[F_REMOTE_DAY] = day
+    out[F_UNAUTHENTICATED] = row["unauthenticated_sum"]
+    out[F_UNAUTHENTICATED_COUNT] = row["unauthenticated_count"]
+    return remote
 
 
 @njit(cache=True, nogil=True)

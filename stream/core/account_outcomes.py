@@ -17,6 +17,7 @@ from stream.core.account_row import (
     EPISODE_US,
     OPEN,
     advance_windows,
+    authenticated,
     claim_pair,
     find,
     whole_seconds,
@@ -117,6 +118,7 @@ def _apply_outcome(row: Any, record: Any, entry: Any, payee: Any, amount: Any) -
             row["pair_flags"][pair] &= ~ADVERSE_PAIR & 0xFF
     elif verdict == PASSED and record["kind"] == CHALLENGE_RESULT:
         _clear_pair(row, payee, amount, time_us)
+        authenticated(row)
     elif verdict == FAILED and record["kind"] == CHALLENGE_RESULT:
         advance_windows(row, min(time_us, row["last_seen"]))
         row["failed_week"] += 1.0

@@ -14,8 +14,8 @@ from typing import Any
 import numpy as np
 from numba import njit
 
-SCHEMA_VERSION = 1
-PAIRS = 40
+SCHEMA_VERSION = 2
+PAIRS = 39
 PENDING = 16
 RECENT = 16
 DEVICES = 4
@@ -23,6 +23,8 @@ COUNTRIES = 4
 CLEARED = 4
 HOUR_BINS = 8
 CHANNEL_BINS = 8
+DAY_BINS = 7
+"""Bins of four hours: the one under way and six before it, so that a calendar day in any zone lies within."""
 
 ACCOUNT_ROW = np.dtype(
     [
@@ -93,6 +95,11 @@ ACCOUNT_ROW = np.dtype(
         ("pending_lon", "i2", (PENDING,)),
         ("pending_channel", "u1", (PENDING,)),
         ("pending_state", "u1", (PENDING,)),  # OPEN, ADVERSE or DONE
+        # remote payments: the last 24 to 28 hours, and since the last passed challenge
+        ("day_sums", "f4", (DAY_BINS,)),  # minor units, of the bin number modulo DAY_BINS
+        ("day_bin", "u4"),  # number of the newest bin, 4 h since the epoch
+        ("unauthenticated_sum", "f4"),  # minor units
+        ("unauthenticated_count", "u2"),
         # the last transactions, for a producer's retries
         ("recent_transaction", "u8", (RECENT,)),
         ("recent_content", "u8", (RECENT,)),
@@ -109,6 +116,7 @@ LARGE = 2.5
 """An attempt of over so many times the usual amount is a large one."""
 HOUR_US = 3_600_000_000
 DAY_US = 24 * HOUR_US
+BIN_US = 4 * HOUR_US
 EPISODE_US = 14 * DAY_US
 """A confirmed fraud this long after the one before starts a new run."""
 CLEARED_S = 90 * 86_400
@@ -187,3 +195,30 @@ def claim_pair(row: Any, payee: Any, seconds: Any) -> int:
     row["pair_channels"][weakest] = 0
     row["pair_flags"][weakest] = 0
     return weakest
+
+
+@njit(cache=True, nogil=True)
+def advance_day(row: Any, time_us: Any) -> None:
+    """Empty the bins of remote payments that have passed; a time that lies behind empties none."""
+    now = time_us // BIN_US
+    newest = np.int64(row["day_bin"])
+    for number in range(max(newest + 1, now - DAY_BINS + 1), now + 1):
+        row["day_sums"][number % DAY_BINS] = 0.0
+    row["day_bin"] = max(newest, now)
+
+
+@njit(cache=True, nogil=True)
+def record_remote(row: Any, time_us: Any, amount: Any) -> None:
+    """Count a remote payment in its bin, if that is still kept, and as one more without authentication."""
+    number = time_us // BIN_US
+    if number > np.int64(row["day_bin"]) - DAY_BINS:
+        row["day_sums"][number % DAY_BINS] += amount
+    row["unauthenticated_sum"] += amount
+    row["unauthenticated_count"] = min(np.int64(row["unauthenticated_count"]) + 1, 65_535)
+
+
+@njit(cache=True, nogil=True)
+def authenticated(row: Any) -> None:
+    """A challenge was passed: what is counted since then begins anew."""
+    row["unauthenticated_sum"] = 0.0
+    row["unauthenticated_count"] = 0

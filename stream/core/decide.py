@@ -29,6 +29,8 @@ APPROVE, REMIND, CHALLENGE, REVIEW, DECLINE = (
 )
 _SCENARIO, _REFERENCE, _ANOMALY = INDEX["scenario"], INDEX["amount_reference"], INDEX["anomaly_ppm"]
 _CURRENCY = INDEX["currency"]
+_AMOUNT, _REMOTE_DAY, _UNAUTHENTICATED = (INDEX[n] for n in ("amount_minor", "remote_sum_24h", "unauthenticated_sum"))
+_REMOTE_REFERENCE, _UNAUTHENTICATED_REFERENCE = INDEX["remote_day_reference"], INDEX["unauthenticated_reference"]
 _MODEL = np.array(MODEL_COLUMNS)
 _CUT = np.array([place for place, column in enumerate(MODEL_COLUMNS) if FEATURES[column].model_most is not None])
 _MOST = np.array([most for column in MODEL_COLUMNS if (most := FEATURES[column].model_most) is not None])
@@ -91,6 +93,16 @@ class Decider:
         known = snapshot.counts["frauds"]
         self.prior_milli = 1000 * TRAINED_FRAUDS // (TRAINED_FRAUDS + known)
 
+    def _convert_sums(
+        self, features: npt.NDArray[np.float64], amounts: npt.NDArray[np.int64], event_time: npt.NDArray[np.int64]
+    ) -> None:
+        """The account's sums in the reference currency: at the payment's rate, and the rate between its two amounts."""
+        rate = self.compiled.currencies.reference(features[:, _CURRENCY], np.full(len(amounts), 1e6), event_time) / 1e6
+        own = features[:, _AMOUNT]
+        rate *= np.divide(amounts, own, out=np.ones(len(own)), where=(own > 0) & (amounts > 0))
+        features[:, _REMOTE_REFERENCE] = features[:, _REMOTE_DAY] * rate
+        features[:, _UNAUTHENTICATED_REFERENCE] = features[:, _UNAUTHENTICATED] * rate
+
     def decide(self, received: Received) -> Decided:
         """Verdicts of a batch; fills the columns ``scenario``, ``amount_reference`` and ``anomaly_ppm``."""
         features, transactions = received.features, received.transactions
@@ -99,6 +111,7 @@ class Decider:
         features[:, _REFERENCE] = self.compiled.currencies.reference(
             features[:, _CURRENCY], transactions["amount_minor"].astype(np.float64), event_time
         )
+        self._convert_sums(features, transactions["amount_minor"], event_time)
         scenario = self.compiled.match(features)
         features[:, _SCENARIO] = scenario
         inputs = np.ascontiguousarray(features[:, _MODEL])

@@ -138,6 +138,9 @@ FEATURES: tuple[Feature, ...] = (
     _feature("account_frauds", "account", "double", "log", "count", "Decayed count of confirmed frauds on the account within about a month.", "账户欺诈数", days=150),
     _feature("account_fraud_days", "account", "double", "log", "days", "Since the account's last confirmed fraud became known.", "距上次欺诈天数", null=True, days=3650),
     _feature("account_episode_days", "account", "double", "log", "days", "Since the current run of confirmed frauds on the account began.", "欺诈期天数", null=True, days=3650),
+    _feature("remote_sum_24h", "account", "double", "none", "minor units", "Sum of remote attempts (app, web, call, api) to payees of the last 24 to 28 hours, this one included where it is one.", "近一日非柜面付款额", days=1),
+    _feature("unauthenticated_sum", "account", "double", "none", "minor units", "Sum of earlier remote attempts to payees since the last passed challenge.", "上次强认证以来金额", days=3650),
+    _feature("unauthenticated_count", "account", "int", "none", "count", "Earlier remote attempts to payees since the last passed challenge.", "上次强认证以来笔数", days=3650),
     # --- the pair: this account and this payee
     _feature("pair_payments", "pair", "int", "log", "count", "Matured payments to this payee.", "对该收款方正常笔数", days=3650),
     _feature("pair_attempts", "pair", "int", "log", "count", "Earlier attempts to this payee, matured or not.", "对该收款方笔数", days=3650),
@@ -178,6 +181,8 @@ FEATURES: tuple[Feature, ...] = (
     # --- filled when deciding
     _feature("scenario", "policy", "enum", "code", "", "The scenario whose pack matched.", "场景", values=columns.SCENARIOS),
     _feature("amount_reference", "policy", "double", "none", "reference units", "Amount in the policy's reference currency, by its dated rates.", "折算金额", null=True),
+    _feature("remote_day_reference", "policy", "double", "none", "reference units", "remote_sum_24h in the policy's reference currency.", "折算近一日非柜面付款额", null=True),
+    _feature("unauthenticated_reference", "policy", "double", "none", "reference units", "unauthenticated_sum in the policy's reference currency.", "折算上次强认证以来金额", null=True),
     _feature("anomaly_ppm", "policy", "int", "none", "ppm", "Calibrated rate of payments at least as unusual as this one, inverted: 1000000 is the rarest.", "异常度"),
 )
 
