@@ -139,6 +139,10 @@ class Learner:
         self._ranks = np.zeros(self.config.rank_sample)
         self._pending = DelayedLabels(m, self.config.pending_capacity, self.config.early_label_capacity)
         self._window = BoostedWindow(m, self.config.boosted)
+        self.matured: Rows = self._pending.latest(0)
+        """Rows that matured at the last :meth:`advance`, as they were scored."""
+        self.genuine_by_group: NDArray[np.int64] = np.zeros(groups, dtype=np.int64)
+        """Events that matured as genuine since this learner was made or restored; rows let go under load count too."""
 
     @classmethod
     def restore(cls, snapshot: Snapshot) -> Learner:
@@ -216,9 +220,13 @@ class Learner:
     def advance(self, watermark: int) -> None:
         """Event time has come so far (µs): what is older than maturity and has no label becomes genuine."""
         self.watermark = watermark if self.watermark is None else max(self.watermark, watermark)
-        rows = self._pending.pop_until(self.watermark - self.config.maturity_us)
+        rows = self.matured = self._pending.pop_until(self.watermark - self.config.maturity_us)
         if len(rows):
             self._learn_matured(rows)
+
+    def latest(self, most: int) -> Rows:
+        """The events observed last that have not matured, at most so many; as they were scored."""
+        return self._pending.latest(most)
 
     def close_round(self, with_state: bool = True) -> Snapshot:
         """Refit the trees if it is time, and freeze everything learned so far.
@@ -251,7 +259,9 @@ class Learner:
         weight = rows.weight.astype(np.float64) * trust
         self._learn_normal(matrix, rows.suspected & ~fraud)
         self._learned["frauds"] += int(fraud.sum())
-        self._learned["genuine"] += int(rows.weight[~fraud].sum())  # a row kept under load stands for those let go
+        genuine = np.bincount(rows.group[~fraud], rows.weight[~fraud], len(self._maps)).astype(np.int64)
+        self.genuine_by_group += genuine
+        self._learned["genuine"] += int(genuine.sum())  # a row kept under load stands for those let go
         # Where nobody has told of a single fraud, no label may be coming at all: silence is not a base rate of zero,
         # and the first model's prior stands until the first fraud is known.
         if self._learned["frauds"] > 0:
@@ -313,7 +323,7 @@ class Learner:
         the latest payments may be above ``young_risk`` than the frauds known so far and ``young_share`` account for.
         """
         c, learned = self.config, self._learned
-        latest = self._pending.latest(YOUNG_SAMPLE)
+        latest = self.latest(YOUNG_SAMPLE)
         if not 0 < learned["frauds"] < c.young_frauds or len(latest) < YOUNG_SAMPLE:
             return 0.0
         matrix, logits = latest.matrix.astype(np.float64), np.empty(len(latest))

@@ -97,6 +97,15 @@ class Settings(BaseModel):
     learning_interval_s: Annotated[
         float, Field(gt=0, description="Longest time between two rounds of the learner, seconds.")
     ] = 5.0
+    model_alert_change_per_10k: Annotated[
+        float,
+        Field(
+            gt=0,
+            le=10_000,
+            description="A model that would touch so many more or fewer of 10,000 recent payments than the one in force "
+            "(over twice the known frauds) is refused.",
+        ),
+    ] = 100.0
     seed: Annotated[int, Field(ge=0, description="Seed of everything random in the models.")] = 42
 
     metrics_port: Annotated[

@@ -25,6 +25,7 @@ SCORED = np.dtype(
         ("frame", "i8"),  # where the transaction stood on risk.profiled.v1: offset of its frame,
         ("place", "i4"),  # its place in the frame,
         ("partition", "i4"),  # and the partition
+        ("risk_ppm", "i4"),  # as decided, rules and familiarity within
         ("inputs", "f4", (len(MODEL_COLUMNS),)),
     ]
 )
@@ -62,6 +63,7 @@ def scored_records(decided: Decided, partition: int) -> Packed:
     records["frame"] = decided.received.frame
     records["place"] = decided.received.place
     records["partition"] = partition
+    records["risk_ppm"] = decided.verdicts["risk_ppm"]
     records["inputs"] = decided.inputs
     return Packed.of_structs(records)
 

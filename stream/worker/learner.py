@@ -23,7 +23,9 @@ from stream.core.learn import StreamLearner
 from stream.replay.verify import Verified
 from stream.settings import Settings
 from stream.worker.log import Headers, Place, Record
-from stream.worker.models import ROUNDS, STATE_SUFFIX, chunk_key, chunks
+from stream.worker.metrics import Metrics
+from stream.worker.model_notes import ModelNotes, Note
+from stream.worker.models import REFUSED, ROUNDS, STATE_SUFFIX, chunk_key, chunks
 from stream.worker.reader import KafkaReader
 from stream.worker.versions import Versions
 
@@ -43,7 +45,9 @@ class LearnerThread:
     Parameters
     ----------
     versions
-        Knows the installation's first model, which the first round starts from.
+        Knows the installation's first model, which the first round starts from, and the one in force.
+    metrics
+        Told what matured, drifted and was refused.
     owns
         Whether this worker owns partition 0 now.
     transactional
@@ -51,9 +55,16 @@ class LearnerThread:
     """
 
     def __init__(
-        self, settings: Settings, versions: Versions, owns: Callable[[], bool], *, transactional: bool = True
+        self,
+        settings: Settings,
+        versions: Versions,
+        metrics: Metrics,
+        owns: Callable[[], bool],
+        *,
+        transactional: bool = True,
     ) -> None:
         self._settings = settings
+        self._metrics = metrics
         self._versions = versions
         self._owns = owns
         self._transactional = transactional
@@ -93,30 +104,34 @@ class LearnerThread:
             places = self._places(reader)
         finally:
             reader.close()
+        notes = ModelNotes(self._settings, self._versions, self._metrics, stream.learner)
         follower = Follower(self._settings, {place: offsets.get(place.partition, 0) for place in places})
         try:
             while self._owns() and not self._stop.is_set():
                 taken = follower.gather(self._settings.learning_interval_s, self._stop)
                 if not taken:
                     continue
+                told = notes.observe(taken)
                 for partition in sorted(taken):
                     stream.absorb([record.value or b"" for record in taken[partition]])
                     offsets[partition] = taken[partition][-1].offset + 1
                 with_state = history.rounds_since_state + 1 >= STATE_EVERY
                 snapshot = stream.close_round(with_state)
-                self._publish(producer, history, snapshot, offsets)
+                self._publish(producer, history, snapshot, offsets, [*told, *notes.closed(snapshot)])
         finally:
             follower.close()
 
-    def _publish(self, producer: Producer, history: ModelHistory, snapshot: Snapshot, offsets: dict[int, int]) -> None:
+    def _publish(
+        self, producer: Producer, history: ModelHistory, snapshot: Snapshot, offsets: dict[int, int], notes: list[Note]
+    ) -> None:
         topic = self._settings.topic("risk.models.v1")
         headers: Headers = [(ROUNDS, orjson.dumps({str(p): o for p, o in sorted(offsets.items())}))]
-        records: list[tuple[bytes, bytes | None, Headers | None]] = [
-            (key, value, headers) for key, value in chunks(snapshot.without_state())
-        ]
+        # notes go first: a refusal is known before the model that it speaks of is complete
+        records: list[tuple[bytes, bytes | None, Headers | None]] = [(key, value, None) for key, value in notes]
+        records += [(key, value, headers) for key, value in chunks(snapshot.without_state())]
         if snapshot.state:
             records += [(key, value, headers) for key, value in chunks(snapshot, STATE_SUFFIX)]
-        records += [(key, None, None) for key in history.outdated(snapshot)]
+        records += [(key, None, None) for key in history.outdated(snapshot, self._versions.models.active.version)]
         if self._transactional:
             producer.begin_transaction()
         for key, value, header in records:
@@ -192,9 +207,14 @@ class ModelHistory:
                 result.differ(f"risk.models.v1/{version}", f"its rounds lead to {again}")
                 return
 
-    def outdated(self, snapshot: Snapshot) -> list[bytes]:
-        """Keys that get tombstones with this snapshot: the oldest versions, and the state it replaces."""
-        keys = [key for version in self._versions[: -KEPT_VERSIONS + 1] for key in version]
+    def outdated(self, snapshot: Snapshot, active: str) -> list[bytes]:
+        """Keys that get tombstones with this snapshot: the oldest versions, never the one in force, and the state it
+        replaces."""
+        keys: list[bytes] = []
+        for chunks_of in self._versions[: -KEPT_VERSIONS + 1]:
+            version = chunk_key(chunks_of[0])[0]
+            if version != active:
+                keys += [*chunks_of, REFUSED + version.encode()]
         return keys + (self._state_keys if snapshot.state else [])
 
     def add(self, keys: list[bytes], snapshot: Snapshot) -> None:

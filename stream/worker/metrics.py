@@ -82,6 +82,12 @@ class Metrics:
             ("scenario",),
             registry=registry,
         )
+        self._drift = Counter(
+            "riskstream_drift_total", "Reports of drift, by what moved.", ("scenario", "kind"), registry=registry
+        )
+        self._refused_models = Counter(
+            "riskstream_models_refused_total", "Models that would change the alert rate too much.", registry=registry
+        )
         self._version = Gauge("riskstream_version_info", "Versions in force.", ("model", "policy"), registry=registry)
         self._transactions = Counter(
             "riskstream_transactions_total", "Kafka transactions by how they ended.", ("result",), registry=registry
@@ -120,6 +126,14 @@ class Metrics:
     def matured(self, scenario: int, number: int) -> None:
         """The learner saw transactions mature without fraud."""
         self._matured.labels(SCENARIOS[scenario]).inc(number)
+
+    def drifted(self, scenario: str, kind: str) -> None:
+        """The learner reported drift."""
+        self._drift.labels(scenario, kind).inc()
+
+    def model_refused(self) -> None:
+        """A model was not followed."""
+        self._refused_models.inc()
 
     def versions(self, model: str, policy: str) -> None:
         """These versions are in force now."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from dataclasses import dataclass, field
+from typing import Any
 
 import orjson
 
@@ -14,6 +15,14 @@ CHUNK_BYTES = 900_000
 KEPT = 16
 """Complete versions that are kept in memory for a rollback."""
 PIN_KEY = b"pin"
+PROPOSAL_KEY = b"proposal"
+"""A version that one person wants in force, until another one confirms it."""
+COMPARISON_KEY = b"comparison"
+"""The newest model beside the one in force, on live and matured payments (``stream.core.model_watch.Tally``)."""
+DRIFT_KEY = b"drift"
+"""The last reports of drift, newest last."""
+REFUSED = b"refused+"
+"""Before the version in the key of a refusal: why a model is not followed."""
 ROUNDS = "riskstream.rounds"
 """Header of a model's records: the end offsets of the round that led to it."""
 STATE_SUFFIX = "+state"
@@ -51,6 +60,11 @@ class ModelLog:
     """Most versions in memory; None keeps all."""
     complete: dict[str, Snapshot] = field(default_factory=dict)
     pinned: str = ""
+    proposal: dict[str, Any] = field(default_factory=dict)
+    comparison: dict[str, Any] = field(default_factory=dict)
+    drift: list[dict[str, Any]] = field(default_factory=list)
+    refused: dict[str, dict[str, Any]] = field(default_factory=dict)
+    """Why versions are not followed."""
     _partial: dict[str, dict[int, bytes]] = field(default_factory=dict)
 
     @property
@@ -60,18 +74,24 @@ class ModelLog:
 
     @property
     def active(self) -> Snapshot:
-        """The snapshot in force."""
+        """The snapshot in force: the pinned one, else the newest that was not refused."""
         if self.pinned:
             if self.pinned == self.first.version:
                 return self.first
             if self.pinned in self.complete:
                 return self.complete[self.pinned]
+        followed = (snapshot for version, snapshot in reversed(self.complete.items()) if version not in self.refused)
+        return next(followed, self.first)
+
+    @property
+    def newest(self) -> Snapshot:
+        """The newest snapshot, refused or not."""
         return next(reversed(self.complete.values()), self.first)
 
     def take(self, key: bytes, value: bytes | None) -> None:
         """Read one record of the topic."""
-        if key == PIN_KEY:
-            self.pinned = orjson.loads(value)["version"] if value else ""
+        if b"/" not in key:
+            self._take_note(key, orjson.loads(value) if value else None)
             return
         version, number, count = chunk_key(key)
         if version.endswith(STATE_SUFFIX):
@@ -90,4 +110,24 @@ class ModelLog:
         except SnapshotError as error:
             logger.error("model %s cannot be read and is passed over: %s", version, error)
         while self.keep is not None and len(self.complete) > self.keep:
-            del self.complete[next(v for v, s in self.complete.items() if v != self.pinned and s.round > 0)]
+            active = self.active.version
+            del self.complete[next(v for v, s in self.complete.items() if v != active and s.round > 0)]
+
+    def _take_note(self, key: bytes, note: Any) -> None:
+        """What is known about models beside their snapshots."""
+        if key == PIN_KEY:
+            self.pinned = note["version"] if note else ""
+        elif key == PROPOSAL_KEY:
+            self.proposal = note or {}
+        elif key == COMPARISON_KEY:
+            self.comparison = note or {}
+        elif key == DRIFT_KEY:
+            self.drift = note["reports"] if note else []
+        elif key.startswith(REFUSED):
+            version = key[len(REFUSED) :].decode()
+            if note is None:
+                self.refused.pop(version, None)
+            else:
+                self.refused[version] = note
+        else:
+            raise ValueError(f"unknown key {key!r}")

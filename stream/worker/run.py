@@ -54,7 +54,7 @@ def run_worker(settings: Settings, *, transactional: bool = True, partitions: in
     if topology is not None:
         line.accounts.on_wrong_partition = topology.doubt
     learner = LearnerThread(
-        settings, versions, lambda: line.ready and 0 in line.accounts.owned, transactional=transactional
+        settings, versions, metrics, lambda: line.ready and 0 in line.accounts.owned, transactional=transactional
     )
     holds = HoldsService(settings, versions.trusts, metrics.registry, transactional=transactional)
     parts = {

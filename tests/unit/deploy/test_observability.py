@@ -26,6 +26,8 @@ METRICS: dict[str, dict[str, set[str]]] = {
     "riskstream_lag": {"topic": set(), "partition": set()},
     "riskstream_touched_total": {"scenario": SCENARIOS, "familiar": {"true", "false"}, "outcome": OUTCOMES},
     "riskstream_genuine_matured_total": {"scenario": SCENARIOS},
+    "riskstream_drift_total": {"scenario": SCENARIOS, "kind": {"volume", "population", "tail"}},
+    "riskstream_models_refused_total": {},
     "riskstream_version_info": {"model": set(), "policy": set()},
     "riskstream_transactions_total": {"result": {"committed", "aborted", "fenced"}},
     "riskstream_deadline_missed_total": {},
