@@ -124,8 +124,8 @@ def score_bins(score: NDArray[np.int64]) -> NDArray[np.int64]:
 def stability_index(seen: NDArray[np.float64], usual: NDArray[np.float64]) -> NDArray[np.float64]:
     """Population stability index per row of two histograms float64[M, B]; half a count is added to each bin.
 
-    The part of it that sampling alone would give, about (B - 1)(1/n + 1/m), is taken off, so that small windows do not
-    look like drift.
+    What sampling alone may give is taken off, so that small windows do not look like drift: (1/n + 1/m) times a
+    chi-square of B - 1 degrees of freedom, its mean and four deviations.
 
     >>> same, other = np.array([[50.0, 50.0]]), np.array([[90.0, 10.0]])
     >>> stability_index(same, same).round(2).tolist(), stability_index(other, same).round(2).tolist()
@@ -139,7 +139,7 @@ def stability_index(seen: NDArray[np.float64], usual: NDArray[np.float64]) -> ND
     n, m = seen.sum(axis=1, keepdims=True), usual.sum(axis=1, keepdims=True)
     p, q = (seen + 0.5) / (n + bins / 2), (usual + 0.5) / (m + bins / 2)
     index = ((p - q) * np.log(p / q)).sum(axis=1)
-    chance = (bins - 1) * (1.0 / np.maximum(n, 1.0) + 1.0 / np.maximum(m, 1.0))[:, 0]
+    chance = (bins - 1 + 4.0 * math.sqrt(2.0 * (bins - 1))) * (1.0 / np.maximum(n, 1.0) + 1.0 / np.maximum(m, 1.0))[:, 0]
     corrected: NDArray[np.float64] = np.maximum(index - chance, 0.0)
     return corrected
 

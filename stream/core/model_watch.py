@@ -17,9 +17,17 @@ from detectors.drift import Drift, DriftConfig, DriftMonitor
 from detectors.ensemble import Scorer
 from stream.core.columns import SCENARIOS
 from stream.core.decide import MODEL_NAMES
+from stream.core.features import FEATURES
 from stream.core.rfc3339 import render
 
-PERIODIC = ("hour", "weekday")
+MOVING = tuple(
+    feature.name
+    for feature in FEATURES
+    if feature.name in ("hour", "weekday")
+    or feature.unit == "days"
+    or (feature.unit in ("count", "minor units") and feature.keeps_days >= 90)
+)
+"""Features that move by themselves, with the hour or with the line's age: no drift."""
 TOUCH_RUNG = 1
 """Place of ``challenge_light`` among a scenario's thresholds: from there on a customer is touched."""
 PPM = 1_000_000
@@ -56,7 +64,7 @@ class DriftWatch:
     """
 
     def __init__(self, config: DriftConfig | None = None) -> None:
-        self._monitor = DriftMonitor(MODEL_NAMES, len(SCENARIOS), config, PERIODIC)
+        self._monitor = DriftMonitor(MODEL_NAMES, len(SCENARIOS), config, MOVING)
         self._latest = np.iinfo(np.int64).min
         self._names: dict[int, str] = {}
 
