@@ -108,6 +108,8 @@ SCORE_STEP = 50
 SCORE_MOST = 20_000
 _SCORE_BINS = 2 * SCORE_MOST // SCORE_STEP + 1
 TAIL_FROM_ROWS = 5
+CHANCE_DEVIATIONS = 4.0
+"""How much more than its mean sampling alone may give before an input has moved."""
 NEVER = np.iinfo(np.int64).max
 
 
@@ -121,11 +123,13 @@ def score_bins(score: NDArray[np.int64]) -> NDArray[np.int64]:
     return bins
 
 
-def stability_index(seen: NDArray[np.float64], usual: NDArray[np.float64]) -> NDArray[np.float64]:
+def stability_index(
+    seen: NDArray[np.float64], usual: NDArray[np.float64], deviations: float = 0.0
+) -> NDArray[np.float64]:
     """Population stability index per row of two histograms float64[M, B]; half a count is added to each bin.
 
     What sampling alone may give is taken off, so that small windows do not look like drift: (1/n + 1/m) times a
-    chi-square of B - 1 degrees of freedom, its mean and four deviations.
+    chi-square of B - 1 degrees of freedom, its mean and so many ``deviations``.
 
     >>> same, other = np.array([[50.0, 50.0]]), np.array([[90.0, 10.0]])
     >>> stability_index(same, same).round(2).tolist(), stability_index(other, same).round(2).tolist()
@@ -139,7 +143,9 @@ def stability_index(seen: NDArray[np.float64], usual: NDArray[np.float64]) -> ND
     n, m = seen.sum(axis=1, keepdims=True), usual.sum(axis=1, keepdims=True)
     p, q = (seen + 0.5) / (n + bins / 2), (usual + 0.5) / (m + bins / 2)
     index = ((p - q) * np.log(p / q)).sum(axis=1)
-    chance = (bins - 1 + 4.0 * math.sqrt(2.0 * (bins - 1))) * (1.0 / np.maximum(n, 1.0) + 1.0 / np.maximum(m, 1.0))[:, 0]
+    chance = (bins - 1 + deviations * math.sqrt(2.0 * (bins - 1))) * (
+        1.0 / np.maximum(n, 1.0) + 1.0 / np.maximum(m, 1.0)
+    )[:, 0]
     corrected: NDArray[np.float64] = np.maximum(index - chance, 0.0)
     return corrected
 
@@ -328,7 +334,7 @@ class DriftMonitor:
     def _close_population(self, index: int, group: _Group, at: int) -> list[Drift]:
         reports = []
         if group.edges is not None and group.rows:
-            stability = stability_index(group.seen, group.usual) * self._steady
+            stability = stability_index(group.seen, group.usual, CHANCE_DEVIATIONS) * self._steady
             moved = self._moved(stability)
             if moved and moved[0][1] >= self.config.stability_limit:
                 reports.append(Drift("population", index, at, moved[0][1], self.config.stability_limit, moved, ()))
