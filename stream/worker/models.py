@@ -65,6 +65,8 @@ class ModelLog:
     drift: list[dict[str, Any]] = field(default_factory=list)
     refused: dict[str, dict[str, Any]] = field(default_factory=dict)
     """Why versions are not followed."""
+    altered: list[str] = field(default_factory=list)
+    """Versions of which something was read that cannot be one: what the oracle names."""
     _partial: dict[str, dict[int, bytes]] = field(default_factory=dict)
 
     @property
@@ -106,8 +108,12 @@ class ModelLog:
             return
         del self._partial[version]
         try:
-            self.complete[version] = Snapshot.from_bytes(b"".join(parts[n] for n in range(count)))
+            snapshot = Snapshot.from_bytes(b"".join(parts[n] for n in range(count)))
+            if snapshot.version != version:
+                raise SnapshotError(f"it is version {snapshot.version}")
+            self.complete[version] = snapshot
         except SnapshotError as error:
+            self.altered.append(version)
             logger.error("model %s cannot be read and is passed over: %s", version, error)
         while self.keep is not None and len(self.complete) > self.keep:
             active = self.active.version

@@ -52,6 +52,8 @@ class PolicyLog:
     def __init__(self, founding: Policy | None = None) -> None:
         self.founding = founding or shipped()
         self.records: dict[str, PolicyRecord] = {}
+        self.altered: list[str] = []
+        """Versions of which a record was read that was altered: what the oracle names."""
         self._policies: dict[str, Policy] = {}
 
     def take(self, key: bytes, value: bytes | None) -> None:
@@ -63,6 +65,7 @@ class PolicyLog:
         try:
             self.records[version] = decode(value)
         except ApprovalError as error:
+            self.altered.append(version)
             logger.error("policy record %s is passed over: %s", version, error)
 
     def in_force(self, now_us: int) -> Policy:

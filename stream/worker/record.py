@@ -44,6 +44,7 @@ class LiveRecord:
                 self.policies.take(record.key or b"", record.value)
         reader.close()
         self._models.update(log.complete)
+        self._altered = log.altered
         self._deciders: dict[tuple[str, str], Decider] = {}
 
     @property
@@ -60,7 +61,13 @@ class LiveRecord:
         )
 
     def verify_models(self, result: Verified) -> None:
-        """Walk the learner's rounds again from the first model, as far as the topic still has them all."""
+        """Walk the learner's rounds again from the first model, as far as the topic still has them all.
+
+        Records of models and policies that are not what was published are named too.
+        """
+        for topic, versions in (("risk.models.v1", self._altered), ("risk.policies.v1", self.policies.altered)):
+            for version in versions:
+                result.differ(f"{topic}/{version}", "a record of it was altered: its digest is another")
         log = ModelLog(first_snapshot(self._settings.seed), keep=None)
         log.complete.update(self._models)
         reader = KafkaReader(self._settings)
