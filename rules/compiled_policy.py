@@ -178,6 +178,7 @@ class CompiledPolicy:
     snoozes: MarkTable
     floors: NDArray[np.int64]
     watch_rung: int
+    lists_fresh_until: int
     proceed_below_ppm: int
     proceed_due_us: int
 
@@ -303,7 +304,7 @@ class CompiledPolicy:
             (self.familiarity_columns, self.familiarity.array()),
             (lists.keys, lists.start, lists.end, lists.mark, lists.shapes),
             (snoozes.keys, snoozes.end, snoozes.mark),
-            (self.floors, self.watch_rung, self.proceed_below_ppm),
+            (self.floors, self.watch_rung, self.proceed_below_ppm, self.lists_fresh_until),
             RISK_PPM,
         )
 

@@ -14,7 +14,7 @@ from typing import Final, cast
 from rules.document import MAX_BYTES, Item
 from rules.fields import INSTANT_HINT, instant_us
 from rules.lists import ALWAYS_US, LIST_KINDS, MAX_ENTRIES, ListEntry, ListKind, Snooze
-from rules.pack import Pack
+from rules.pack import NEVER_US, Pack
 from rules.problem import PackError, Problem
 
 COLUMNS: Final = ("list", "account", "payee", "device", "reason", "owner", "valid_from", "until", "rule")
@@ -138,6 +138,7 @@ def _pack(name: str, lists: tuple[ListEntry, ...], snoozes: tuple[Snooze, ...]) 
         limits=(),
         rules=(),
         lists=lists,
+        fresh_until=NEVER_US,
         snoozes=snoozes,
         examples=(),
         common=None,

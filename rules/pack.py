@@ -35,6 +35,8 @@ SCAMS: Final = (
 DEPENDENCIES: Final = ("model", "expression", "hard_rule", "list", "state")
 """What can fail; for each the policy states the least rung while it does."""
 LANGUAGES: Final = ("zh", "en")
+NEVER_US: Final = 2**62
+"""An event time that never comes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -200,7 +202,10 @@ class Common:
 
 @dataclass(frozen=True, slots=True)
 class Pack:
-    """One file of a policy."""
+    """One file of a policy.
+
+    ``fresh_until`` is the event time, µs, from which its lists are out of date: the dependency ``list`` has failed then.
+    """
 
     name: str
     kind: PackKind
@@ -215,6 +220,7 @@ class Pack:
     rules: tuple[Rule, ...]
     lists: tuple[ListEntry, ...]
     snoozes: tuple[Snooze, ...]
+    fresh_until: int
     examples: tuple[Example, ...]
     common: Common | None
     item: Item

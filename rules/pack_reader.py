@@ -16,6 +16,7 @@ from rules.lists import ALWAYS_US, LIST_KINDS, PARTS, ListEntry, Snooze
 from rules.pack import (
     DEPENDENCIES,
     LANGUAGES,
+    NEVER_US,
     PACK_KINDS,
     SCAMS,
     THRESHOLDS,
@@ -68,6 +69,7 @@ def read_pack(name: str, content: bytes, problems: list[Problem]) -> Pack:
         rules=_rules(fields),
         lists=_lists(fields),
         snoozes=_snoozes(fields),
+        fresh_until=fields.instant("fresh_until", NEVER_US),
         examples=_examples(fields),
         common=_common(fields) if kind == "common" else None,
         item=root,

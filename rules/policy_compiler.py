@@ -63,6 +63,7 @@ def compile_policy(
         snoozes=snooze_table([snooze for pack in packs for snooze in pack.snoozes], places, hash_id),
         floors=np.array([RUNGS.index(common.failure.get(name, "approve")) for name in DEPENDENCIES], np.int64),
         watch_rung=RUNGS.index(common.watch_outcome),
+        lists_fresh_until=min(pack.fresh_until for pack in packs),
         proceed_below_ppm=common.proceed_first.below_ppm if common.proceed_first else 0,
         proceed_due_us=common.proceed_first.due_us if common.proceed_first else 0,
     )

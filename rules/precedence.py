@@ -123,13 +123,15 @@ def settle(matrix, logit, ids, when, degraded, prior_milli, truth, policy, out):
     thresholds, caps = scenarios
     scenario_column, slips_column, cleared_column = columns
     familiar_columns, familiar_settings = familiar
-    floors, watch, proceed_below = limits
+    floors, watch, proceed_below, fresh_until = limits
     for i in range(matrix.shape[0]):
         row = matrix[i]
         scenario = int(row[scenario_column])
         gathered = gather_rules(truth, i, scenario, variants, when[i], prior_milli, ids[i], snoozes, out)
         weight, hard, hard_rule, failures = gathered
         failures |= int(degraded[i])
+        if when[i] >= fresh_until:
+            failures |= FAILED_LIST  # a list that nobody renewed says nothing about who is not on it
         for place in (essential_at, lost_at, proceed_at, complex_at[scenario]):
             if place >= 0 and truth[place, i] == ERROR:
                 failures |= FAILED_EXPRESSION

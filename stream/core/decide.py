@@ -7,16 +7,19 @@ stand in every decision. It holds no state that a batch could change.
 from __future__ import annotations
 
 import logging
+import math
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from numba import njit
 
 from detectors.ensemble import Scorer, Snapshot
 from rules.compiled_policy import CompiledPolicy
 from rules.ladder import OUTCOMES
 from rules.policy import Policy
-from rules.precedence import FAILED_MODEL
+from rules.precedence import FAILED_MODEL, FAILED_STATE
 from stream.core.columns import hash_id
 from stream.core.features import FEATURES, INDEX, MODEL_COLUMNS, SCHEMA
 from stream.core.genesis import first_snapshot
@@ -35,6 +38,10 @@ _MODEL = np.array(MODEL_COLUMNS)
 _CUT = np.array([place for place, column in enumerate(MODEL_COLUMNS) if FEATURES[column].model_most is not None])
 _MOST = np.array([most for column in MODEL_COLUMNS if (most := FEATURES[column].model_most) is not None])
 MODEL_NAMES = tuple(FEATURES[column].name for column in MODEL_COLUMNS)
+_WHOLE = np.array(
+    [i for i, f in enumerate(FEATURES) if f.row != "policy" and not f.nullable and f.kind in ("int", "double")]
+)
+"""Columns of numbers that history always fills: where one is none, a row is broken and its history says nothing."""
 TRAINED_FRAUDS = 50
 """With so many confirmed frauds behind the model, rules marked ``until_trained`` count half."""
 
@@ -64,6 +71,22 @@ class Decided:
     anomaly_ppm: npt.NDArray[np.int32]
     contributions: npt.NDArray[np.int32]
     explained: npt.NDArray[np.int64]
+
+
+@njit(cache=True, nogil=True)
+def mark_broken(features: Any, columns: Any, bit: Any, degraded: Any) -> None:
+    """Set ``bit`` where a column that is always a number is none: the row behind it cannot be trusted.
+
+    >>> degraded = np.zeros(3, np.uint8)
+    >>> mark_broken(np.array([[1.0, np.nan], [np.inf, 0.0], [2.0, 3.0]]), np.array([0]), 16, degraded)
+    >>> degraded.tolist()
+    [0, 16, 0]
+    """
+    for i in range(features.shape[0]):
+        for column in columns:
+            if not math.isfinite(features[i, column]):
+                degraded[i] |= bit
+                break
 
 
 class Decider:
@@ -122,6 +145,7 @@ class Decider:
         features[:, _ANOMALY] = anomaly_ppm
         ids = np.column_stack((transactions["account_hash"], transactions["payee_hash"], transactions["device_hash"]))
         degraded = np.full(len(ids), self._failed, np.uint8)
+        mark_broken(features, _WHOLE, FAILED_STATE, degraded)
         verdicts = self.compiled.evaluate(features, logit_milli, ids, event_time, degraded, self.prior_milli)
         explained = np.flatnonzero(verdicts["outcome"] != APPROVE)
         contributions = self.scorer.contributions(inputs[explained], group[explained])

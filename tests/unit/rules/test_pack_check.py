@@ -10,8 +10,10 @@ import pytest
 from rules.examples import run_examples
 from rules.policy import PACKS, Policy, check_files, shipped
 from rules.problem import PackError, errors
+from stream.cli.example_history import ExampleHistories
 from stream.core.columns import hash_id
 from stream.core.features import SCHEMA
+from stream.settings import Settings
 
 HEAD = """pack: mine
 scenario: person_transfer
@@ -170,7 +172,7 @@ def test_the_shipped_packs_and_the_jurisdiction_examples_are_clean() -> None:
     for path in sorted((PACKS / "jurisdictions").glob("*.yaml")):
         policy = Policy.load([path])
         assert policy.check(SCHEMA) == [], path.name
-        results = run_examples(policy.packs, policy.compile(SCHEMA, hash_id))
+        results = run_examples(policy.packs, policy.compile(SCHEMA, hash_id), ExampleHistories(policy, Settings()))
         assert [problem for result in results for problem in result.problems] == []
         assert len(results) >= 3
     assert {terms.name for terms in shipped().compile(SCHEMA, hash_id).scenarios if terms.pack != "common"} == set(

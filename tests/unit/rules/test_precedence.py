@@ -25,6 +25,7 @@ from rules.precedence import (
     FAILED_EXPRESSION,
     FAILED_HARD_RULE,
     FAILED_MODEL,
+    FAILED_STATE,
     WATCH,
     settle_rung,
 )
@@ -232,6 +233,27 @@ def test_a_failed_model_takes_the_declared_direction(small: SimpleNamespace) -> 
     verdict = small.evaluate(policy, degraded=FAILED_MODEL)
     assert RUNGS[verdict["rung"]] == "challenge_strong"
     assert policy.degraded_list(int(verdict["degraded"]))[0]["dependency"] == "model"
+
+
+def test_lists_out_of_date_have_failed_and_are_no_clean_bill(small: SimpleNamespace) -> None:
+    lists = (
+        "pack: l\nkind: lists\nfresh_until: 2027-01-08\ndeny: [{payee: p-9, reason: x, owner: y, until: 2030-01-01}]\n"
+    )
+    policy = small.compiled(lists, common=small.common + "failure: {list: challenge_strong}\n")
+    fresh = 1_799_366_400_000_000  # 2027-01-08
+    before, after = (small.evaluate(policy, -9000, when=when) for when in (fresh - 1, fresh))
+    assert (before["rung"], policy.degraded_list(int(before["degraded"]))) == (APPROVE, [])
+    assert after["rung"] == CHALLENGE_STRONG
+    assert policy.degraded_list(int(after["degraded"])) == [{"dependency": "list", "direction": "challenge_strong"}]
+    denied = small.evaluate(policy, when=fresh, ids=("a-1", "p-9", "d-1"))
+    assert denied["rung"] == DECLINE  # what stands on an old list still counts
+
+
+def test_a_broken_row_takes_the_direction_of_state(small: SimpleNamespace) -> None:
+    policy = small.compiled(common=small.common + "failure: {state: challenge_light}\n")
+    verdict = small.evaluate(policy, degraded=FAILED_STATE)
+    assert verdict["rung"] == CHALLENGE_LIGHT
+    assert policy.degraded_list(int(verdict["degraded"])) == [{"dependency": "state", "direction": "challenge_light"}]
 
 
 def test_no_outcome_acts_on_an_account() -> None:
