@@ -119,11 +119,11 @@ class BoostedWindow:
         return None if at is None else bool(self._columns["fraud"][at])
 
     def relabel(self, transaction_hash: int, fraud: bool, weight: float) -> bool:
-        """Correct the label of a row that is here; returns whether it is."""
+        """Correct the label of a row that is here, or confirm it with more weight; returns whether it is."""
         at = self._place.get(transaction_hash)
         if at is None:
             return False
-        if bool(self._columns["fraud"][at]) != fraud:
+        if bool(self._columns["fraud"][at]) != fraud or self._columns["weight"][at] < weight:
             self._columns["fraud"][at] = fraud
             self._columns["weight"][at] = weight
         return True

@@ -26,6 +26,8 @@ class EnsembleConfig:
         Most labels that wait for their event.
     trust
         Weight of a label by its source, 0 to 1; ``maturity`` is the unlabelled that became genuine.
+    partial_share
+        Frauds told by sources with a trust below 1 weigh together at most this share of those told in full trust.
     refit_us
         Event time between two refits of the boosted trees, µs.
     boosted
@@ -49,6 +51,7 @@ class EnsembleConfig:
     trust: Mapping[str, float] = field(
         default_factory=lambda: {"review": 1.0, "chargeback": 1.0, "complaint": 0.5, "maturity": 1.0}
     )
+    partial_share: float = 0.25
     refit_us: int = 2 * DAY
     boosted: BoostedWindowConfig = field(default_factory=BoostedWindowConfig)
     linear_rate: float = 0.2

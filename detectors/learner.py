@@ -33,6 +33,10 @@ MAP_VARIANCE = np.array([0.25, 0.02])
 """Prior variance of a group map's intercept and slope: what the groups share is the stack's to learn."""
 YOUNG_SAMPLE = 4_096
 """Latest payments that a young model is held against."""
+FULL, PARTIAL = 0, 1
+"""Places of the weight of learned frauds by the trust of their sources."""
+PARTIAL_FIRST = 50.0
+"""Weight that frauds told by sources below full trust may always have: where there is no other source."""
 RANK_FIRST = 1_000
 """Anomaly scores needed before a rate is stated."""
 
@@ -137,6 +141,7 @@ class Learner:
         self._latest = np.zeros_like(self._reference)
         self._counts = np.zeros(3, dtype=np.int64)
         self._ranks = np.zeros(self.config.rank_sample)
+        self._fraud_weight = np.zeros(2)
         self._pending = DelayedLabels(m, self.config.pending_capacity, self.config.early_label_capacity)
         self._window = BoostedWindow(m, self.config.boosted)
         self.matured: Rows = self._pending.latest(0)
@@ -212,8 +217,10 @@ class Learner:
         known = self._window.label_of(transaction_hash)
         if known is None:
             self._pending.keep_early(transaction_hash, event_time, label, trust)
-        elif known != fraud:  # outcomes that turn after maturity
-            self._window.relabel(transaction_hash, fraud, trust)
+            return
+        weight = self._bounded(np.array([trust]), np.array([fraud and not known]), np.array([trust]))
+        self._window.relabel(transaction_hash, fraud, float(weight[0]))
+        if known != fraud:  # outcomes that turn after maturity
             self._learned["frauds"] += 1 if fraud else -1
             self._learned["genuine"] -= 1 if fraud else -1
 
@@ -256,7 +263,7 @@ class Learner:
         matrix = rows.matrix.astype(np.float64)
         fraud = rows.label == FRAUD
         trust = np.where(rows.label == UNLABELLED, self.config.trust["maturity"], rows.trust)
-        weight = rows.weight.astype(np.float64) * trust
+        weight = self._bounded(rows.weight.astype(np.float64) * trust, fraud, trust)
         self._learn_normal(matrix, rows.suspected & ~fraud)
         self._learned["frauds"] += int(fraud.sum())
         genuine = np.bincount(rows.group[~fraud], rows.weight[~fraud], len(self._maps)).astype(np.int64)
@@ -267,6 +274,22 @@ class Learner:
         if self._learned["frauds"] > 0:
             self._learn_supervised(rows, matrix, fraud, weight)
         self._window.add(rows.hash, rows.time, rows.matrix, weight.astype(np.float32), fraud)
+
+    def _bounded(
+        self, weight: NDArray[np.float64], fraud: NDArray[np.bool_], trust: NDArray[np.float64]
+    ) -> NDArray[np.float64]:
+        """Weights of matured rows, in order: frauds told by sources below full trust never weigh more, all together,
+        than ``partial_share`` of those told by sources in full trust (and a first :data:`PARTIAL_FIRST`); beyond that
+        they teach nothing."""
+        for i in np.flatnonzero(fraud).tolist():
+            if trust[i] >= 1.0:
+                self._fraud_weight[FULL] += weight[i]
+                continue
+            most = PARTIAL_FIRST + self.config.partial_share * self._fraud_weight[FULL]
+            room = most - self._fraud_weight[PARTIAL]
+            weight[i] = min(weight[i], max(room, 0.0))
+            self._fraud_weight[PARTIAL] += weight[i]
+        return weight
 
     def _learn_supervised(
         self, rows: Rows, matrix: NDArray[np.float64], fraud: NDArray[np.bool_], weight: NDArray[np.float64]
@@ -364,7 +387,7 @@ class Learner:
         self._window.load(description["window"], _under(arrays, "window."))
 
 
-_OWN = ("seen", "square", "squares", "stack_covariance", "map_covariance", "latest", "counts", "ranks")
+_OWN = ("seen", "square", "squares", "stack_covariance", "map_covariance", "latest", "counts", "ranks", "fraud_weight")
 
 
 def _under(arrays: Mapping[str, NDArray[Any]], prefix: str) -> dict[str, NDArray[Any]]:

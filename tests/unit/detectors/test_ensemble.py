@@ -8,10 +8,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from detectors_traffic import CONFIG, DAY, INPUTS, Traffic, first_snapshot, learn
+from detectors_traffic import CONFIG, DAY, INPUTS, Traffic, first_snapshot, learn, make_traffic
+from numpy.typing import NDArray
 
 from detectors.calibration import expected_calibration_error
 from detectors.ensemble import EnsembleConfig, Input, Learner, Scorer, Snapshot, SnapshotError, genesis
+from detectors.learner import PARTIAL_FIRST
 
 
 def test_genesis_scores_the_prior_alone(traffic: Traffic) -> None:
@@ -276,6 +278,44 @@ def test_where_no_fraud_was_ever_told_what_matures_does_not_move_the_prior(traff
     before = Scorer(first_snapshot()).score(traffic.matrix[rows], traffic.group[rows])[0]
     after = Scorer(silent).score(traffic.matrix[rows], traffic.group[rows])[0]
     assert np.array_equal(before, after)
+
+
+def _with_false_labels(share: float, source: str = "complaint") -> NDArray[np.float64]:
+    """Log-odds of all rows after 40 days in which false frauds rise from none to a share of the true ones."""
+    traffic = make_traffic(seed=1, days=40, per_day=400)
+    ramp = share * np.clip((np.arange(len(traffic.ids)) / traffic.per_day - 10) / 20, 0.0, 1.0)
+    false = (np.random.default_rng(9).random(len(ramp)) < ramp * traffic.fraud.mean()) & ~traffic.fraud
+    learner = Learner(first_snapshot(), CONFIG)
+    for day in range(traffic.days):
+        rows = slice(day * traffic.per_day, (day + 1) * traffic.per_day)
+        learner.observe(
+            traffic.ids[rows], traffic.time[rows], traffic.matrix[rows], traffic.group[rows], np.zeros(400, np.bool_)
+        )
+        for i in range(max(rows.start - 4 * traffic.per_day, 0), max(rows.stop - 4 * traffic.per_day, 0)):
+            if traffic.fraud[i]:
+                learner.label(int(traffic.ids[i]), int(traffic.time[i]) + 4 * DAY, True, "chargeback")
+            elif false[i]:
+                learner.label(int(traffic.ids[i]), int(traffic.time[i]) + 4 * DAY, True, source)
+        learner.advance((day + 1) * DAY)
+        snapshot = learner.close_round(with_state=False)
+    return Scorer(snapshot).score(traffic.matrix, traffic.group)[0] / 1000
+
+
+def test_a_slow_ramp_of_false_frauds_moves_no_score_beyond_the_stated_bounds() -> None:
+    honest = _with_false_labels(0.0)
+    by_complaints, by_chargebacks = _with_false_labels(0.05), _with_false_labels(0.05, "chargeback")
+    for poisoned, bound in ((by_complaints, 1.0), (by_chargebacks, 1.5)):  # docs/models/labels.md
+        moved = np.abs(poisoned - honest)
+        assert 0.0 < moved.max() <= bound
+        assert np.median(moved) <= bound / 4
+
+
+def test_sources_below_full_trust_weigh_no_more_than_their_share() -> None:
+    learner = Learner(first_snapshot(), CONFIG)
+    fraud = np.array([True, True, True, False, True, True])
+    trust = np.array([1.0, 0.5, 0.5, 1.0, 1.0, 0.5])
+    learner._fraud_weight[:] = 0.0, PARTIAL_FIRST
+    assert learner._bounded(trust.copy(), fraud, trust).tolist() == [1.0, 0.25, 0.0, 1.0, 1.0, 0.25]
 
 
 def test_labels_of_unknown_source_are_refused() -> None:
