@@ -1,34 +1,11 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator
 
 import numpy as np
 import pytest
-import river.checks
-from river import datasets
 
 from detectors.online_logistic import OnlineLogistic, probability
-
-
-class _FewPhishing:
-    def __init__(self, kind: type) -> None:
-        self.kind = kind
-
-    def __iter__(self) -> Iterator[tuple[dict[str, float], bool]]:
-        for x, y in datasets.Phishing().take(200):
-            yield x, self.kind(y)
-
-
-def test_passes_rivers_estimator_checks(monkeypatch: pytest.MonkeyPatch) -> None:
-    streams = [_FewPhishing(bool), _FewPhishing(np.bool_)]
-    monkeypatch.setattr(river.checks, "_yield_datasets", lambda model, scale=1: iter(streams))
-    passed = 0
-    for check in river.checks.yield_checks(OnlineLogistic()):
-        if "sklearn" not in check.__name__:
-            check(OnlineLogistic())
-            passed += 1
-    assert passed >= 20
 
 
 def test_learning_in_batches_gives_the_bytes_of_learning_one_by_one() -> None:
