@@ -12,8 +12,11 @@ from typing import Any
 
 import click
 
+from rules.pack import Budget
 from rules.policy import Policy
 from stream.cli.replay_options import ReplayOptions
+from stream.core.columns import hash_id
+from stream.core.features import SCHEMA
 from stream.errors import UsageError
 from stream.replay.checkpoint import Checkpoint, file_mark
 from stream.replay.compare import Comparison, compare
@@ -78,6 +81,11 @@ def walk_history(options: ReplayOptions, source: History, shape: ReplaySettings)
             cluster.close()
 
 
+def alert_budgets(policy: Policy) -> list[Budget]:
+    """The policy's alert budgets by scenario code."""
+    return [terms.budget for terms in policy.compile(SCHEMA, hash_id).scenarios]
+
+
 def _begun(
     options: ReplayOptions, source: History, shape: ReplaySettings, policies: list[Policy], hire: Hire
 ) -> tuple[Checkpoint | None, WalkState]:
@@ -88,7 +96,7 @@ def _begun(
         state = WalkState(
             Intake(),
             _engines(options, shape, policies, hire),
-            [Tally(options.measure_day, shape.seed) for _ in policies],
+            [Tally(options.measure_day, shape.seed, alert_budgets(policy)) for policy in policies],
             Comparison(),
             0.0,
             {},

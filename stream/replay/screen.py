@@ -16,7 +16,8 @@ def summary_lines(summary: Mapping[str, Any]) -> Iterator[str]:
     if summary["dead_by_reason"]:
         yield "  refused: " + ", ".join(f"{reason} {count:,}" for reason, count in summary["dead_by_reason"].items())
     yield "  outcomes: " + ", ".join(f"{outcome} {count:,}" for outcome, count in summary["outcomes"].items())
-    yield f"  alerts: {summary['alerts']:,}, {summary['alerts_per_day']:,.1f} a day"
+    yield f"  alerts: {summary['alerts']:,}, {summary['alerts_per_day']:,.1f} a day{_load(summary)}"
+    yield f"  left alone because cleared: {summary['cleared']:,}; went ahead with information owed: {summary['obligations']:,}"
     yield (
         f"  policy {summary['policy_version']}, model {summary['model_version']}, the last of {summary['models']}"
         + ("" if summary["familiarity"] else "; without familiarity")
@@ -83,3 +84,12 @@ def _number(value: float | None, digits: int = 2) -> str:
 
 def _share(value: float | None) -> str:
     return "-" if value is None else f"{100 * value:.1f} %"
+
+
+def _load(summary: Mapping[str, Any]) -> str:
+    """Hours in which alerts passed what people can look at."""
+    scenarios = summary["alert_load"]["scenarios"]
+    over = {name: load["hours_over_budget"] for name, load in scenarios.items() if load["hours_over_budget"]}
+    if not over:
+        return ", never above the hourly budgets" if scenarios else ""
+    return "; hours above the budget: " + ", ".join(f"{name} {count}" for name, count in over.items())

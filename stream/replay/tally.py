@@ -6,6 +6,7 @@ Memory is bounded by a week of scores, the pairs of account and payee, and the a
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -13,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from rules.ladder import CHALLENGE_LIGHT, CHALLENGE_STRONG, OUTCOMES, REMIND, REVIEW, RUNGS
+from rules.pack import Budget
 from stream.core.columns import AGE_BANDS, SCENARIOS, SEGMENTS
 from stream.replay.by_account import ByAccount
 from stream.replay.detection import DAY_US, WEEK, Detection, Scored, mean
@@ -21,11 +23,14 @@ from stream.replay.familiar_pairs import FamiliarPairs
 from stream.replay.friction import Bools, counted, differences
 from stream.replay.judged import Judged
 from stream.replay.labels import FRAUD, GENUINE, UNLABELLED, Labels
+from stream.replay.review_load import ReviewLoad
 from stream.replay.weeks import Weeks
 from stream.replay.what_if import WhatIf
 
 _NEVER = np.iinfo(np.int64).max // 2
 Counts = npt.NDArray[np.int64]
+CLEARED_DAYS = 90
+"""As long as a cleared pair is left alone (``stream.core.account_row.CLEARED_S``)."""
 FOUND = ("genuine", "touched", "frauds", "caught")
 WILLING = frozenset(
     ("safe_account", "task_scam", "fake_investment", "grooming", "cross_border_scam", "invoice_redirect", "scam")
@@ -65,10 +70,17 @@ class Tally:
         First day of the first test week, days since the epoch; None for as early as the protocol allows.
     seed
         Of the intervals' resampling.
+    budgets
+        Alert budgets by scenario code; None for the defaults.
     """
 
-    def __init__(self, measure_from: int | None = None, seed: int = 42) -> None:
+    def __init__(
+        self, measure_from: int | None = None, seed: int = 42, budgets: Sequence[Budget] | None = None
+    ) -> None:
         self.seed = seed
+        self.load = ReviewLoad([Budget()] * len(SCENARIOS) if budgets is None else budgets)
+        self.obligations = 0
+        self.cleared = 0
         self.events = 0
         self.models = 0
         self.labelled = False
@@ -83,12 +95,14 @@ class Tally:
         self.attacks: Counter[str] = Counter()
         self.attacks_caught: Counter[str] = Counter()
         self.again = 0
+        self.again_pair = 0
         self.weeks = Weeks(measure_from)
         self.accounts = ByAccount()
         self.what_if = WhatIf()
         self.drift = Drift()
         self._pairs = FamiliarPairs()
         self._touched_last: dict[int, int] = {}
+        self._touched_pair: dict[tuple[int, int], int] = {}
         self._first_us, self._last_us = _NEVER, -_NEVER
         self._model = ""
 
@@ -101,6 +115,9 @@ class Tally:
         self.rungs += np.bincount(verdicts["rung"], minlength=len(RUNGS))
         kinds = verdicts["scenario"].astype(np.int64) * len(OUTCOMES) + verdicts["outcome"]
         self.scenarios += np.bincount(kinds, minlength=self.scenarios.size).reshape(self.scenarios.shape)
+        self.obligations += int(np.count_nonzero(verdicts["obligation"]))
+        self.cleared += int(np.count_nonzero(verdicts["cleared"]))
+        self.load.add(verdicts, step.transactions, step.labels)
         if step.model_version != self._model:
             self._model = step.model_version
             self.models += 1
@@ -128,7 +145,8 @@ class Tally:
         weekly = (everything, genuine, genuine & touched, fraud, stopped, rung == REVIEW)
         self.drift.add(times, step.verdicts["risk_ppm"], np.column_stack(weekly))
         self._add_groups(step, np.column_stack((genuine, genuine & touched, fraud, stopped)))
-        self._count_again(account[touched & genuine].tolist(), times[touched & genuine].tolist())
+        asked = touched & genuine
+        self._count_again(account[asked].tolist(), times[asked].tolist(), transactions["payee_hash"][asked].tolist())
 
     def _add_groups(self, step: Judged, found: npt.NDArray[np.bool_]) -> None:
         """bool[n, columns of FOUND], by scenario, and the genuine ones by age and segment."""
@@ -147,12 +165,18 @@ class Tally:
         stopped[places] = hits
         return stopped
 
-    def _count_again(self, accounts: list[int], times: list[int]) -> None:
-        for account, time in zip(accounts, times, strict=True):
+    def _count_again(self, accounts: list[int], times: list[int], payees: list[int]) -> None:
+        """Genuine touches that follow another: of the account within a week, of account and payee within 90 days."""
+        for account, time, payee in zip(accounts, times, payees, strict=True):
             before = self._touched_last.get(account)
             if before is not None and time - before <= WEEK * DAY_US:
                 self.again += 1
             self._touched_last[account] = time
+            if payee:
+                before = self._touched_pair.get((account, payee))
+                if before is not None and time - before <= CLEARED_DAYS * DAY_US:
+                    self.again_pair += 1
+                self._touched_pair[account, payee] = time
 
     def less(self, champion: Tally) -> dict[str, Any]:
         """95 % intervals of this tally's figures less the champion's, as JSON values; nothing without labels."""
@@ -177,6 +201,9 @@ class Tally:
             "to": _day(self._last_us) if self.events else None,
             "alerts": int(self.rungs[REVIEW]),
             "alerts_per_day": round(int(self.rungs[REVIEW]) / self.days, 3),
+            "alert_load": self.load.result(),
+            "obligations": self.obligations,
+            "cleared": self.cleared,
             "models": self.models,
             "scenarios": {
                 word: dict(zip(OUTCOMES, self.scenarios[place].tolist(), strict=True)) | self._scenario(place)
@@ -213,6 +240,7 @@ class Tally:
             "genuine_touched_per_10k": _ratio(10_000 * touched, genuine),
             "genuine_touched_per_fraud_caught": _ratio(touched, stopped),
             "touched_again_7d": _ratio(self.again, touched),
+            "touched_again_same_payee_90d": _ratio(self.again_pair, touched),
             "familiar": familiar,
             "familiar_touched": familiar_touched,
             "familiar_touched_per_10k": _ratio(10_000 * familiar_touched, familiar),
