@@ -81,8 +81,13 @@ def phrase(item: Evidence, language: str, reader: str, money: Money) -> str:
     >>> phrase(item, "en", "reviewer", Money("EUR")), phrase(item, "zh", "reviewer", Money("EUR"))
     ('the account changed to a new device 74 minutes ago', '该账户 74 分钟前更换设备')
     """
+    return _phrase(str(item["feature"]), str(item["value"]), item["normal"], language, reader, money)
+
+
+@lru_cache(maxsize=65_536)
+def _phrase(name: str, shown: str, usual: str | None, language: str, reader: str, money: Money) -> str:
+    """:func:`phrase`; the same few values come again and again."""
     text = texts(language)
-    name, shown = str(item["feature"]), str(item["value"])
     form, words = forms().get(name), text["features"].get(name)
     if form is None or words is None:  # a newer feature table than these texts: its bare name is better than silence
         return "" if reader == "customer" else f"{name.replace('_', ' ')} {shown}"
@@ -90,11 +95,11 @@ def phrase(item: Evidence, language: str, reader: str, money: Money) -> str:
         return ""
     if reader == "customer" and not _told(form, shown):
         return ""
-    template = words.get(_which(form, words, shown, reader, item["normal"]), "")
+    template = words.get(_which(form, words, shown, reader, usual), "")
     if not template:
         return ""
     value = _value(form, name, shown, text, money)
-    normal = amount(_number(str(item["normal"])), money, text) if item["normal"] and form.kind == "money" else ""
+    normal = amount(_number(usual), money, text) if usual and form.kind == "money" else ""
     return plural(template, value).format(value=value, normal=normal, percent=percent(_number(shown)))
 
 

@@ -11,6 +11,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 from typing import Any, Final
 
 from rules.compiled_policy import RuleInfo
@@ -112,6 +113,7 @@ def scam_of(rules: Sequence[RuleInfo]) -> str:
     return max(named, key=lambda rule: (rule.protective, rule.rung, rule.weight_milli, rule.id)).scam
 
 
+@lru_cache(maxsize=4096)
 def moment(time_us: int | None, language: str) -> str:
     """A time as people read it, UTC.
 
@@ -232,6 +234,8 @@ def _facts(context: ReasonContext, language: str, reader: str, most: int) -> lis
         words = phrase(item, language, reader, own)
         if words and words not in facts.values():
             facts[topic] = words
+        if len(facts) == most:
+            break
     if wanted and "pair" not in list(facts)[:most]:
         facts = dict(list(facts.items())[: most - 1]) | {"pair": phrase(new, language, reader, own)}
     return list(facts.values())[:most]

@@ -28,8 +28,10 @@ from numba import njit, types
 from stream.core.packed import Packed
 from stream.errors import RiskstreamError
 
-_RKT, _VALUE, _KEY, _MSGFLAGS, _HEADER = 2, 4, 5, 7, 9
+_RKT, _PARTITION, _VALUE, _KEY, _MSGFLAGS, _HEADER = 2, 3, 4, 5, 7, 9
 """``rd_kafka_vtype_t``."""
+_FIXED = 5
+"""Arguments of a record without headers."""
 _COPY = 2
 """``RD_KAFKA_MSG_F_COPY``."""
 _VU_WORDS = 9
@@ -45,6 +47,7 @@ MESSAGE = np.dtype(
     }
 )
 """``rd_kafka_message_t``."""
+_BYTES = (("value", "value_bytes"), ("key", "key_bytes"))
 
 _pointer: Any = types.intp
 _int: Any = types.intc
@@ -52,6 +55,7 @@ _nothing: Any = types.void
 _produceva: Any = types.ExternalFunction("rd_kafka_produceva", _pointer(_pointer, _pointer, _pointer))
 _error_code: Any = types.ExternalFunction("rd_kafka_error_code", _int(_pointer))
 _error_destroy: Any = types.ExternalFunction("rd_kafka_error_destroy", _nothing(_pointer))
+_message_timestamp: Any = types.ExternalFunction("rd_kafka_message_timestamp", _pointer(_pointer, _pointer))
 _message_destroy: Any = types.ExternalFunction("rd_kafka_message_destroy", _nothing(_pointer))
 _memcpy: Any = types.ExternalFunction("memcpy", _pointer(_pointer, _pointer, _pointer))
 
@@ -74,8 +78,8 @@ class BatchProducer:
         self._topics: dict[str, int] = {}
         self._finish = weakref.finalize(self, _let_go, self._library, self._topics)
 
-    def send(self, topic: str, values: Packed, keys: Packed, headers: Headers = ()) -> None:
-        """Add records to the queue, waiting while it is full; partitions by the keys.
+    def send(self, topic: str, values: Packed, keys: Packed, headers: Headers = (), partition: int = -1) -> None:
+        """Add records to the queue, waiting while it is full; partition -1 means by the keys.
 
         Raises
         ------
@@ -85,15 +89,16 @@ class BatchProducer:
         count = len(values)
         names = [ctypes.create_string_buffer(name.encode()) for name, _ in headers]
         columns = [value if isinstance(value, Packed) else _repeated(value, count) for _, value in headers]
-        template = np.zeros((4 + len(columns), _VU_WORDS), np.uint64)
-        template[:4, 0] = _RKT, _MSGFLAGS, _VALUE, _KEY
-        template[0, 1], template[1, 1] = self._topic(topic), _COPY
-        template[4:, 0] = _HEADER
-        template[4:, 1] = [ctypes.addressof(name) for name in names]
+        template = np.zeros((_FIXED + len(columns), _VU_WORDS), np.uint64)
+        template[:_FIXED, 0] = _RKT, _MSGFLAGS, _PARTITION, _VALUE, _KEY
+        template[:3, 1] = self._topic(topic), _COPY, partition & 0xFFFFFFFF
+        template[_FIXED:, 0] = _HEADER
+        template[_FIXED:, 1] = [ctypes.addressof(name) for name in names]
         spans = np.empty((2 + len(columns), 2, count), np.uint64)
         for place, column in enumerate((values, keys, *columns)):
-            spans[place, 0] = column.starts + column.data.ctypes.data
-            spans[place, 1] = column.lengths
+            is_null = column.lengths < 0
+            spans[place, 0] = np.where(is_null, 0, column.starts + column.data.ctypes.data)
+            spans[place, 1] = np.where(is_null, 0, column.lengths)
         sent, code = 0, np.zeros(1, np.int64)
         while True:
             sent = _produce(self._client, template, spans, sent, code)
@@ -127,13 +132,15 @@ class Batch:
         0, or librdkafka's code of an event that is no record.
     partitions : int32[n]
     offsets : int64[n]
+    timestamps : int64[n]
+        ms since the epoch.
     values, keys
-        Null values and keys are empty here.
     """
 
     errors: npt.NDArray[np.int32]
     partitions: npt.NDArray[np.int32]
     offsets: npt.NDArray[np.int64]
+    timestamps: npt.NDArray[np.int64]
     values: Packed
     keys: Packed
 
@@ -141,23 +148,36 @@ class Batch:
         return len(self.offsets)
 
 
-class BatchConsumer:
-    """Reads batches of records through a confluent-kafka consumer whose partitions were assigned by hand.
+class BatchQueue:
+    """Reads batches of records from a queue of a confluent-kafka consumer whose partitions were assigned by hand.
 
     Parameters
     ----------
     consumer
-        Makes the connection. It must not be subscribed: its callbacks are served here without the interpreter.
+        Makes the connection. It must not be subscribed: what librdkafka calls back is served here without the
+        interpreter.
+    place
+        A topic and partition, assigned already, whose records are to be read apart from all others; without it those
+        of all partitions come.
     most
         Most records of a batch.
     """
 
-    def __init__(self, consumer: Consumer, most: int = 10_000) -> None:
-        self._consumer = consumer
+    def __init__(self, consumer: Consumer, place: tuple[str, int] | None = None, most: int = 10_000) -> None:
         self._library = library()
-        self._queue = self._library.rd_kafka_queue_get_consumer(client_of(consumer))
+        self._consumer = consumer
+        client = client_of(consumer)
+        if place is None:
+            self._queue = self._library.rd_kafka_queue_get_consumer(client)
+        else:
+            self._queue = self._library.rd_kafka_queue_get_partition(client, place[0].encode(), place[1])
+            self._library.rd_kafka_queue_forward(self._queue, None)
         self._pointers = np.zeros(most, np.uint64)
         self._finish = weakref.finalize(self, self._library.rd_kafka_queue_destroy, self._queue)
+
+    def wake(self, descriptor: int) -> None:
+        """Write a byte to a file descriptor whenever the queue stops being empty."""
+        self._library.rd_kafka_queue_io_event_enable(self._queue, descriptor, b"1", 1)
 
     def read(self, timeout_s: float) -> Batch:
         """What arrives until a batch is full or the time is over."""
@@ -166,16 +186,14 @@ class BatchConsumer:
         )
         if count < 0:
             raise KafkaException(KafkaError(self._library.rd_kafka_last_error()))
-        messages = np.zeros(count, MESSAGE)
-        _describe(self._pointers[:count], messages)
-        sizes = messages["value_bytes"].copy(), messages["key_bytes"].copy()
-        data = np.empty(int(sizes[0].sum() + sizes[1].sum()), np.uint8)
-        starts = np.zeros((2, count), np.int64)
-        _take(self._pointers[:count], messages, data, starts)
+        pointers = self._pointers[:count]
+        messages, timestamps = np.zeros(count, MESSAGE), np.zeros(count, np.int64)
+        _describe(pointers, messages, timestamps, np.zeros(1, np.int32))
+        values, keys = (_room(messages[name], messages[size]) for name, size in _BYTES)
+        _take(pointers, messages, (values.data, values.starts), (keys.data, keys.starts))
         return Batch(
-            messages["error"].copy(), messages["partition"].copy(), messages["offset"].copy(),
-            Packed(data, starts[0], sizes[0]), Packed(data, starts[1], sizes[1]),
-        )  # fmt: skip
+            messages["error"].copy(), messages["partition"].copy(), messages["offset"].copy(), timestamps, values, keys
+        )
 
     def close(self) -> None:
         """Let go of the queue; the consumer stays open."""
@@ -206,6 +224,12 @@ def library() -> ctypes.CDLL:
     loaded.rd_kafka_topic_destroy.argtypes = [pointer]
     loaded.rd_kafka_queue_get_consumer.restype = pointer
     loaded.rd_kafka_queue_get_consumer.argtypes = [pointer]
+    loaded.rd_kafka_queue_get_partition.restype = pointer
+    loaded.rd_kafka_queue_get_partition.argtypes = [pointer, text, ctypes.c_int32]
+    loaded.rd_kafka_queue_forward.restype = None
+    loaded.rd_kafka_queue_forward.argtypes = [pointer, pointer]
+    loaded.rd_kafka_queue_io_event_enable.restype = None
+    loaded.rd_kafka_queue_io_event_enable.argtypes = [pointer, ctypes.c_int, text, ctypes.c_size_t]
     loaded.rd_kafka_queue_destroy.restype = None
     loaded.rd_kafka_queue_destroy.argtypes = [pointer]
     loaded.rd_kafka_consume_batch_queue.restype = ctypes.c_ssize_t
@@ -235,6 +259,13 @@ def _let_go(loaded: ctypes.CDLL, topics: dict[str, int]) -> None:
         loaded.rd_kafka_topic_destroy(topics.popitem()[1])
 
 
+def _room(pointers: npt.NDArray[np.uint64], sizes: npt.NDArray[np.int64]) -> Packed:
+    """Space for byte strings of C, a null pointer being a null."""
+    lengths = np.where(pointers == 0, -1, sizes)
+    starts = np.cumsum(sizes) - sizes
+    return Packed(np.empty(int(sizes.sum()), np.uint8), starts, lengths)
+
+
 def _repeated(value: bytes, count: int) -> Packed:
     return Packed(np.frombuffer(value, np.uint8), np.zeros(count, np.int64), np.full(count, len(value)))
 
@@ -247,8 +278,8 @@ def _produce(client: Any, arguments: Any, spans: Any, sent: Any, code: Any) -> A
         for place in range(spans.shape[0]):
             # value and key stand in the first word of the union, a header's value behind its name
             word = 1 if place < 2 else 2
-            arguments[2 + place, word] = spans[place, 0, i]
-            arguments[2 + place, word + 1] = spans[place, 1, i]
+            arguments[_FIXED - 2 + place, word] = spans[place, 0, i]
+            arguments[_FIXED - 2 + place, word + 1] = spans[place, 1, i]
         error = _produceva(client, arguments.ctypes.data, arguments.shape[0])
         if error != 0:
             code[0] = _error_code(error)
@@ -258,22 +289,18 @@ def _produce(client: Any, arguments: Any, spans: Any, sent: Any, code: Any) -> A
 
 
 @njit(cache=True, nogil=True)
-def _describe(pointers: Any, messages: Any) -> None:
+def _describe(pointers: Any, messages: Any, timestamps: Any, kind: Any) -> None:
     size = messages.itemsize
     for i in range(pointers.shape[0]):
         _memcpy(messages.ctypes.data + i * size, np.int64(pointers[i]), size)
+        timestamps[i] = _message_timestamp(np.int64(pointers[i]), kind.ctypes.data)
 
 
 @njit(cache=True, nogil=True)
-def _take(pointers: Any, messages: Any, data: Any, starts: Any) -> None:
+def _take(pointers: Any, messages: Any, values: Any, keys: Any) -> None:
     """Copy values and keys out of the messages and destroy those."""
-    at = 0
     for i in range(pointers.shape[0]):
         message = messages[i]
-        starts[0, i] = at
-        _memcpy(data.ctypes.data + at, np.int64(message["value"]), message["value_bytes"])
-        at += message["value_bytes"]
-        starts[1, i] = at
-        _memcpy(data.ctypes.data + at, np.int64(message["key"]), message["key_bytes"])
-        at += message["key_bytes"]
+        _memcpy(values[0].ctypes.data + values[1][i], np.int64(message["value"]), message["value_bytes"])
+        _memcpy(keys[0].ctypes.data + keys[1][i], np.int64(message["key"]), message["key_bytes"])
         _message_destroy(np.int64(pointers[i]))

@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-from numba import config
+from numba import config, njit
 from numpy.typing import NDArray
 
 from stream.contracts.feedback import Feedback, read_feedback
@@ -26,6 +26,7 @@ from stream.contracts.refusal import Reason, Refused
 from stream.contracts.transaction import Customer, Transaction, read_transaction
 from stream.core import columns, words
 from stream.core.fingerprint import chain
+from stream.core.packed import Packed, put_bytes
 from stream.core.partition import partition_of
 from stream.core.rfc3339 import microseconds
 from stream.core.transaction_scan import ACCEPTED, REFERENCE, WORK, scan
@@ -64,7 +65,7 @@ class Decoded:
 
 
 def decode_transactions(
-    values: Sequence[bytes | None],
+    values: Sequence[bytes | None] | Packed,
     offsets: NDArray[np.int64],
     timestamps: NDArray[np.int64],
     partition: int,
@@ -96,7 +97,8 @@ def decode_transactions(
     """
     count = len(values)
     rows, works, status = np.zeros(count, columns.TRANSACTION), np.zeros(count, WORK), np.zeros(count, np.uint8)
-    refused = _read(values, rows, works, status)
+    packed = values if isinstance(values, Packed) else Packed.of(values)
+    refused = _read(packed, rows, works, status)
     rows["offset"] = offsets
     rows["timestamp"] = timestamps
     with _wrapping():
@@ -110,11 +112,9 @@ def decode_transactions(
     return Decoded(_chosen(rows, accepted), accepted, refused)
 
 
-def _read(
-    values: Sequence[bytes | None], rows: NDArray[Any], works: NDArray[Any], status: NDArray[np.uint8]
-) -> list[Refusal]:
+def _read(values: Packed, rows: NDArray[Any], works: NDArray[Any], status: NDArray[np.uint8]) -> list[Refusal]:
     """Fill the rows, by the scanner where it can, by the reference where it cannot."""
-    buf, starts, scratch = _joined([value if value and len(value) <= MAX_BYTES else b"" for value in values])
+    buf, starts, scratch = _separated(values)
     with _wrapping():
         scan(buf, starts, scratch, _TABLES, rows, works, status)
     for name, limit in (("lat", 90.0), ("lon", 180.0)):
@@ -122,7 +122,7 @@ def _read(
     refused = []
     for index in np.flatnonzero(status == REFERENCE).tolist():
         try:
-            transaction = read_transaction(values[index])
+            transaction = read_transaction(values.nullable(index))
         except Refused as refusal:
             refused.append(Refusal(index, refusal.reason, refusal.message))
             continue
@@ -132,13 +132,24 @@ def _read(
     return refused
 
 
-def _joined(values: list[bytes]) -> tuple[NDArray[np.uint8], NDArray[np.int64], int]:
-    """The records in one buffer as :func:`stream.core.transaction_scan.scan` wants them: buffer, starts, scratch."""
+def _separated(values: Packed) -> tuple[NDArray[np.uint8], NDArray[np.int64], int]:
+    """The records in one buffer as :func:`stream.core.transaction_scan.scan` wants them: buffer, starts, scratch.
+
+    A byte 0 ends each; what is too large to be read is left out.
+    """
     starts = np.zeros(len(values) + 1, np.int64)
-    np.cumsum(np.fromiter(map(len, values), np.int64, len(values)) + 1, out=starts[1:])
-    longest = int(np.diff(starts).max(initial=0))
-    joined = bytearray(b"\0").join([*values, bytes(_PADDING + 2 * longest + _PADDING)])
-    return np.frombuffer(joined, np.uint8), starts, int(starts[-1]) + _PADDING
+    lengths = np.where((values.lengths > 0) & (values.lengths <= MAX_BYTES), values.lengths, 0)
+    np.cumsum(lengths + 1, out=starts[1:])
+    scratch = int(starts[-1]) + _PADDING
+    buf = np.zeros(scratch + 2 * (int(lengths.max(initial=0)) + 1) + _PADDING, np.uint8)
+    _copy(values.data, values.starts, lengths, buf, starts)
+    return buf, starts, scratch
+
+
+@njit(cache=True, nogil=True)
+def _copy(data: Any, from_starts: Any, lengths: Any, buf: Any, starts: Any) -> None:
+    for i in range(lengths.shape[0]):
+        put_bytes(buf, starts[i], data, from_starts[i], lengths[i])
 
 
 def _read_floats(

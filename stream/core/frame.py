@@ -89,7 +89,7 @@ def encode_frame(transactions: npt.NDArray[np.void], feedback: npt.NDArray[np.vo
     return b"".join((header, transactions.tobytes(), feedback.tobytes()))
 
 
-def decode_frame(value: bytes) -> Frame:
+def decode_frame(value: bytes | npt.NDArray[np.uint8]) -> Frame:
     """Read a frame.
 
     Raises
@@ -99,7 +99,7 @@ def decode_frame(value: bytes) -> Frame:
     """
     if len(value) < _HEADER.size:
         raise BrokenFrame("a record on risk.profiled.v1 is too short for a frame: only riskstream may write there")
-    magic, version, width, size, count, feedback = _HEADER.unpack_from(value)
+    magic, version, width, size, count, feedback = _HEADER.unpack(bytes(value[: _HEADER.size]))
     if magic != _MAGIC or version != VERSION or width != ACCOUNT_WIDTH or size != PROFILED.itemsize:
         raise BrokenFrame(
             f"a frame of version {version} with {width} features on risk.profiled.v1; this version reads "

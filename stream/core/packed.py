@@ -22,7 +22,7 @@ class Packed:
     ----------
     data : uint8[m]
     starts, lengths : int64[n]
-        Where each string lies; they may overlap and leave gaps.
+        Where each string lies; they may overlap and leave gaps. A length of -1 is a null, which reads as empty.
 
     Examples
     --------
@@ -39,19 +39,58 @@ class Packed:
         return len(self.starts)
 
     def __getitem__(self, place: int) -> bytes:
-        start = int(self.starts[place])
-        return self.data[start : start + int(self.lengths[place])].tobytes()
+        return self.view(place).tobytes()
 
     def __iter__(self) -> Iterator[bytes]:
-        data = self.data.tobytes()
-        for start, length in zip(self.starts.tolist(), self.lengths.tolist(), strict=True):
-            yield data[start : start + length]
+        for place in range(len(self)):
+            yield self[place]
+
+    def view(self, place: int) -> npt.NDArray[np.uint8]:
+        """One string's bytes where they lie."""
+        start = int(self.starts[place])
+        return self.data[start : start + max(int(self.lengths[place]), 0)]
+
+    def nullable(self, place: int) -> bytes | None:
+        """One string, or None for a null."""
+        return None if self.lengths[place] < 0 else self[place]
+
+    def part(self, start: int, stop: int) -> Packed:
+        """Some of the strings, not copied."""
+        return Packed(self.data, self.starts[start:stop], self.lengths[start:stop])
 
     @classmethod
-    def of(cls, values: Sequence[bytes]) -> Packed:
-        """Copies of these strings."""
-        lengths = np.fromiter(map(len, values), np.int64, len(values))
-        return cls(np.frombuffer(b"".join(values), np.uint8), np.cumsum(lengths) - lengths, lengths)
+    def of(cls, values: Sequence[bytes | None]) -> Packed:
+        """Copies of these strings.
+
+        >>> Packed.of([None, b"a"]).nullable(0) is None
+        True
+        """
+        lengths = np.fromiter((-1 if value is None else len(value) for value in values), np.int64, len(values))
+        room = np.maximum(lengths, 0)
+        return cls(np.frombuffer(b"".join(v for v in values if v), np.uint8), np.cumsum(room) - room, lengths)
+
+    @classmethod
+    def joined(cls, parts: Sequence[Packed]) -> Packed:
+        """The strings of several, in order; of their buffers only what the strings span is copied.
+
+        >>> words = Packed.of([b"a", b"bc", b"d"])
+        >>> list(Packed.joined([words.part(1, 3), words.part(0, 1)]))
+        [b'bc', b'd', b'a']
+        """
+        if len(parts) == 1:
+            return parts[0]
+        buffers, starts, total = [], [], 0
+        for part in parts:
+            first = int(part.starts.min(initial=len(part.data)))
+            buffers.append(part.data[first : int((part.starts + part.lengths).max(initial=first))])
+            starts.append(part.starts + (total - first))
+            total += len(buffers[-1])
+        empty = np.zeros(0, np.int64)
+        return cls(
+            np.concatenate([np.zeros(0, np.uint8), *buffers]),
+            np.concatenate([empty, *starts]),
+            np.concatenate([empty, *(part.lengths for part in parts)]),
+        )
 
     @classmethod
     def of_ids(cls, ids: npt.NDArray[np.bytes_]) -> Packed:

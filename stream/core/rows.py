@@ -7,13 +7,16 @@ record and its dump.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 from numba import njit
 
+from stream.core.fingerprint import hash_bytes
+from stream.core.packed import Packed, put_bytes
+from stream.core.row_layout import RowLayout
 from stream.errors import RiskstreamError
 
 _EMPTY = -1
@@ -62,6 +65,22 @@ def _claim(hashes: Any, slots: Any, wanted: Any, skip_zero: Any, next_slot: Any,
     return new
 
 
+@njit(cache=True, nogil=True)
+def _hash_keys(keys: Any, hashes: Any) -> None:
+    """:func:`stream.core.columns.hash_id` of each key, which zeros fill up to its width."""
+    for i in range(keys.shape[0]):
+        length = keys.shape[1]
+        while length > 0 and keys[i, length - 1] == 0:
+            length -= 1
+        hashes[i] = hash_bytes(keys[i], 0, length)
+
+
+@njit(cache=True, nogil=True)
+def _gather(data: Any, starts: Any, rows: Any) -> None:
+    for i in range(rows.shape[0]):
+        put_bytes(rows[i], 0, data, starts[i], rows.shape[1])
+
+
 class RowTable:
     """Rows of one dtype, found by hash.
 
@@ -73,6 +92,8 @@ class RowTable:
         Schema version written into new rows.
     limit
         Most rows; one more raises :class:`RowsFull`.
+    older
+        Layouts of earlier schema versions whose stored rows can be read.
 
     Examples
     --------
@@ -84,8 +105,12 @@ class RowTable:
     [1, -1]
     """
 
-    def __init__(self, dtype: np.dtype[np.void], schema: int, limit: int = 20_000_000) -> None:
+    def __init__(
+        self, dtype: np.dtype[np.void], schema: int, limit: int = 20_000_000,
+        older: Mapping[int, RowLayout] | None = None,
+    ) -> None:  # fmt: skip
         self.dtype = dtype
+        self._layouts = {**(older or {}), schema: RowLayout(dtype)}
         self.schema = schema
         self.limit = limit
         self.count = 0
@@ -130,22 +155,46 @@ class RowTable:
         """Say that these rows have been written."""
         self._changed[slots] = False
 
-    def put(self, hashes: npt.NDArray[np.uint64], stored: npt.NDArray[np.void]) -> None:
+    def put(self, stored: Packed) -> None:
         """Store whole rows as they were written (recovery); later ones of the same key win.
+
+        A row that an older schema version wrote takes this version's layout, and counts as changed until it is
+        written anew.
 
         Raises
         ------
         UnknownSchema
-            A row's schema version is not this table's.
+            A row's schema version, or its length for that version, is none that this version knows.
         """
-        if len(stored) and not np.all(stored["schema"] == self.schema):
-            other = int(stored["schema"][stored["schema"] != self.schema][0])
-            raise UnknownSchema(
-                f"a stored row has schema version {other}, this version knows {self.schema}: "
-                "run the version of riskstream that wrote it, or remove the row topics and replay the input"
-            )
-        slots = self.claim(hashes, stored["key"])
-        self.rows[slots] = stored
+        rows, migrated = self._read(stored)
+        hashes = np.empty(len(rows), np.uint64)
+        _hash_keys(rows["key"].copy().view(np.uint8).reshape(len(rows), -1), hashes)
+        slots = self.claim(hashes, rows["key"])
+        self.rows[slots] = rows
+        self._changed[slots] = migrated
+
+    def _read(self, stored: Packed) -> tuple[npt.NDArray[np.void], npt.NDArray[np.bool_]]:
+        """Stored rows in this version's layout, and which of them had an older one."""
+        if len(stored) and int(stored.lengths.min()) < 2:
+            raise UnknownSchema("a stored row is too short to have a schema version")
+        versions = stored.data[stored.starts] + 256 * stored.data[stored.starts + 1].astype(np.int64)
+        rows = np.zeros(len(stored), self.dtype)
+        for version in np.unique(versions).tolist():
+            chosen = np.flatnonzero(versions == version)
+            layout = self._layouts.get(version)
+            size = layout.dtype.itemsize if layout else 0
+            lengths = stored.lengths[chosen]
+            if layout is None or (lengths != size).any():
+                raise UnknownSchema(
+                    f"a stored row has schema version {version} and {int(lengths[lengths != size][0])} bytes; this "
+                    f"version of riskstream writes version {self.schema} with {self.dtype.itemsize} bytes and reads "
+                    f"{', '.join(str(known) for known in sorted(self._layouts))}: run the version that wrote it, or "
+                    "remove the row topics and replay the input"
+                )
+            raw = np.empty((len(chosen), size), np.uint8)
+            _gather(stored.data, stored.starts[chosen], raw)
+            rows[chosen] = layout.upgraded(raw.reshape(-1).view(layout.dtype), self.dtype, self.schema)
+        return rows, versions != self.schema
 
     def sorted_rows(self) -> Iterator[np.void]:
         """The rows in ascending order of their keys."""

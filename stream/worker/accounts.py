@@ -6,13 +6,11 @@ causes, its batch record and, when due, its rows, into one transaction of the pu
 
 from __future__ import annotations
 
-from bisect import bisect_left
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import orjson
 
 from stream.core import account_row
@@ -23,7 +21,7 @@ from stream.settings import Settings
 from stream.worker.checkpoint import Marker, read_rows, write_rows
 from stream.worker.counts import Counts
 from stream.worker.dead_letters import dead_letter
-from stream.worker.log import Place, Publisher, Reader, Record
+from stream.worker.log import Place, Publisher, Reader, Records
 
 DAY_US = 86_400_000_000
 
@@ -76,7 +74,7 @@ class AccountsHop:
         return Place(topic("bank.transactions.v1"), partition), Place(topic("bank.feedback.v1"), partition)
 
     def process(
-        self, publisher: Publisher, partition: int, transactions: Sequence[Record], feedback: Sequence[Record]
+        self, publisher: Publisher, partition: int, transactions: Records, feedback: Records
     ) -> tuple[dict[Place, int], Counts]:
         """Walk one batch and write what it causes; returns the offsets to commit and what was counted."""
         owner = self.owned[partition]
@@ -99,7 +97,7 @@ class AccountsHop:
         counts.add(transactions_place, decided=int(np.count_nonzero(profiled.status == account_row.DECIDED)),
                    duplicate=duplicates, dead=len(decoded.refused) + len(conflicts))  # fmt: skip
         counts.add(feedback_place, decided=len(outcomes.columns), dead=len(outcomes.refused))
-        untrusted = [int(feedback[r.index].offset) for r in outcomes.refused if r.reason == "untrusted"]
+        untrusted = [int(feedback.offsets[r.index]) for r in outcomes.refused if r.reason == "untrusted"]
         self._record_batch(publisher, owner, partition, transactions, feedback, untrusted, duplicates)
         return {transactions_place: owner.transactions, feedback_place: owner.feedback}, counts
 
@@ -158,7 +156,7 @@ class AccountsHop:
         if holds is None:
             # nothing was ever taken: then nothing may lie before the group
             places = zip(self.places(partition), stands, strict=True)
-            passed = any(next(iter(reader.read(place, 0, stop)), None) for place, stop in places)
+            passed = any(next(reader.read_many(place, 0, stop), None) for place, stop in places)
         else:
             passed = holds != stands
         if passed:
@@ -173,11 +171,11 @@ class AccountsHop:
             return
         names = ("transactions", "feedback")
         records = [
-            [r for chunk in reader.read(place, batches[0][name][0], batches[-1][name][1]) for r in chunk]
+            Records.joined(list(reader.read_many(place, batches[0][name][0], batches[-1][name][1])))
             for place, name in zip(self.places(partition), names, strict=True)
         ]
         for batch in batches:
-            taken = [_between(known, *batch[name]) for known, name in zip(records, names, strict=True)]
+            taken = [known.between(*batch[name]) for known, name in zip(records, names, strict=True)]
             decoded = self._decode_transactions(partition, taken[0])
             # who was trusted is part of the record: rows depend on no policy
             outcomes = self._decode_feedback(partition, taken[1], None)
@@ -185,32 +183,32 @@ class AccountsHop:
             owner.core.process(decoded.columns, outcomes.columns[trusted])
             owner.sequence = batch["sequence"]
 
-    def _decode_transactions(self, partition: int, records: Sequence[Record]) -> Decoded:
+    def _decode_transactions(self, partition: int, records: Records) -> Decoded:
         return decode_transactions(
-            *_columns(records), partition, self.partitions, future_ms=round(self.settings.future_minutes * 60_000)
-        )
+            records.values, records.offsets, records.timestamps, partition, self.partitions,
+            future_ms=round(self.settings.future_minutes * 60_000),
+        )  # fmt: skip
 
-    def _decode_feedback(
-        self, partition: int, records: Sequence[Record], trusts: Callable[[str], bool] | None
-    ) -> Decoded:
-        return decode_feedback(*_columns(records), partition, self.partitions, trusted=trusts)
+    def _decode_feedback(self, partition: int, records: Records, trusts: Callable[[str], bool] | None) -> Decoded:
+        values = [records.value(place) for place in range(len(records))]
+        return decode_feedback(values, records.offsets, records.timestamps, partition, self.partitions, trusted=trusts)
 
-    def _bury(self, publisher: Publisher, place: Place, records: Sequence[Record], refused: list[Refusal]) -> None:
+    def _bury(self, publisher: Publisher, place: Place, records: Records, refused: list[Refusal]) -> None:
         for refusal in refused:
-            record = records[refusal.index]
-            headers = dead_letter(place, record.offset, refusal.reason, refusal.message)
-            publisher.send(place.topic + ".dlq", record.value, record.key, headers=headers)
+            at = refusal.index
+            headers = dead_letter(place, int(records.offsets[at]), refusal.reason, refusal.message)
+            publisher.send(place.topic + ".dlq", records.value(at), records.key(at), headers=headers)
 
     def _record_batch(
         self, publisher: Publisher, owner: AccountPartition, partition: int,
-        transactions: Sequence[Record], feedback: Sequence[Record], untrusted: list[int], duplicates: int,
+        transactions: Records, feedback: Records, untrusted: list[int], duplicates: int,
     ) -> None:  # fmt: skip
         """Note which offsets this batch took, in which order: what recovery and replay walk again."""
         owner.sequence += 1
         spans = {}
         for name, records in (("transactions", transactions), ("feedback", feedback)):
             start = getattr(owner, name)
-            stop = records[-1].offset + 1 if records else start
+            stop = records.next_offset if len(records) else start
             setattr(owner, name, stop)
             spans[name] = [start, stop]
         value = orjson.dumps({"sequence": owner.sequence, **spans, "untrusted": untrusted, "duplicates": duplicates})
@@ -230,21 +228,3 @@ class AccountsHop:
 
     def _batches(self, partition: int) -> Place:
         return Place(self.settings.topic("riskstream-accounts-batches"), partition)
-
-
-def _between(records: list[Record], start: int, stop: int) -> list[Record]:
-    """Records of offsets from ``start`` up to ``stop``: a long recovery walks thousands of batches."""
-    return records[bisect_left(records, start, key=_offset) : bisect_left(records, stop, key=_offset)]
-
-
-def _offset(record: Record) -> int:
-    return record.offset
-
-
-def _columns(records: Sequence[Record]) -> tuple[list[bytes | None], npt.NDArray[np.int64], npt.NDArray[np.int64]]:
-    """Values, offsets and timestamps of records."""
-    return (
-        [record.value for record in records],
-        np.array([record.offset for record in records], np.int64),
-        np.array([record.timestamp for record in records], np.int64),
-    )

@@ -8,11 +8,12 @@ beside accounts) shares the topic: its keys begin with a byte that no id can hav
 from __future__ import annotations
 
 import numpy as np
+import numpy.typing as npt
 import orjson
 
-from stream.core.columns import hash_id
-from stream.core.rows import RowTable, UnknownSchema
-from stream.worker.log import Place, Publisher, Reader
+from stream.core.packed import Packed
+from stream.core.rows import RowTable
+from stream.worker.log import Place, Publisher, Reader, Records
 
 MARKER_KEY = b"\x00marker"
 BESIDE = b"\x01"
@@ -35,42 +36,27 @@ def write_rows(
 def _send(publisher: Publisher, place: Place, table: RowTable, prefix: bytes) -> int:
     slots = table.changed()
     rows = table.rows[slots]
-    keys: list[bytes] = rows["key"].tolist()
-    data, size = rows.tobytes(), table.dtype.itemsize
-    for position, key in enumerate(keys):
-        value = data[position * size : (position + 1) * size]
-        publisher.send(place.topic, value, prefix + key if prefix else key, partition=place.partition)
-    return len(keys)
+    keys = Packed.of([prefix + key for key in rows["key"].tolist()]) if prefix else Packed.of_ids(rows["key"])
+    publisher.send_many(place.topic, Packed.of_structs(rows), keys, partition=place.partition)
+    return len(slots)
 
 
 def read_rows(reader: Reader, place: Place, table: RowTable, beside: RowTable | None = None) -> Marker | None:
     """Fill a table, and the one beside it, from their changelog; returns the last marker, None where there was never a
     checkpoint."""
     marker: Marker | None = None
-    for chunk in reader.read(place, 0):
-        values: list[bytes] = []
-        others: list[bytes] = []
-        for record in chunk:
-            if record.key == MARKER_KEY:
-                marker = orjson.loads(record.value or b"{}")
-            elif record.value is not None:
-                (others if record.key and record.key[:1] == BESIDE else values).append(record.value)
-        if values:
-            table.put(*_decoded(values, table))
-        if others and beside is not None:
-            beside.put(*_decoded(others, beside))
+    for records in reader.read_many(place, 0):
+        first = records.keys.data[records.keys.starts]
+        markers = np.flatnonzero(first == MARKER_KEY[0])
+        if len(markers):
+            marker = orjson.loads(records.values[int(markers[-1])])
+        is_beside = first == BESIDE[0]
+        table.put(_chosen(records, ~is_beside & (first != MARKER_KEY[0])))
+        if beside is not None:
+            beside.put(_chosen(records, is_beside))
     return marker
 
 
-def _decoded(values: list[bytes], table: RowTable):  # type: ignore[no-untyped-def]
-    size = table.dtype.itemsize
-    odd = next((value for value in values if len(value) != size), None)
-    if odd is not None:
-        raise UnknownSchema(
-            f"a stored row of schema version {int.from_bytes(odd[:2], 'little')} has {len(odd)} bytes, this version "
-            f"({table.schema}) has {size}: run the version of riskstream that wrote it, or replay from the inputs"
-        )
-    # the last row of a key wins: put() writes in order, and equal slots keep the last one
-    rows = np.frombuffer(b"".join(values), table.dtype)
-    hashes = np.array([hash_id(key) for key in rows["key"].tolist()], np.uint64)
-    return hashes, rows
+def _chosen(records: Records, wanted: npt.NDArray[np.bool_]) -> Packed:
+    values = records.values
+    return Packed(values.data, values.starts[wanted], values.lengths[wanted])

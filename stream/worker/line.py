@@ -20,7 +20,7 @@ from stream.settings import Settings
 from stream.worker.accounts import AccountsHop
 from stream.worker.commits import CommitThread
 from stream.worker.counts import Counts
-from stream.worker.log import Place, Publisher, PublishFailed, Record
+from stream.worker.log import Place, Publisher, PublishFailed, Records
 from stream.worker.mailbox import Mailbox
 from stream.worker.metrics import Metrics
 from stream.worker.payees import PayeesHop
@@ -29,6 +29,7 @@ from stream.worker.recovery import Log, Recovery
 from stream.worker.transactions import Membership
 
 logger = logging.getLogger("riskstream.line")
+NONE = Records.of([])
 
 
 class Versions(Protocol):
@@ -212,7 +213,7 @@ class Line:
                 if self.ready and lane.publisher is not None and self.transactional:
                     await self._run(lane, {}, list(lane.due))
 
-    async def _run(self, lane: Lane, batch: Mapping[Place, list[Record]], due: list[int]) -> None:
+    async def _run(self, lane: Lane, batch: Mapping[Place, Records], due: list[int]) -> None:
         publisher = lane.publisher
         assert publisher is not None
         try:
@@ -243,7 +244,7 @@ class Line:
             raise PublishFailed(f"a commit has not ended within {self.commit_limit_s:.0f} s and is given up") from None
 
     def _walk(
-        self, lane: Lane, publisher: Publisher, batch: Mapping[Place, list[Record]]
+        self, lane: Lane, publisher: Publisher, batch: Mapping[Place, Records]
     ) -> tuple[dict[Place, int], Callable[[], None]]:
         """Process a batch; returns the offsets to commit and what to count once they are."""
         if lane.name == "accounts":
@@ -258,14 +259,14 @@ class Line:
         return offsets, lambda: self.metrics.decided(decisions)
 
     def _walk_accounts(
-        self, publisher: Publisher, batch: Mapping[Place, list[Record]]
+        self, publisher: Publisher, batch: Mapping[Place, Records]
     ) -> tuple[dict[Place, int], Callable[[], None]]:
         offsets: dict[Place, int] = {}
         counts = Counts()
         for partition in sorted({place.partition for place in batch}):
             transactions, feedback = self.accounts.places(partition)
             stands, counted = self.accounts.process(
-                publisher, partition, batch.get(transactions, []), batch.get(feedback, [])
+                publisher, partition, batch.get(transactions, NONE), batch.get(feedback, NONE)
             )
             offsets.update(stands)
             counts.merge(counted)

@@ -7,7 +7,11 @@ memory. Nothing here knows which.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import NamedTuple, Protocol
+
+import numpy as np
+import numpy.typing as npt
 
 from stream.core.packed import Packed
 from stream.errors import RiskstreamError
@@ -32,6 +36,80 @@ class Record(NamedTuple):
     key: bytes | None
     value: bytes | None
     headers: tuple[tuple[str, bytes], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Records:
+    """Records of one partition, in offset order, without an object each.
+
+    Parameters
+    ----------
+    offsets, timestamps : int64[n]
+        Timestamps in ms since the epoch.
+    values, keys
+
+    Examples
+    --------
+    >>> records = Records.of([Record(7, 0, None, b"a"), Record(9, 0, b"k", None)])
+    >>> len(records), records.value(1), records.key(0), records.next_offset
+    (2, None, None, 10)
+    """
+
+    offsets: npt.NDArray[np.int64]
+    timestamps: npt.NDArray[np.int64]
+    values: Packed
+    keys: Packed
+
+    def __len__(self) -> int:
+        return len(self.offsets)
+
+    @property
+    def next_offset(self) -> int:
+        """Where to read on; there must be a record."""
+        return int(self.offsets[-1]) + 1
+
+    def value(self, place: int) -> bytes | None:
+        """One record's value."""
+        return self.values.nullable(place)
+
+    def key(self, place: int) -> bytes | None:
+        """One record's key."""
+        return self.keys.nullable(place)
+
+    def part(self, start: int, stop: int) -> Records:
+        """Some of them, by their places."""
+        return Records(
+            self.offsets[start:stop], self.timestamps[start:stop],
+            self.values.part(start, stop), self.keys.part(start, stop),
+        )  # fmt: skip
+
+    def between(self, start: int, stop: int) -> Records:
+        """Those of offsets from ``start`` up to ``stop``."""
+        first, last = np.searchsorted(self.offsets, (start, stop))
+        return self.part(int(first), int(last))
+
+    @classmethod
+    def of(cls, records: Sequence[Record]) -> Records:
+        """Records that were read one by one."""
+        return cls(
+            np.array([record.offset for record in records], np.int64),
+            np.array([record.timestamp for record in records], np.int64),
+            Packed.of([record.value for record in records]),
+            Packed.of([record.key for record in records]),
+        )
+
+    @classmethod
+    def joined(cls, parts: Sequence[Records]) -> Records:
+        """Those of several, in order."""
+        if len(parts) == 1:
+            return parts[0]
+        empty = np.zeros(0, np.int64)
+        return cls(
+            np.concatenate([empty, *(part.offsets for part in parts)]),
+            np.concatenate([empty, *(part.timestamps for part in parts)]),
+            Packed.joined([part.values for part in parts]),
+            Packed.joined([part.keys for part in parts]),
+        )
 
 
 class Position(NamedTuple):
@@ -63,8 +141,10 @@ class Publisher(Protocol):
     ) -> None:  # fmt: skip
         """Add a record; partition -1 means by murmur2 of the key."""
 
-    def send_many(self, topic: str, values: Packed, keys: Packed, headers: PackedHeaders = ()) -> None:
-        """Add records, partitions by murmur2 of their keys; a header's value is one for all, or one for each."""
+    def send_many(
+        self, topic: str, values: Packed, keys: Packed, headers: PackedHeaders = (), partition: int = -1
+    ) -> None:
+        """Add records, partition -1 as for :meth:`send`; a header's value is one for all, or one for each."""
 
     def commit(self, offsets: Mapping[Place, int]) -> None:
         """Commit what was sent together with the input offsets it stands for.
@@ -79,11 +159,13 @@ class Publisher(Protocol):
         """Let go of connections; an open transaction is aborted."""
 
 
-def send_each(publisher: Publisher, topic: str, values: Packed, keys: Packed, headers: PackedHeaders = ()) -> None:
+def send_each(
+    publisher: Publisher, topic: str, values: Packed, keys: Packed, headers: PackedHeaders = (), partition: int = -1
+) -> None:
     """:meth:`Publisher.send_many` one by one, where nothing faster is needed."""
     for place, (value, key) in enumerate(zip(values, keys, strict=True)):
         own: Headers = [(name, column if isinstance(column, bytes) else column[place]) for name, column in headers]
-        publisher.send(topic, value, key, headers=own or None)
+        publisher.send(topic, value, key, partition, own or None)
 
 
 class Reader(Protocol):
@@ -94,3 +176,6 @@ class Reader(Protocol):
 
     def read(self, place: Place, start: int, stop: int | None = None) -> Iterator[list[Record]]:
         """Committed records from ``start`` up to ``stop`` (exclusive), or to the last stable offset as of now."""
+
+    def read_many(self, place: Place, start: int, stop: int | None = None) -> Iterator[Records]:
+        """The same without an object a record, and without headers."""

@@ -6,14 +6,14 @@ batch record: recovery walks the frames behind the last marker again.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import numpy as np
 
 from stream.core import packed
 from stream.core.decide import Decided, Decider
-from stream.core.frame import decode_frame
+from stream.core.frame import Frame, decode_frame
 from stream.core.learning import label_record, scored_records
 from stream.core.packed import Packed
 from stream.core.receive import PayeeHop
@@ -21,7 +21,7 @@ from stream.core.render import render
 from stream.errors import RiskstreamError
 from stream.settings import Settings
 from stream.worker.checkpoint import Marker, read_rows, write_rows
-from stream.worker.log import Headers, Place, Publisher, Reader, Record
+from stream.worker.log import Headers, Place, Publisher, Reader, Records
 from stream.worker.transactions import now_header
 
 DAY_US = 86_400_000_000
@@ -50,13 +50,12 @@ class PayeesHop:
         return Place(self.settings.topic("risk.profiled.v1"), partition)
 
     def process(
-        self, publisher: Publisher, partition: int, records: Sequence[Record]
+        self, publisher: Publisher, partition: int, records: Records
     ) -> tuple[dict[Place, int], Decided | None]:
         """Walk one batch and write what it causes; returns the offsets to commit and what was decided."""
         owner = self.owned[partition]
-        frames = [(record.offset, decode_frame(record.value or b"")) for record in records]
-        received = owner.core.process(frames)
-        owner.profiled = records[-1].offset + 1
+        received = owner.core.process(_frames(records))
+        owner.profiled = records.next_offset
         decided: Decided | None = None
         if len(received.transactions):
             decider = self.decider()
@@ -86,8 +85,8 @@ class PayeesHop:
                 f"{self.place(partition).topic}[{partition}]: the rows stand for offset {start}, the group stands at "
                 f"{profiled}: they do not belong together; if offsets were reset by hand, reset the topic prefix too"
             )
-        for chunk in reader.read(self.place(partition), start, profiled):
-            core.process([(record.offset, decode_frame(record.value or b"")) for record in chunk])
+        for records in reader.read_many(self.place(partition), start, profiled):
+            core.process(_frames(records))
         self.owned[partition] = PayeePartition(core, profiled)
 
     def _publish(self, publisher: Publisher, partition: int, decided: Decided, decider: Decider) -> None:
@@ -131,3 +130,7 @@ class PayeesHop:
 
     def _rows(self, partition: int) -> Place:
         return Place(self.settings.topic("riskstream-payees-rows"), partition)
+
+
+def _frames(records: Records) -> list[tuple[int, Frame]]:
+    return [(offset, decode_frame(records.values.view(place))) for place, offset in enumerate(records.offsets.tolist())]

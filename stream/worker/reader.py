@@ -6,16 +6,19 @@ import time
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+import numpy as np
 from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 
 from stream.brokers.connect import consumer_config
+from stream.brokers.librdkafka import Batch, BatchQueue
 from stream.errors import RiskstreamError
 from stream.settings import Settings
-from stream.worker.log import Place, Position, Record
+from stream.worker.log import Place, Position, Record, Records
 
 REQUEST_TIMEOUT_S = 30.0
 RETRY_S = 0.05
 CHUNK = 10_000
+WAIT_S = 0.05
 
 
 class ReadFailed(RiskstreamError):
@@ -92,7 +95,7 @@ class KafkaReader:
         self._consumer.assign([TopicPartition(place.topic, place.partition, start)])
         waited = 0.0
         while True:
-            messages = self._consumer.consume(CHUNK, 0.05)
+            messages = self._consumer.consume(CHUNK, WAIT_S)
             chunk, ended = self._records(place, messages, stop)
             if chunk:
                 waited = 0.0
@@ -100,12 +103,39 @@ class KafkaReader:
                 yield chunk
             if ended:
                 return
-            waited += 0.0 if messages else 0.05
+            waited += 0.0 if messages else WAIT_S
             if waited > self._stall_s:
-                raise ReadFailed(
-                    f"{place.topic}[{place.partition}]: nothing came from offset {start} on within "
-                    f"{self._stall_s:.0f} s; look whether a transaction hangs there, and at the broker's log"
-                )
+                raise self._stalled(place, start)
+
+    def read_many(self, place: Place, start: int, stop: int | None = None) -> Iterator[Records]:
+        """As :meth:`read`, without an object a record."""
+        low, end = self.watermarks(place)
+        start, stop = max(start, low), end if stop is None else min(stop, end)
+        if start >= stop:
+            return
+        self._consumer.assign([TopicPartition(place.topic, place.partition, start)])
+        queue, waited = BatchQueue(self._consumer, most=CHUNK), 0.0
+        try:
+            while True:
+                batch = queue.read(WAIT_S)
+                records, ended = _records_of(place, batch, stop)
+                if len(records):
+                    waited = 0.0
+                    self.records_read += len(records)
+                    yield records
+                if ended:
+                    return
+                waited += 0.0 if len(batch) else WAIT_S
+                if waited > self._stall_s:
+                    raise self._stalled(place, start)
+        finally:
+            queue.close()
+
+    def _stalled(self, place: Place, start: int) -> ReadFailed:
+        return ReadFailed(
+            f"{place.topic}[{place.partition}]: nothing came from offset {start} on within "
+            f"{self._stall_s:.0f} s; look whether a transaction hangs there, and at the broker's log"
+        )
 
     def _records(self, place: Place, messages: list[Any], stop: int) -> tuple[list[Record], bool]:
         chunk: list[Record] = []
@@ -144,6 +174,20 @@ class KafkaReader:
             "retry.backoff.ms": 10,
         }
         return Consumer(configuration)
+
+
+def _records_of(place: Place, batch: Batch, stop: int) -> tuple[Records, bool]:
+    """The records of a batch before ``stop``, and whether nothing more is to come."""
+    over = (batch.errors != 0) | (batch.offsets >= stop)
+    count = int(np.argmax(over)) if over.any() else len(batch)
+    records = Records(batch.offsets, batch.timestamps, batch.values, batch.keys).part(0, count)
+    if count < len(batch):
+        code = int(batch.errors[count])
+        # the end of the log as of now: control records make it lie behind the last record
+        if code not in (0, KafkaError._PARTITION_EOF):
+            raise ReadFailed(f"{place.topic}[{place.partition}]: {KafkaError(code).str()}")
+        return records, True
+    return records, count > 0 and records.next_offset >= stop
 
 
 def _passing(error: KafkaError) -> bool:

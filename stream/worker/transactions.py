@@ -106,10 +106,12 @@ class TransactionalPublisher:
             except KafkaException as error:
                 raise PublishFailed(f"send to {topic}: {error.args[0].str()}") from error
 
-    def send_many(self, topic: str, values: Packed, keys: Packed, headers: PackedHeaders = ()) -> None:
+    def send_many(
+        self, topic: str, values: Packed, keys: Packed, headers: PackedHeaders = (), partition: int = -1
+    ) -> None:
         """Add records without an object each; see :class:`stream.brokers.librdkafka.BatchProducer`."""
         try:
-            self._batches.send(topic, values, keys, headers)
+            self._batches.send(topic, values, keys, headers, partition)
         except KafkaException as error:
             raise PublishFailed(f"send to {topic}: {error.args[0].str()}") from error
 
@@ -172,9 +174,11 @@ class PlainPublisher:
             except BufferError:
                 self._producer.poll(0.05)
 
-    def send_many(self, topic: str, values: Packed, keys: Packed, headers: PackedHeaders = ()) -> None:
+    def send_many(
+        self, topic: str, values: Packed, keys: Packed, headers: PackedHeaders = (), partition: int = -1
+    ) -> None:
         """Send records one by one: every one is to be acknowledged."""
-        send_each(self, topic, values, keys, headers)
+        send_each(self, topic, values, keys, headers, partition)
 
     def commit(self, offsets: Mapping[Place, int]) -> None:
         """Wait until everything sent is acknowledged."""

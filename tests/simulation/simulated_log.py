@@ -18,7 +18,7 @@ from simulation.traffic import Event
 
 from stream.core.packed import Packed
 from stream.core.partition import partition_of
-from stream.worker.log import Headers, PackedHeaders, Place, Position, PublishFailed, Record, send_each
+from stream.worker.log import Headers, PackedHeaders, Place, Position, PublishFailed, Record, Records, send_each
 from stream.worker.reader import ReadFailed
 from stream.worker.transactions import Membership
 
@@ -245,9 +245,11 @@ class SimulatedPublisher:
         if self._log.random.random() < 0.1:
             self._arrive(self._log.random.choice(list(self._queues)))
 
-    def send_many(self, topic: str, values: Packed, keys: Packed, headers: PackedHeaders = ()) -> None:
+    def send_many(
+        self, topic: str, values: Packed, keys: Packed, headers: PackedHeaders = (), partition: int = -1
+    ) -> None:
         """Queue them one by one."""
-        send_each(self, topic, values, keys, headers)
+        send_each(self, topic, values, keys, headers, partition)
 
     def commit(self, offsets: Mapping[Place, int]) -> None:
         """Send what is queued, then the offsets, then the end: between any two of them everything can happen."""
@@ -334,6 +336,11 @@ class SimulatedReader:
                 yield chunk
                 self._caller.operation()
             start = upto
+
+    def read_many(self, place: Place, start: int, stop: int | None = None) -> Iterator[Records]:
+        """The same without an object a record."""
+        for chunk in self.read(place, start, stop):
+            yield Records.of(chunk)
 
     def close(self) -> None:
         """Nothing to let go of."""

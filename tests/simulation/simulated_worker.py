@@ -16,7 +16,7 @@ from stream.errors import RiskstreamError
 from stream.settings import Settings
 from stream.worker.counts import Counts
 from stream.worker.line import Line, Versions
-from stream.worker.log import Place
+from stream.worker.log import Place, Records
 from stream.worker.recovery import HOPS
 
 FETCHED = 6
@@ -138,7 +138,7 @@ class SimulatedWorker(Process):
             stop = min(offset + self._log.random.randint(1, FETCHED), self._log.stable_end(place))
             if stop > offset:
                 self.operation()
-                lane.mailbox.put(place, self._log.committed(place, offset, stop))
+                lane.mailbox.put(place, Records.of(self._log.committed(place, offset, stop)))
                 self._next[place] = stop
         return any(lane.mailbox for lane in self.line.lanes.values())
 

@@ -15,7 +15,7 @@ from simulation.traffic import TRANSACTIONS, Bank
 
 from stream.settings import Settings
 from stream.worker.line import Line
-from stream.worker.log import Place, PublishFailed
+from stream.worker.log import Place, PublishFailed, Records
 from stream.worker.transactions import Membership
 
 INPUT = Place(TRANSACTIONS, 0)
@@ -62,7 +62,7 @@ def a_day() -> tuple[SimulatedLog, Line]:
 def take_all(log: SimulatedLog, line: Line) -> None:
     start = line.recover([0], MEMBERSHIP)[INPUT]
     line.resume()
-    line.lane_of(TRANSACTIONS).mailbox.put(INPUT, log.committed(INPUT, start, log.end(INPUT)))
+    line.lane_of(TRANSACTIONS).mailbox.put(INPUT, Records.of(log.committed(INPUT, start, log.end(INPUT))))
 
 
 def test_a_commit_that_never_ends_is_given_up_and_done_again_once() -> None:

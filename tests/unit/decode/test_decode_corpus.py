@@ -21,6 +21,7 @@ from stream.contracts.refusal import Refused
 from stream.contracts.transaction import read_transaction
 from stream.core import columns, decode, words
 from stream.core.decode import Decoded, decode_transactions
+from stream.core.packed import Packed
 from stream.core.partition import partition_of
 from stream.core.transaction_scan import ACCEPTED, REFERENCE, WORK, scan
 
@@ -157,7 +158,7 @@ def test_ordinary_records_take_the_fast_path() -> None:
             b',"decide_by":"2026-11-24T08:00:00.250+08:00","account_amount_minor":900,"type":"payment"',
         )
     ]
-    buf, starts, scratch = decode._joined(ordinary)
+    buf, starts, scratch = decode._separated(Packed.of(ordinary))
     count = len(ordinary)
     status = np.full(count, REFERENCE, np.uint8)
     scan(buf, starts, scratch, words.build(), np.zeros(count, columns.TRANSACTION), np.zeros(count, WORK), status)

@@ -1,0 +1,137 @@
+"""Fetching: a thread for each hop moves its input records from librdkafka's queues into the hop's mailbox.
+
+Faust's consumer is the member of the group: it says which partitions this worker has, and when. The records themselves
+come through librdkafka, whose batches cost a tenth of an object for every record. Each partition has a queue of its
+own, so that a partition whose mailbox is full waits alone, and the others are read on.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import select
+import threading
+import time
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+
+import numpy as np
+from confluent_kafka import Consumer, KafkaError, TopicPartition
+
+from stream.brokers.connect import consumer_config
+from stream.brokers.librdkafka import Batch, BatchQueue
+from stream.settings import Settings
+from stream.worker.log import Place, Records
+from stream.worker.mailbox import Mailbox
+
+logger = logging.getLogger("riskstream.fetcher")
+FULL_WAIT_S = 0.01
+"""Before a partition is looked at again whose mailbox was full."""
+IDLE_WAIT_S = 0.5
+
+
+class Fetcher:
+    """See the module.
+
+    Parameters
+    ----------
+    arrived
+        Called on the fetching thread after records were put into the mailbox.
+    """
+
+    def __init__(self, settings: Settings, mailbox: Mailbox, arrived: Callable[[], None]) -> None:
+        self._settings = settings
+        self._mailbox = mailbox
+        self._arrived = arrived
+        self._woken, self._wakes = os.pipe()
+        os.set_blocking(self._woken, False)
+        os.set_blocking(self._wakes, False)
+        self._sweeping = threading.Lock()
+        self._queues: dict[Place, BatchQueue] = {}
+        self._consumer: Consumer | None = None
+        self._stopped = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="fetch", daemon=True)
+        self._thread.start()
+
+    def start(self, offsets: Mapping[Place, int]) -> None:
+        """Fetch these partitions from these offsets on, and nothing else."""
+        self.stop()
+        if not offsets:
+            return
+        # always a fresh consumer: a second assignment waits for the end of the first one's fetches
+        consumer = Consumer(
+            {
+                **consumer_config(self._settings, self._settings.group),
+                "fetch.wait.max.ms": 100,
+                "fetch.error.backoff.ms": 50,
+                "queued.min.messages": 4 * self._settings.batch_records,
+                "queued.max.messages.kbytes": 16 * 1024,
+            }
+        )
+        consumer.assign([TopicPartition(*place, offset) for place, offset in offsets.items()])
+        queues = {place: BatchQueue(consumer, place, self._settings.batch_records) for place in offsets}
+        for queue in queues.values():
+            queue.wake(self._wakes)
+        with self._sweeping:
+            self._consumer, self._queues = consumer, queues
+        self._wake()
+
+    def stop(self) -> None:
+        """Put nothing more into the mailbox; what is in it stays."""
+        with self._sweeping:
+            consumer, queues = self._consumer, self._queues
+            self._consumer, self._queues = None, {}
+        for queue in queues.values():
+            queue.close()
+        if consumer is not None:
+            consumer.close()
+
+    def close(self) -> None:
+        """Stop, and end the thread."""
+        self._stopped.set()
+        self.stop()
+        self._wake()
+        self._thread.join(5.0)
+
+    def _wake(self) -> None:
+        # a full pipe wakes as well
+        with suppress(BlockingIOError):
+            os.write(self._wakes, b"1")
+
+    def _run(self) -> None:
+        wait = IDLE_WAIT_S
+        while not self._stopped.is_set():
+            select.select([self._woken], [], [], wait)
+            with suppress(BlockingIOError):
+                os.read(self._woken, 65_536)
+            came, left = self._sweep()
+            if came:
+                self._arrived()
+                # let records gather: tiny batches cost a core at moderate rates
+                time.sleep(self._settings.pace_ms / 1000)
+            wait = 0.0 if came else FULL_WAIT_S if left else IDLE_WAIT_S
+
+    def _sweep(self) -> tuple[bool, bool]:
+        """Empty every queue as far as there is room; returns whether records came, and whether room was missing."""
+        came = left = False
+        with self._sweeping:
+            for place, queue in self._queues.items():
+                if not self._mailbox.has_room(place):
+                    left = True
+                    continue
+                batch = queue.read(0.0)
+                if len(batch):
+                    records = _good(place, batch)
+                    came = came or len(records) > 0
+                    self._mailbox.put(place, records)
+        return came, left
+
+
+def _good(place: Place, batch: Batch) -> Records:
+    """The batch's records; events that are none are told to the log, where the broker's passing troubles belong."""
+    records = Records(batch.offsets, batch.timestamps, batch.values, batch.keys)
+    if not batch.errors.any():
+        return records
+    for code in np.unique(batch.errors[batch.errors != 0]).tolist():
+        logger.warning("reading %s[%d]: %s", place.topic, place.partition, KafkaError(code).str())
+    return Records.joined([records.part(at, at + 1) for at in np.flatnonzero(batch.errors == 0).tolist()])
