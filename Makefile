@@ -48,7 +48,7 @@ clean: ## remove what can be made again; data of the development Kafka (.riskstr
 	@$(PYTHON) -m venv .venv || { echo 'sudo apt-get install python3.11-venv, then again' >&2; exit 1; }
 	$(PIP) install --quiet --require-hashes -r requirements.lock
 	$(PIP) install --quiet --no-deps --no-build-isolation -e .
-	@test ! -f stream/core/warm_up.py || .venv/bin/python -m stream.core.warm_up
+	@test ! -f stream/warm_up.py || .venv/bin/python -m stream.warm_up
 	@touch $@
 
 .venv/.setup-dev: .venv/.setup requirements-dev.lock

@@ -267,9 +267,7 @@ def main() -> int:
         say(f"{QUIX_PYTHON} is not there; see the end of --help, or leave quixstreams out with --engines")
         return 2
     figures: dict[str, list[Figures]] = {name: [] for name in names}
-    subprocess.run(
-        [sys.executable, "-m", "stream.core.warm_up"], cwd=ROOT, check=True
-    )  # compiled before, not in a round
+    subprocess.run([sys.executable, "-m", "stream.warm_up"], cwd=ROOT, check=True)  # compiled before, not in a round
     with Testbed() as testbed:
         for number in range(arguments.rounds):
             for name in names:

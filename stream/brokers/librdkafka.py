@@ -304,3 +304,14 @@ def _take(pointers: Any, messages: Any, values: Any, keys: Any) -> None:
         _memcpy(values[0].ctypes.data + values[1][i], np.int64(message["value"]), message["value_bytes"])
         _memcpy(keys[0].ctypes.data + keys[1][i], np.int64(message["key"]), message["key_bytes"])
         _message_destroy(np.int64(pointers[i]))
+
+
+def warm_up() -> None:
+    """Compile what runs per batch, without a broker."""
+    library()
+    none = np.zeros(0, np.uint64)
+    _produce(0, np.zeros((_FIXED, _VU_WORDS), np.uint64), np.zeros((2, 2, 0), np.uint64), 0, np.zeros(1, np.int64))
+    messages = np.zeros(0, MESSAGE)
+    _describe(none, messages, np.zeros(0, np.int64), np.zeros(1, np.int32))
+    room = _room(none, np.zeros(0, np.int64))
+    _take(none, messages, (room.data, room.starts), (room.data, room.starts))

@@ -6,13 +6,11 @@ records' arrival times were, or how they were cut into calls, does not matter.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import numpy as np
 import orjson
 
 from detectors.ensemble import EnsembleConfig, Learner, Snapshot
-from stream.core.learning import is_scored, read_scored
+from stream.core.learning import are_scored, read_scored
 from stream.core.packed import Packed
 
 LABEL_KINDS = ("review", "chargeback", "complaint")
@@ -36,17 +34,15 @@ class StreamLearner:
         """Start from the first snapshot of an installation."""
         return cls(Learner(first, EnsembleConfig(maturity_us=maturity_us)))
 
-    def absorb(self, records: Sequence[bytes] | Packed) -> None:
+    def absorb(self, records: Packed) -> None:
         """Read records of one partition in order: runs of features at once, labels one by one."""
-        values = list(records)
+        scored = are_scored(records)
         start = 0
-        for position, value in enumerate(values):
-            if is_scored(value):
-                continue
-            self._observe(values[start:position])
-            self._label(value)
-            start = position + 1
-        self._observe(values[start:])
+        for place in np.flatnonzero(~scored).tolist():
+            self._observe(records.part(start, place))
+            self._label(records[place])
+            start = place + 1
+        self._observe(records.part(start, len(records)))
 
     def close_round(self, with_state: bool) -> Snapshot:
         """End a round: what is older than maturity becomes genuine, and the next model is frozen."""
@@ -54,10 +50,10 @@ class StreamLearner:
             self.learner.advance(self._latest)
         return self.learner.close_round(with_state)
 
-    def _observe(self, values: Sequence[bytes]) -> None:
-        if not values:
+    def _observe(self, values: Packed) -> None:
+        if len(values) == 0:
             return
-        records = read_scored(list(values))
+        records = read_scored(values)
         self.learner.observe(
             np.ascontiguousarray(records["payment"]),
             np.ascontiguousarray(records["event_time"]),

@@ -68,7 +68,7 @@ def scored_records(decided: Decided, partition: int) -> Packed:
     return Packed.of_structs(records)
 
 
-def read_scored(values: list[bytes]) -> npt.NDArray[np.void]:
+def read_scored(values: Packed) -> npt.NDArray[np.void]:
     """Scored records as one array of SCORED.
 
     Raises
@@ -76,14 +76,20 @@ def read_scored(values: list[bytes]) -> npt.NDArray[np.void]:
     RiskstreamError
         Another version wrote them.
     """
-    if any(len(value) != SCORED.itemsize for value in values):
+    if (values.lengths != SCORED.itemsize).any():
         raise RiskstreamError(
             "risk.learning.v1 holds features of another version: start a new topic prefix or retire the old records"
         )
-    records = np.frombuffer(b"".join(values), SCORED)
-    if len(records) and (np.any(records["magic"] != _MAGIC) or np.any(records["version"] != VERSION)):
+    records = values.structs(SCORED)
+    if np.any(records["magic"] != _MAGIC) or np.any(records["version"] != VERSION):
         raise RiskstreamError("risk.learning.v1 holds features of another version: see docs/upgrade.md")
     return records
+
+
+def are_scored(values: Packed) -> npt.NDArray[np.bool_]:
+    """Which records hold features rather than a label, which is a JSON object; bool[n]."""
+    found: npt.NDArray[np.bool_] = values.data[values.starts] == _MAGIC[0]
+    return found
 
 
 def label_record(feedback: np.void) -> bytes:

@@ -58,6 +58,16 @@ class Packed:
         """Some of the strings, not copied."""
         return Packed(self.data, self.starts[start:stop], self.lengths[start:stop])
 
+    def structs(self, dtype: np.dtype[np.void]) -> npt.NDArray[np.void]:
+        """The strings, each as long as this struct, as an array of it; a copy.
+
+        >>> Packed.of([b"ab", b"cd"]).structs(np.dtype([("a", "S1"), ("b", "S1")]))["b"].tolist()
+        [b'b', b'd']
+        """
+        raw = np.empty((len(self), dtype.itemsize), np.uint8)
+        _gather(self.data, self.starts, raw)
+        return raw.reshape(-1).view(dtype)
+
     @classmethod
     def of(cls, values: Sequence[bytes | None]) -> Packed:
         """Copies of these strings.
@@ -151,6 +161,12 @@ def put_number(out: Any, at: Any, number: Any) -> Any:
         out[at + k] = 48 + value % 10
         value //= 10
     return at + digits
+
+
+@njit(cache=True, nogil=True)
+def _gather(data: Any, starts: Any, rows: Any) -> None:
+    for i in range(rows.shape[0]):
+        put_bytes(rows[i], 0, data, starts[i], rows.shape[1])
 
 
 @njit(cache=True, nogil=True)

@@ -15,7 +15,7 @@ import numpy.typing as npt
 from numba import njit
 
 from stream.core.fingerprint import hash_bytes
-from stream.core.packed import Packed, put_bytes
+from stream.core.packed import Packed
 from stream.core.row_layout import RowLayout
 from stream.errors import RiskstreamError
 
@@ -73,12 +73,6 @@ def _hash_keys(keys: Any, hashes: Any) -> None:
         while length > 0 and keys[i, length - 1] == 0:
             length -= 1
         hashes[i] = hash_bytes(keys[i], 0, length)
-
-
-@njit(cache=True, nogil=True)
-def _gather(data: Any, starts: Any, rows: Any) -> None:
-    for i in range(rows.shape[0]):
-        put_bytes(rows[i], 0, data, starts[i], rows.shape[1])
 
 
 class RowTable:
@@ -168,7 +162,7 @@ class RowTable:
         """
         rows, migrated = self._read(stored)
         hashes = np.empty(len(rows), np.uint64)
-        _hash_keys(rows["key"].copy().view(np.uint8).reshape(len(rows), -1), hashes)
+        _hash_keys(rows["key"].copy().view(np.uint8).reshape(len(rows), rows["key"].dtype.itemsize), hashes)
         slots = self.claim(hashes, rows["key"])
         self.rows[slots] = rows
         self._changed[slots] = migrated
@@ -191,9 +185,8 @@ class RowTable:
                     f"{', '.join(str(known) for known in sorted(self._layouts))}: run the version that wrote it, or "
                     "remove the row topics and replay the input"
                 )
-            raw = np.empty((len(chosen), size), np.uint8)
-            _gather(stored.data, stored.starts[chosen], raw)
-            rows[chosen] = layout.upgraded(raw.reshape(-1).view(layout.dtype), self.dtype, self.schema)
+            own = Packed(stored.data, stored.starts[chosen], lengths).structs(layout.dtype)
+            rows[chosen] = layout.upgraded(own, self.dtype, self.schema)
         return rows, versions != self.schema
 
     def sorted_rows(self) -> Iterator[np.void]:

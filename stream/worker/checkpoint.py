@@ -8,12 +8,11 @@ beside accounts) shares the topic: its keys begin with a byte that no id can hav
 from __future__ import annotations
 
 import numpy as np
-import numpy.typing as npt
 import orjson
 
 from stream.core.packed import Packed
 from stream.core.rows import RowTable
-from stream.worker.log import Place, Publisher, Reader, Records
+from stream.worker.log import Place, Publisher, Reader
 
 MARKER_KEY = b"\x00marker"
 BESIDE = b"\x01"
@@ -51,12 +50,7 @@ def read_rows(reader: Reader, place: Place, table: RowTable, beside: RowTable | 
         if len(markers):
             marker = orjson.loads(records.values[int(markers[-1])])
         is_beside = first == BESIDE[0]
-        table.put(_chosen(records, ~is_beside & (first != MARKER_KEY[0])))
+        table.put(records.chosen(~is_beside & (first != MARKER_KEY[0])).values)
         if beside is not None:
-            beside.put(_chosen(records, is_beside))
+            beside.put(records.chosen(is_beside).values)
     return marker
-
-
-def _chosen(records: Records, wanted: npt.NDArray[np.bool_]) -> Packed:
-    values = records.values
-    return Packed(values.data, values.starts[wanted], values.lengths[wanted])

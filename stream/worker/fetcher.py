@@ -134,4 +134,4 @@ def _good(place: Place, batch: Batch) -> Records:
         return records
     for code in np.unique(batch.errors[batch.errors != 0]).tolist():
         logger.warning("reading %s[%d]: %s", place.topic, place.partition, KafkaError(code).str())
-    return Records.joined([records.part(at, at + 1) for at in np.flatnonzero(batch.errors == 0).tolist()])
+    return records.chosen(batch.errors == 0)

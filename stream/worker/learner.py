@@ -14,15 +14,17 @@ import time
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 import orjson
 from confluent_kafka import Consumer, KafkaError, Producer, TopicPartition
 
 from detectors.ensemble import Learner, Snapshot
 from stream.brokers.connect import consumer_config, producer_config
+from stream.brokers.librdkafka import BatchQueue
 from stream.core.learn import StreamLearner
 from stream.replay.verify import Verified
 from stream.settings import Settings
-from stream.worker.log import Headers, Place, Record
+from stream.worker.log import Headers, Place, Record, Records
 from stream.worker.metrics import Metrics
 from stream.worker.model_notes import ModelNotes, Note
 from stream.worker.models import REFUSED, ROUNDS, STATE_SUFFIX, chunk_key, chunks
@@ -35,6 +37,8 @@ STATE_EVERY = 20
 """Rounds between two snapshots that carry the whole learning state."""
 KEPT_VERSIONS = 256
 """Model versions that stay on the topic; older ones get tombstones, the newest never."""
+MOST_OF_A_ROUND = 200_000
+"""Records after which a round ends though its time is not over: what was read waits in memory."""
 IDLE_S = 0.2
 BACKOFF_S = 2.0
 
@@ -113,8 +117,9 @@ class LearnerThread:
                     continue
                 told = notes.observe(taken)
                 for partition in sorted(taken):
-                    stream.absorb([record.value or b"" for record in taken[partition]])
-                    offsets[partition] = taken[partition][-1].offset + 1
+                    for records in taken[partition]:
+                        stream.absorb(records.values)
+                        offsets[partition] = records.next_offset
                 with_state = history.rounds_since_state + 1 >= STATE_EVERY
                 snapshot = stream.close_round(with_state)
                 self._publish(producer, history, snapshot, offsets, [*told, *notes.closed(snapshot)])
@@ -263,8 +268,8 @@ class ModelHistory:
         for partition in sorted(ends):
             start = offsets.get(partition, 0)
             if ends[partition] > start:
-                records = [r for c in reader.read(Place(topic, partition), start, ends[partition]) for r in c]
-                stream.absorb([record.value or b"" for record in records])
+                for records in reader.read_many(Place(topic, partition), start, ends[partition]):
+                    stream.absorb(records.values)
             offsets[partition] = ends[partition]
 
 
@@ -274,24 +279,29 @@ class Follower:
     def __init__(self, settings: Settings, starts: dict[Place, int]) -> None:
         self._consumer = Consumer({**consumer_config(settings, "learner"), "fetch.wait.max.ms": 100})
         self._consumer.assign([TopicPartition(p.topic, p.partition, offset) for p, offset in starts.items()])
+        self._queue = BatchQueue(self._consumer)
 
-    def gather(self, seconds: float, stop: threading.Event) -> dict[int, list[Record]]:
-        """Records by partition that came within ``seconds``; at least one, unless nothing came."""
+    def gather(self, seconds: float, stop: threading.Event) -> dict[int, list[Records]]:
+        """Records by partition that came within ``seconds``, or so many that a round is full."""
         until = time.monotonic() + seconds
-        taken: dict[int, list[Record]] = {}
-        while time.monotonic() < until and not stop.is_set():
-            for message in self._consumer.consume(5_000, 0.2):
-                error = message.error()
-                if error is not None:
-                    if error.code() == KafkaError._PARTITION_EOF or error.retriable():
-                        continue
-                    raise RuntimeError(f"reading the learning topic: {error.str()}")
-                record = Record(message.offset() or 0, message.timestamp()[1], message.key(), message.value())
-                taken.setdefault(message.partition() or 0, []).append(record)
+        taken: dict[int, list[Records]] = {}
+        count = 0
+        while time.monotonic() < until and count < MOST_OF_A_ROUND and not stop.is_set():
+            batch = self._queue.read(0.2)
+            for code in np.unique(batch.errors[batch.errors != 0]).tolist():
+                if code != KafkaError._PARTITION_EOF and not KafkaError(code).retriable():
+                    raise RuntimeError(f"reading the learning topic: {KafkaError(code).str()}")
+            records = Records(batch.offsets, batch.timestamps, batch.values, batch.keys)
+            for partition in np.unique(batch.partitions[batch.errors == 0]).tolist():
+                taken.setdefault(partition, []).append(
+                    records.chosen((batch.partitions == partition) & (batch.errors == 0))
+                )
+            count += len(batch)
         return taken
 
     def close(self) -> None:
         """Let go of the connection."""
+        self._queue.close()
         self._consumer.close()
 
 

@@ -83,6 +83,15 @@ class Records:
             self.values.part(start, stop), self.keys.part(start, stop),
         )  # fmt: skip
 
+    def chosen(self, wanted: npt.NDArray[np.bool_]) -> Records:
+        """Those that are wanted, their bytes not copied."""
+        values, keys = self.values, self.keys
+        return Records(
+            self.offsets[wanted], self.timestamps[wanted],
+            Packed(values.data, values.starts[wanted], values.lengths[wanted]),
+            Packed(keys.data, keys.starts[wanted], keys.lengths[wanted]),
+        )  # fmt: skip
+
     def between(self, start: int, stop: int) -> Records:
         """Those of offsets from ``start`` up to ``stop``."""
         first, last = np.searchsorted(self.offsets, (start, stop))

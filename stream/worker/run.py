@@ -14,8 +14,8 @@ from pathlib import Path
 import faust
 
 from stream.brokers.topics import ensure_topics
-from stream.core.warm_up import warm_up
 from stream.settings import Settings
+from stream.warm_up import warm_up
 from stream.worker.app import build
 from stream.worker.holds import HoldsService
 from stream.worker.kafka_log import EmbeddedLog, KafkaLog

@@ -113,7 +113,7 @@ def test_the_image_runs_as_nobody_in_particular() -> None:
 def test_the_image_compiles_for_any_machine_where_its_user_may_read_it() -> None:
     assert "NUMBA_CPU_NAME=generic" in DOCKERFILE
     assert "NUMBA_CACHE_DIR=/var/cache/riskstream/numba" in DOCKERFILE
-    assert DOCKERFILE.index("\nUSER 10001") < DOCKERFILE.index("stream.core.warm_up")
+    assert DOCKERFILE.index("\nUSER 10001") < DOCKERFILE.index("stream.warm_up")
 
 
 def test_the_image_is_healthy_when_the_worker_says_live() -> None:

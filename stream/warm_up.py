@@ -1,4 +1,4 @@
-"""Compile what a first customer would otherwise wait for: ``python -m stream.core.warm_up``.
+"""Compile what a first customer would otherwise wait for: ``python -m stream.warm_up``.
 
 Runs the core once over made-up payments and a verdict, so that every compiled loop is in its cache. The edge and the
 rest know nothing of each other and are compiled by two processes side by side.
@@ -30,21 +30,25 @@ _FEEDBACK: list[bytes | None] = [
 
 
 def warm_up_edge() -> None:
-    """Read a batch of transactions."""
+    """Read a batch of transactions; hand batches to librdkafka and take them from it."""
+    from stream.brokers import librdkafka
     from stream.core.decode import decode_transactions
 
+    librdkafka.warm_up()
     decode_transactions(_TRANSACTIONS, np.arange(3), np.full(3, _TIME_MS), 0, 1, future_ms=300_000)
 
 
 def warm_up_line() -> None:
     """Walk both hops, decide, render and learn."""
     from rules.policy import shipped
+    from stream.core import packed
     from stream.core.decide import Decider
     from stream.core.decode import decode_feedback
     from stream.core.frame import decode_frame
     from stream.core.genesis import first_snapshot
     from stream.core.learn import StreamLearner
     from stream.core.learning import scored_records
+    from stream.core.packed import Packed
     from stream.core.profile import AccountHop, HopSettings
     from stream.core.receive import PayeeHop
     from stream.core.render import render
@@ -58,6 +62,8 @@ def warm_up_line() -> None:
     decider.scorer.warm_up()
     decided = decider.decide(received)
     render(decided, decider)
+    packed.places(b"", np.zeros(1, np.int64), np.zeros(1, np.int64))
+    accounts.table.put(Packed.of_structs(accounts.table.rows[:1]))
     learner = StreamLearner.begin(first, 1)
     learner.absorb(scored_records(decided, 0))
     learner.close_round(with_state=True)
@@ -77,7 +83,7 @@ def _transactions() -> npt.NDArray[np.void]:
 
 def warm_up() -> None:
     """Both parts, side by side."""
-    parts = [subprocess.Popen([sys.executable, "-m", "stream.core.warm_up", part]) for part in ("edge", "line")]
+    parts = [subprocess.Popen([sys.executable, "-m", "stream.warm_up", part]) for part in ("edge", "line")]
     if sum(part.wait() for part in parts):
         raise RiskstreamError("compiled code could not be made ready; the message above says why")
 
