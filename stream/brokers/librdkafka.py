@@ -12,7 +12,7 @@ from __future__ import annotations
 import ctypes
 import sys
 import weakref
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -22,7 +22,7 @@ import confluent_kafka
 import llvmlite.binding
 import numpy as np
 import numpy.typing as npt
-from confluent_kafka import Consumer, KafkaError, KafkaException, Producer
+from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Producer, TopicPartition
 from numba import njit, types
 
 from stream.core.packed import Packed
@@ -124,13 +124,12 @@ class BatchProducer:
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """Records as they were fetched, those of several partitions mixed, in order within each.
+    """Records of one partition as they were fetched.
 
     Parameters
     ----------
     errors : int32[n]
         0, or librdkafka's code of an event that is no record.
-    partitions : int32[n]
     offsets : int64[n]
     timestamps : int64[n]
         ms since the epoch.
@@ -138,7 +137,6 @@ class Batch:
     """
 
     errors: npt.NDArray[np.int32]
-    partitions: npt.NDArray[np.int32]
     offsets: npt.NDArray[np.int64]
     timestamps: npt.NDArray[np.int64]
     values: Packed
@@ -149,38 +147,43 @@ class Batch:
 
 
 class BatchQueue:
-    """Reads batches of records from a queue of a confluent-kafka consumer whose partitions were assigned by hand.
+    """Reads batches of records from one partition's queue of a confluent-kafka consumer; made by :func:`assigned`.
+
+    Not from the consumer's own queue: events come there whose callbacks confluent-kafka serves in its own calls alone
+    (:meth:`Consumer.poll` with no time to wait, now and then, serves them).
 
     Parameters
     ----------
     consumer
-        Makes the connection. It must not be subscribed: what librdkafka calls back is served here without the
-        interpreter.
+        Makes the connection. The partition was assigned to it by hand; from now on its records come here alone.
     place
-        A topic and partition, assigned already, whose records are to be read apart from all others; without it those
-        of all partitions come.
+        The topic and partition.
     most
         Most records of a batch.
     """
 
-    def __init__(self, consumer: Consumer, place: tuple[str, int] | None = None, most: int = 10_000) -> None:
+    def __init__(self, consumer: Consumer, place: tuple[str, int], most: int = 10_000) -> None:
         self._library = library()
         self._consumer = consumer
-        client = client_of(consumer)
-        if place is None:
-            self._queue = self._library.rd_kafka_queue_get_consumer(client)
-        else:
-            self._queue = self._library.rd_kafka_queue_get_partition(client, place[0].encode(), place[1])
-            self._library.rd_kafka_queue_forward(self._queue, None)
+        self._queue = self._library.rd_kafka_queue_get_partition(client_of(consumer), place[0].encode(), place[1])
+        self._library.rd_kafka_queue_forward(self._queue, None)
         self._pointers = np.zeros(most, np.uint64)
+        self._early: list[Message] = []
         self._finish = weakref.finalize(self, self._library.rd_kafka_queue_destroy, self._queue)
 
     def wake(self, descriptor: int) -> None:
         """Write a byte to a file descriptor whenever the queue stops being empty."""
         self._library.rd_kafka_queue_io_event_enable(self._queue, descriptor, b"1", 1)
 
+    def put_first(self, message: Message) -> None:
+        """A record or event that came before this queue was cut off from the consumer's own."""
+        self._early.append(message)
+
     def read(self, timeout_s: float) -> Batch:
         """What arrives until a batch is full or the time is over."""
+        if self._early:
+            early, self._early = self._early, []
+            return _batch_of(early)
         count = self._library.rd_kafka_consume_batch_queue(
             self._queue, int(timeout_s * 1000), self._pointers.ctypes.data, len(self._pointers)
         )
@@ -191,13 +194,36 @@ class BatchQueue:
         _describe(pointers, messages, timestamps, np.zeros(1, np.int32))
         values, keys = (_room(messages[name], messages[size]) for name, size in _BYTES)
         _take(pointers, messages, (values.data, values.starts), (keys.data, keys.starts))
-        return Batch(
-            messages["error"].copy(), messages["partition"].copy(), messages["offset"].copy(), timestamps, values, keys
-        )
+        return Batch(messages["error"].copy(), messages["offset"].copy(), timestamps, values, keys)
 
     def close(self) -> None:
         """Let go of the queue; the consumer stays open."""
         self._finish()
+
+
+def assigned(
+    consumer: Consumer, offsets: Mapping[tuple[str, int], int], most: int = 10_000
+) -> dict[tuple[str, int], BatchQueue]:
+    """Assign partitions to a consumer, from these offsets on, and give the queue of each."""
+    consumer.assign([TopicPartition(topic, partition, offset) for (topic, partition), offset in offsets.items()])
+    queues = {place: BatchQueue(consumer, place, most) for place in offsets}
+    # a fetch may have been faster than the lines above
+    for message in consumer.consume(most, 0.0):
+        queue = queues.get((message.topic() or "", message.partition() or 0))
+        if queue is not None:
+            queue.put_first(message)
+    return queues
+
+
+def _batch_of(messages: Sequence[Message]) -> Batch:
+    errors = [message.error() for message in messages]
+    return Batch(
+        np.array([0 if error is None else error.code() for error in errors], np.int32),
+        np.array([message.offset() for message in messages], np.int64),
+        np.array([message.timestamp()[1] for message in messages], np.int64),
+        Packed.of([message.value() for message in messages]),
+        Packed.of([message.key() for message in messages]),
+    )
 
 
 def client_of(client: Any) -> int:
@@ -222,8 +248,6 @@ def library() -> ctypes.CDLL:
     loaded.rd_kafka_topic_new.argtypes = [pointer, text, pointer]
     loaded.rd_kafka_topic_destroy.restype = None
     loaded.rd_kafka_topic_destroy.argtypes = [pointer]
-    loaded.rd_kafka_queue_get_consumer.restype = pointer
-    loaded.rd_kafka_queue_get_consumer.argtypes = [pointer]
     loaded.rd_kafka_queue_get_partition.restype = pointer
     loaded.rd_kafka_queue_get_partition.argtypes = [pointer, text, ctypes.c_int32]
     loaded.rd_kafka_queue_forward.restype = None

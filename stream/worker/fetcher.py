@@ -16,10 +16,10 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 
 import numpy as np
-from confluent_kafka import Consumer, KafkaError, TopicPartition
+from confluent_kafka import Consumer, KafkaError
 
 from stream.brokers.connect import consumer_config
-from stream.brokers.librdkafka import Batch, BatchQueue
+from stream.brokers.librdkafka import Batch, BatchQueue, assigned
 from stream.settings import Settings
 from stream.worker.log import Place, Records
 from stream.worker.mailbox import Mailbox
@@ -68,12 +68,13 @@ class Fetcher:
                 "queued.max.messages.kbytes": 16 * 1024,
             }
         )
-        consumer.assign([TopicPartition(*place, offset) for place, offset in offsets.items()])
-        queues = {place: BatchQueue(consumer, place, self._settings.batch_records) for place in offsets}
+        queues = assigned(
+            consumer, {(p.topic, p.partition): at for p, at in offsets.items()}, self._settings.batch_records
+        )
         for queue in queues.values():
             queue.wake(self._wakes)
         with self._sweeping:
-            self._consumer, self._queues = consumer, queues
+            self._consumer, self._queues = consumer, {Place(*place): queue for place, queue in queues.items()}
         self._wake()
 
     def stop(self) -> None:
@@ -115,6 +116,8 @@ class Fetcher:
         """Empty every queue as far as there is room; returns whether records came, and whether room was missing."""
         came = left = False
         with self._sweeping:
+            if self._consumer is not None:
+                self._consumer.poll(0)  # what is no record: broken connections and the like
             for place, queue in self._queues.items():
                 if not self._mailbox.has_room(place):
                     left = True

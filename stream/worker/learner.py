@@ -11,16 +11,16 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
 import orjson
-from confluent_kafka import Consumer, KafkaError, Producer, TopicPartition
+from confluent_kafka import Consumer, KafkaError, Producer
 
 from detectors.ensemble import Learner, Snapshot
 from stream.brokers.connect import consumer_config, producer_config
-from stream.brokers.librdkafka import BatchQueue
+from stream.brokers.librdkafka import Batch, assigned
 from stream.core.learn import StreamLearner
 from stream.replay.verify import Verified
 from stream.settings import Settings
@@ -39,6 +39,7 @@ KEPT_VERSIONS = 256
 """Model versions that stay on the topic; older ones get tombstones, the newest never."""
 MOST_OF_A_ROUND = 200_000
 """Records after which a round ends though its time is not over: what was read waits in memory."""
+GATHER_S = 0.1
 IDLE_S = 0.2
 BACKOFF_S = 2.0
 
@@ -276,33 +277,43 @@ class ModelHistory:
 class Follower:
     """Gathers what arrives on some partitions until a round is due."""
 
-    def __init__(self, settings: Settings, starts: dict[Place, int]) -> None:
+    def __init__(self, settings: Settings, starts: Mapping[tuple[str, int], int]) -> None:
         self._consumer = Consumer({**consumer_config(settings, "learner"), "fetch.wait.max.ms": 100})
-        self._consumer.assign([TopicPartition(p.topic, p.partition, offset) for p, offset in starts.items()])
-        self._queue = BatchQueue(self._consumer)
+        self._queues = {place[1]: queue for place, queue in assigned(self._consumer, starts).items()}
 
     def gather(self, seconds: float, stop: threading.Event) -> dict[int, list[Records]]:
         """Records by partition that came within ``seconds``, or so many that a round is full."""
         until = time.monotonic() + seconds
         taken: dict[int, list[Records]] = {}
         count = 0
-        while time.monotonic() < until and count < MOST_OF_A_ROUND and not stop.is_set():
-            batch = self._queue.read(0.2)
-            for code in np.unique(batch.errors[batch.errors != 0]).tolist():
-                if code != KafkaError._PARTITION_EOF and not KafkaError(code).retriable():
-                    raise RuntimeError(f"reading the learning topic: {KafkaError(code).str()}")
-            records = Records(batch.offsets, batch.timestamps, batch.values, batch.keys)
-            for partition in np.unique(batch.partitions[batch.errors == 0]).tolist():
-                taken.setdefault(partition, []).append(
-                    records.chosen((batch.partitions == partition) & (batch.errors == 0))
-                )
-            count += len(batch)
+        while time.monotonic() < until and count < MOST_OF_A_ROUND and not stop.wait(GATHER_S):
+            self._consumer.poll(0)  # what is no record: broken connections and the like
+            for partition, queue in self._queues.items():
+                records = _good(queue.read(0.0))
+                if len(records):
+                    taken.setdefault(partition, []).append(records)
+                    count += len(records)
         return taken
 
     def close(self) -> None:
         """Let go of the connection."""
-        self._queue.close()
+        for queue in self._queues.values():
+            queue.close()
         self._consumer.close()
+
+
+def _good(batch: Batch) -> Records:
+    """The records of a batch.
+
+    Raises
+    ------
+    RuntimeError
+        The topic cannot be read.
+    """
+    for code in np.unique(batch.errors[batch.errors != 0]).tolist():
+        if code != KafkaError._PARTITION_EOF and not KafkaError(code).retriable():
+            raise RuntimeError(f"reading the learning topic: {KafkaError(code).str()}")
+    return Records(batch.offsets, batch.timestamps, batch.values, batch.keys).chosen(batch.errors == 0)
 
 
 def round_of(version: str) -> int:

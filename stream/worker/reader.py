@@ -10,7 +10,7 @@ import numpy as np
 from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 
 from stream.brokers.connect import consumer_config
-from stream.brokers.librdkafka import Batch, BatchQueue
+from stream.brokers.librdkafka import Batch, assigned
 from stream.errors import RiskstreamError
 from stream.settings import Settings
 from stream.worker.log import Place, Position, Record, Records
@@ -113,8 +113,7 @@ class KafkaReader:
         start, stop = max(start, low), end if stop is None else min(stop, end)
         if start >= stop:
             return
-        self._consumer.assign([TopicPartition(place.topic, place.partition, start)])
-        queue, waited = BatchQueue(self._consumer, most=CHUNK), 0.0
+        queue, waited = assigned(self._consumer, {place: start}, CHUNK)[place], 0.0
         try:
             while True:
                 batch = queue.read(WAIT_S)
@@ -126,6 +125,7 @@ class KafkaReader:
                 if ended:
                     return
                 waited += 0.0 if len(batch) else WAIT_S
+                self._consumer.poll(0)  # what is no record: broken connections and the like
                 if waited > self._stall_s:
                     raise self._stalled(place, start)
         finally:

@@ -82,7 +82,9 @@ def test_a_killed_worker_among_two_loses_and_repeats_nothing(line: Any, until: A
     assert line.command("policy", "approve", version, "--by", "chen").returncode == 1
     assert line.command("policy", "approve", version, "--by", "okafor").returncode == 0
     # a dozen seconds of traffic: an approved policy is promised to take effect within ten
-    line.send("bank.transactions.v1", transactions[4000:], pause=0.6)
+    line.send("bank.transactions.v1", transactions[4000:5000], pause=0.6)
+    until(lambda: {r.key[:3] for r in line.records("risk.models.v1", 1)} > {b"m0-"}, "a model to be learned", 60)
+    line.send("bank.transactions.v1", transactions[5000:], pause=1.2)
     until(lambda: decided(line) == len(transactions), "every transaction to be decided", 90)
     last = [orjson.loads(r.value) for r in line.records("risk.decisions.v1")]
     assert len({d["model_version"] for d in last}) > 1, "no model was learned in mid-run"
