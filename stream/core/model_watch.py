@@ -18,6 +18,7 @@ from detectors.ensemble import Scorer
 from stream.core.columns import SCENARIOS
 from stream.core.decide import MODEL_NAMES
 from stream.core.features import FEATURES
+from stream.core.packed import Packed
 from stream.core.rfc3339 import render
 
 MOVING = tuple(
@@ -68,7 +69,7 @@ class DriftWatch:
         self._latest = np.iinfo(np.int64).min
         self._names: dict[int, str] = {}
 
-    def take(self, records: npt.NDArray[np.void], ids: Sequence[str]) -> list[dict[str, Any]]:
+    def take(self, records: npt.NDArray[np.void], ids: Packed) -> list[dict[str, Any]]:
         """Read records as scored; returns what their coming completed.
 
         Parameters
@@ -91,7 +92,8 @@ class DriftWatch:
             )  # fmt: skip
             reports += [describe(drift, self._names) for drift in found]
             kept = set(self._monitor.kept_ids)
-            named = {int(records["payment"][i]): ids[i] for i in chosen.tolist() if int(records["payment"][i]) in kept}
+            told = chosen[np.isin(part["payment"], np.array(sorted(kept), np.uint64))]
+            named = {int(records["payment"][i]): ids[i].decode() for i in told.tolist()}
             self._names = {row: name for row, name in self._names.items() if row in kept} | named
         return reports
 

@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from stream.core import account, account_outcomes, account_row, customer
+from stream.core.account_row_history import OLDER
 from stream.core.features import ACCOUNT_WIDTH
 from stream.core.frame import FORWARDED, PROFILED, encode_frame
 from stream.core.rows import RowTable
@@ -58,7 +59,7 @@ class AccountHop:
     def __init__(self, partition: int, settings: HopSettings) -> None:
         self.partition = partition
         self.settings = settings
-        self.table = RowTable(account_row.ACCOUNT_ROW, account_row.SCHEMA_VERSION)
+        self.table = RowTable(account_row.ACCOUNT_ROW, account_row.SCHEMA_VERSION, older=OLDER)
         self.customers = RowTable(customer.CUSTOMER_ROW, customer.SCHEMA_VERSION)
         """Rows of customers that are not their account."""
         self.highest = np.full(1, np.iinfo(np.int64).min // 2, np.int64)

@@ -10,10 +10,10 @@ import orjson
 
 from detectors.ensemble import Learner, Scorer, Snapshot
 from stream.core.decide import MODEL_NAMES, Decider
-from stream.core.learning import is_scored, read_scored
+from stream.core.learning import are_scored, read_scored
 from stream.core.model_watch import TOUCH_RUNG, DriftWatch, SideBySide, alert_rate_change
 from stream.settings import Settings
-from stream.worker.log import Record
+from stream.worker.log import Records
 from stream.worker.metrics import Metrics
 from stream.worker.models import COMPARISON_KEY, DRIFT_KEY, REFUSED, ModelLog
 
@@ -53,15 +53,18 @@ class ModelNotes:
         self._reports: list[dict[str, Any]] = list(versions.models.drift)
         self._sides: SideBySide | None = None
 
-    def observe(self, taken: dict[int, list[Record]]) -> list[Note]:
+    def observe(self, taken: dict[int, list[Records]]) -> list[Note]:
         """Records of a round, before it is learned."""
-        scored = [r for partition in sorted(taken) for r in taken[partition] if is_scored(r.value or b"")]
-        if not scored:
+        if not taken:
             return []
-        records = read_scored([record.value or b"" for record in scored])
+        every = Records.joined([records for partition in sorted(taken) for records in taken[partition]])
+        scored = every.chosen(are_scored(every.values))
+        if not len(scored):
+            return []
+        records = read_scored(scored.values)
         if self._sides is not None:
             self._sides.live(records["inputs"].astype(np.float64), np.ascontiguousarray(records["group"]))
-        reports = self._drift.take(records, [(record.key or b"").decode() for record in scored])
+        reports = self._drift.take(records, scored.keys)
         for report in reports:
             self._metrics.drifted(report["scenario"], report["kind"])
             logger.warning("drift: %s", orjson.dumps(report).decode())

@@ -14,8 +14,9 @@ from stream.core.decide import MODEL_NAMES, Decider
 from stream.core.genesis import first_snapshot
 from stream.core.learning import SCORED
 from stream.core.model_watch import DriftWatch, SideBySide, alert_rate_change
+from stream.core.packed import Packed
 from stream.settings import Settings
-from stream.worker.log import Record
+from stream.worker.log import Record, Records
 from stream.worker.metrics import Metrics
 from stream.worker.model_notes import ModelNotes
 from stream.worker.models import COMPARISON_KEY, REFUSED, ModelLog
@@ -56,7 +57,7 @@ def test_an_attack_is_named_within_its_hour_with_scenario_feature_and_transactio
             records["risk_ppm"][rows] = 400_000
             records["inputs"][rows, AMOUNT] = 9.0
             struck = [_ids(records)[row] for row in rows.tolist()]
-        reports += watch.take(records, _ids(records))
+        reports += watch.take(records, Packed.of([name.encode() for name in _ids(records)]))
     [report] = reports
     assert (report["kind"], report["scenario"], report["at"]) == ("tail", "person_transfer", "1970-01-02T07:00:00Z")
     assert report["moved"][0]["feature"] == "amount_deviation"
@@ -68,7 +69,7 @@ def test_a_sale_is_a_volume_shift_and_no_attack() -> None:
     watch, reports = DriftWatch(), []
     for hour in range(24 * 4 + 1):
         records = _records(hour, 1500 if hour >= 72 else 500, seed=4)
-        reports += watch.take(records, _ids(records))
+        reports += watch.take(records, Packed.of([name.encode() for name in _ids(records)]))
     assert {(report["kind"], report["scenario"]) for report in reports} == {
         ("volume", "ecommerce"), ("volume", "person_transfer"),
     }  # fmt: skip
@@ -110,8 +111,9 @@ def _feed(learner: Learner, records: np.ndarray[Any, Any]) -> None:
     )  # fmt: skip
 
 
-def _kafka(records: np.ndarray[Any, Any]) -> dict[int, list[Record]]:
-    return {0: [Record(n, 0, f"tx-{n}".encode(), records[n].tobytes()) for n in range(len(records))]}
+def _kafka(records: np.ndarray[Any, Any]) -> dict[int, list[Records]]:
+    one_by_one = [Record(n, 0, f"tx-{n}".encode(), records[n].tobytes()) for n in range(len(records))]
+    return {0: [Records.of(one_by_one)]}
 
 
 def test_a_model_that_would_change_the_alert_rate_too_much_is_refused_and_not_followed() -> None:
