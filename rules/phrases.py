@@ -37,6 +37,7 @@ class Form:
     kind: str
     topic: str
     least: float | None = None
+    quiet: bool = False
     told: tuple[Any, ...] | None = None
 
 
@@ -68,7 +69,13 @@ def forms() -> dict[str, Form]:
     """The form of each feature, and of ``new_payee``."""
     loaded = yaml.safe_load((TEXTS / "forms.yaml").read_text(encoding="utf-8"))
     found = {
-        name: Form(form["as"], form["topic"], form.get("least"), tuple(form["told"]) if "told" in form else None)
+        name: Form(
+            form["as"],
+            form["topic"],
+            form.get("least"),
+            form.get("quiet", False),
+            tuple(form["told"]) if "told" in form else None,
+        )
         for name, form in loaded.items()
     }
     return found | {"new_payee": Form("flag", "pair")}
@@ -101,6 +108,16 @@ def _phrase(name: str, shown: str, usual: str | None, language: str, reader: str
     value = _value(form, name, shown, text, money)
     normal = amount(_number(usual), money, text) if usual and form.kind == "money" else ""
     return plural(template, value).format(value=value, normal=normal, percent=percent(_number(shown)))
+
+
+def tells(item: Evidence) -> bool:
+    """Whether a value is worth telling as a reason: not one that is as it should be, though it may weigh a little.
+
+    >>> tells({"feature": "count_hour", "value": "1"}), tells({"feature": "count_hour", "value": "4"})
+    (False, True)
+    """
+    form = forms().get(str(item["feature"]))
+    return form is None or not form.quiet or form.least is None or _number(str(item["value"])) >= form.least
 
 
 def plural(template: str, value: str) -> str:
@@ -184,7 +201,7 @@ def _told(form: Form, shown: str) -> bool:
 
 def _which(form: Form, words: Mapping[str, Any], shown: str, reader: str, normal: object) -> str:
     """The key of the sentence that fits the value; what has a special sentence for the reviewer says nothing to others."""
-    nothing = shown == "false" or (form.kind in ("count", "days", "hours", "flag") and _is_nothing(form, shown))
+    nothing = shown == "false" or (form.kind in ("count", "days", "hours", "share") and _is_nothing(form, shown))
     below = form.least is not None and _number(shown) < form.least
     special = "low" if below or (form.kind == "money" and normal is None and "{normal}" in words["reviewer"]) else ""
     if nothing and "none" in words:
@@ -197,7 +214,7 @@ def _which(form: Form, words: Mapping[str, Any], shown: str, reader: str, normal
 def _is_nothing(form: Form, shown: str) -> bool:
     if form.kind == "count":
         return round(_number(shown)) <= 0
-    return form.kind in ("days", "hours") and _number(shown) == 0.0
+    return form.kind in ("days", "hours", "share") and _number(shown) == 0.0
 
 
 def _value(form: Form, name: str, shown: str, text: Mapping[str, Any], money: Money) -> str:

@@ -17,7 +17,7 @@ from typing import Any, Final
 from rules.compiled_policy import RuleInfo
 from rules.ladder import CHALLENGE_LIGHT, REVIEW, RUNGS
 from rules.pack import LANGUAGES
-from rules.phrases import Evidence, Money, amount, forms, phrase, texts
+from rules.phrases import Evidence, Money, amount, forms, phrase, tells, texts
 
 MAX_CUSTOMER_FACTS: Final = 2
 MAX_REVIEWER_FACTS: Final = 5
@@ -221,7 +221,7 @@ def _facts(context: ReasonContext, language: str, reader: str, most: int) -> lis
     """
     own = Money(context.account_currency, context.digits)
     new = {"feature": "new_payee", "value": "true", "normal": None, "contribution_milli": 1}
-    told = [item for item in context.evidence if int(item["contribution_milli"]) > 0]
+    told = [item for item in context.evidence if int(item["contribution_milli"]) > 0 and tells(item)]
     wanted = context.new_payee and context.rung >= CHALLENGE_LIGHT
     facts: dict[str, str] = {}
     for item in told:
