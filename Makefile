@@ -38,6 +38,7 @@ lock: ## resolve the dependencies of pyproject.toml again (upgrade: ARGS=--upgra
 	@test -x build/uv/bin/uv || { $(PYTHON) -m venv build/uv; build/uv/bin/pip install --quiet uv==$(UV_VERSION); }
 	$(LOCK) $(ARGS) pyproject.toml --group build -o requirements.lock
 	$(LOCK) $(ARGS) pyproject.toml --group build --group dev -c requirements.lock -o requirements-dev.lock
+	$(LOCK) $(ARGS) pyproject.toml --group build --extra dask -c requirements.lock -o requirements-dask.lock
 
 clean: ## remove what can be made again; data of the development Kafka (.riskstream) stay
 	rm -rf .venv build deploy/devkafka/target .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis

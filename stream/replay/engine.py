@@ -23,17 +23,16 @@ from detectors.ensemble import EnsembleConfig, Learner
 from rules.compiled_policy import CompiledPolicy
 from rules.policy import Policy
 from stream.core import account_row, columns
-from stream.core.decide import REVIEW, Decided, Decider
+from stream.core.decide import Decided, Decider
 from stream.core.features import FEATURES, INDEX
 from stream.core.frame import decode_frame
 from stream.core.genesis import first_snapshot
-from stream.core.learn import LABEL_KINDS
-from stream.core.learning import payments_of
 from stream.core.profile import AccountHop, HopSettings
 from stream.core.receive import PayeeHop, Received
 from stream.core.render import render
 from stream.replay.due_labels import DueLabels
 from stream.replay.labels import FRAUD, UNLABELLED, Labels
+from stream.replay.learning import learn_labels, observe
 from stream.replay.scores import score_rows
 from stream.replay.sources import Chunk
 
@@ -253,12 +252,7 @@ class FileReplay:
             return
         profiled = self._accounts.process(np.zeros(0, columns.TRANSACTION), feedback)
         self._receive(profiled.frames)
-        names = payments_of(feedback).tolist()
-        columns_of = (feedback[column].tolist() for column in ("occurred_at", "kind", "verdict"))
-        for name, occurred_at, kind, verdict in zip(names, *columns_of, strict=True):
-            source, word = columns.FEEDBACK_KINDS[kind], columns.VERDICTS[verdict]
-            if source in LABEL_KINDS and word in ("fraud", "genuine"):
-                self._learner.label(name, occurred_at, word == "fraud", source)
+        learn_labels(self._learner, feedback)
 
     def _decide(
         self, rows: npt.NDArray[np.void], bucket: npt.NDArray[np.int64], labels: Labels | None, scheduled: bool
@@ -293,14 +287,7 @@ class FileReplay:
         """Hand the learner what ``risk.learning.v1`` would hold: inputs in single precision."""
         if not self.settings.round_us:
             return
-        transactions, verdicts = decided.received.transactions, decided.verdicts
-        self._learner.observe(
-            payments_of(transactions),
-            np.ascontiguousarray(transactions["event_time"]),
-            decided.inputs.astype(np.float32).astype(np.float64),
-            np.ascontiguousarray(verdicts["scenario"]),
-            verdicts["outcome"] >= REVIEW,
-        )
+        observe(self._learner, decided.received.transactions, decided.verdicts, decided.inputs.astype(np.float32))
 
 
 def forget_pairs(features: npt.NDArray[np.float64]) -> None:

@@ -17,17 +17,16 @@ import numpy.typing as npt
 from detectors.ensemble import EnsembleConfig, Learner
 from rules.compiled_policy import CompiledPolicy
 from rules.policy import Policy
-from stream.core import account_row, columns
+from stream.core import account_row
 from stream.core.columns import hash_id
-from stream.core.decide import REVIEW
 from stream.core.decode import Decoded, Refusal
 from stream.core.features import SCHEMA
 from stream.core.genesis import first_snapshot
-from stream.core.learn import LABEL_KINDS
 from stream.replay.customers import CustomerOf
 from stream.replay.engine import BUCKET_US, ReplaySettings
 from stream.replay.hands import Hand, Hire
 from stream.replay.labels import FRAUD, Labels
+from stream.replay.learning import learn_labels, observe
 from stream.replay.run import Intake, limited
 from stream.replay.scores import score_rows
 from stream.replay.shard import NO_ROUND, NO_TURN, TURN, Heard, Judgements, Read, Told, Walked, share_out
@@ -289,23 +288,10 @@ class SharedReplay:
         if step is None or start == stop:
             return
         identity, verdicts = step.transactions[start:stop], step.verdicts[start:stop]
-        self._learner.observe(
-            np.ascontiguousarray(identity["transaction_hash"]),
-            np.ascontiguousarray(identity["event_time"]),
-            inputs[start:stop].astype(np.float64),
-            np.ascontiguousarray(verdicts["scenario"]),
-            verdicts["outcome"] >= REVIEW,
-        )
+        observe(self._learner, identity, verdicts, inputs[start:stop])
 
     def _learn_labels(self, told: Told, which: npt.NDArray[np.bool_]) -> None:
-        feedback = told.feedback[which]
-        for name, occurred_at, kind, verdict in zip(
-            *(feedback[column].tolist() for column in ("transaction_hash", "occurred_at", "kind", "verdict")),
-            strict=True,
-        ):
-            source, word = columns.FEEDBACK_KINDS[kind], columns.VERDICTS[verdict]
-            if source in LABEL_KINDS and word in ("fraud", "genuine"):
-                self._learner.label(name, occurred_at, word == "fraud", source)
+        learn_labels(self._learner, told.feedback[which])
 
     def _close_round(self, ended_bucket: int) -> None:
         self._learner.advance(ended_bucket * BUCKET_US)

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Sequence
+from functools import partial
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from detectors.ensemble import EnsembleConfig
 from rules.policy import shipped
 from stream.core.rfc3339 import render as render_time
 from stream.errors import RiskstreamError
@@ -233,3 +235,13 @@ def test_a_cluster_with_too_few_workers_says_so(bank: tuple[Path, Path], cluster
     asked = subprocess.run(command(bank, tmp_path, *options), capture_output=True, text=True)
     assert asked.returncode == 2
     assert "2 workers there, 3 asked for" in asked.stderr
+
+
+def test_what_the_learner_samples_is_the_same_payments(
+    bank: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # a join buffer of 300 payments lets most go, by their hash: another hash, another model
+    for module in ("engine", "sharded"):
+        monkeypatch.setattr(f"stream.replay.{module}.EnsembleConfig", partial(EnsembleConfig, pending_capacity=300))
+    one, many = by_one(*bank, SETTINGS), by_many(*bank, SETTINGS, 2)
+    assert many[2].model_version == one[2].model_version

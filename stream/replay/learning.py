@@ -1,0 +1,47 @@
+"""What a replay's learner hears: what ``risk.learning.v1`` would hold, in the same order."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+from detectors.ensemble import Learner
+from stream.core import columns
+from stream.core.decide import REVIEW
+from stream.core.learn import LABEL_KINDS
+from stream.core.learning import payments_of
+
+
+def learn_labels(learner: Learner, feedback: npt.NDArray[np.void]) -> None:
+    """Verdicts of people and schemes (``columns.FEEDBACK`` [m]), in order; other feedback is no label."""
+    told = (feedback[column].tolist() for column in ("occurred_at", "kind", "verdict"))
+    for name, occurred_at, kind, verdict in zip(payments_of(feedback).tolist(), *told, strict=True):
+        source, word = columns.FEEDBACK_KINDS[kind], columns.VERDICTS[verdict]
+        if source in LABEL_KINDS and word in ("fraud", "genuine"):
+            learner.label(name, occurred_at, word == "fraud", source)
+
+
+def observe(
+    learner: Learner,
+    transactions: npt.NDArray[np.void],
+    verdicts: npt.NDArray[np.void],
+    inputs: npt.NDArray[np.float32],
+) -> None:
+    """Decided transactions as they were scored, in order.
+
+    Parameters
+    ----------
+    transactions
+        Structured [n] with ``event_time``, ``account_hash`` and ``transaction_hash``.
+    verdicts
+        ``rules.compiled_policy.VERDICT`` [n].
+    inputs
+        float32[n, M]: the model's inputs in the precision of the learning topic.
+    """
+    learner.observe(
+        payments_of(transactions),
+        np.ascontiguousarray(transactions["event_time"]),
+        inputs.astype(np.float64),
+        np.ascontiguousarray(verdicts["scenario"]),
+        verdicts["outcome"] >= REVIEW,
+    )
