@@ -63,6 +63,7 @@ TOPICS: tuple[Topic, ...] = (
     Topic("risk.decisions.v1", _CUSTOMER, "a decision for every transaction", "delete", "line"),
     Topic("risk.alerts.v1", _CUSTOMER, "what a person must see", "delete", "line"),
     Topic("risk.resolutions.v1", _CUSTOMER, "the end of every held transaction", "delete", "line"),
+    Topic("riskstream-escalations", _CUSTOMER, "what was owed and did not come, as alerts", "delete", "line", True),
     Topic("risk.learning.v1", "transaction_id", "features as scored, and labels", "delete", "own"),
     Topic("risk.models.v1", "version + chunk", "model snapshots", "compact", "single"),
     Topic("risk.policies.v1", "policy version", "policy versions", "compact", "single"),

@@ -17,6 +17,7 @@ Examples:
   riskstream alerts tail
   riskstream alerts tail --from end --json | jq .decision.outcome
   riskstream alerts tail --no-follow --limit 20
+  riskstream alerts tail --escalations            # information that was owed and did not come
   riskstream alerts tail --group night-shift      # goes on where that group stopped
 """
 )
@@ -37,18 +38,24 @@ def command() -> None:
 @click.option("--limit", type=click.IntRange(min=1), metavar="N", help="End after so many alerts.")
 @click.option("--group", default="", metavar="NAME", help="Remember how far was read, under this consumer group.")
 @click.option("--follow/--no-follow", default=True, show_default=True, help="Wait for more at the end of the topic.")
+@click.option("--escalations", is_flag=True, help="Read what was owed and not supplied in time instead.")
 @click.option("--json", "as_json", is_flag=True, help="One alert a line, as it was written.")
-def tail(settings: Settings, begin: str, limit: int | None, group: str, follow: bool, as_json: bool) -> None:
+def tail(
+    settings: Settings, begin: str, limit: int | None, group: str, follow: bool, escalations: bool, as_json: bool
+) -> None:
     """Print alerts: why, in Chinese and English, the evidence, when to answer and when the hold ends.
 
     Committed records only. Ctrl-C or SIGTERM ends it; an alert counts as read for --group once it was printed.
     """
     from stream.desk.alert_text import alert_text
-    from stream.desk.alert_topic import follow_alerts
+    from stream.desk.alert_topic import ESCALATIONS, TOPIC, follow_alerts
 
     signal.signal(signal.SIGTERM, _interrupt)
     try:
-        for alert in follow_alerts(settings, group=group, from_end=begin == "end", stay=follow, limit=limit):
+        topic = ESCALATIONS if escalations else TOPIC
+        for alert in follow_alerts(
+            settings, group=group, from_end=begin == "end", stay=follow, limit=limit, topic=topic
+        ):
             if as_json:
                 print_json(alert)
             else:

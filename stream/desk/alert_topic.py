@@ -16,6 +16,8 @@ from stream.worker.log import Place
 from stream.worker.reader import KafkaReader
 
 TOPIC = "risk.alerts.v1"
+ESCALATIONS = "riskstream-escalations"
+"""What was owed for a payment that proceeded and was not supplied in time, in the form of alerts."""
 WINDOW = 5_000
 SEARCHED = 200_000
 """Offsets of each partition that are searched for an alert, the newest first."""
@@ -70,7 +72,13 @@ def _newest(reader: KafkaReader, place: Place, start: int, stop: int, alert_id: 
 
 
 def follow_alerts(
-    settings: Settings, *, group: str = "", from_end: bool = False, stay: bool = True, limit: int | None = None
+    settings: Settings,
+    *,
+    group: str = "",
+    from_end: bool = False,
+    stay: bool = True,
+    limit: int | None = None,
+    topic: str = TOPIC,
 ) -> Iterator[Mapping[str, Any]]:
     """Committed alerts as they come.
 
@@ -86,8 +94,10 @@ def follow_alerts(
         Go on waiting at the end of the topic; else end there.
     limit
         End after so many alerts; None for no limit.
+    topic
+        Alerts, or :data:`ESCALATIONS`.
     """
-    topic = settings.topic(TOPIC)
+    topic = settings.topic(topic)
     count = partitions_of(settings, [topic])[topic]
     consumer = Consumer(
         {

@@ -28,8 +28,6 @@ from stream.core.receive import PayeeHop
 from stream.core.render import render
 
 MOST_DIFFERENCES = 20
-ESCALATION = "riskstream.escalation"
-"""Header of an alert about an obligation that is overdue."""
 
 
 class Place(Protocol):
@@ -203,8 +201,6 @@ def _published(recorded: Recorded, result: Verified) -> Published:
         known = published[kind]
         for partition in range(partitions):
             for item in recorded.read(topic, partition):
-                if ESCALATION in item.headers:
-                    continue  # of the holds agent: what led to it is the obligation, and the clock of feedback
                 where = _place_of(item, recorded.prefix)
                 if where in known:
                     result.differ(where, f"a second {kind}, at {topic}/{partition}/{item.offset}")

@@ -38,8 +38,6 @@ GRACE_US: Final = 1_000_000
 """So long after an expiry it is published: a verdict stamped just before it may still be on its way to the broker."""
 FEEDBACK_READ: Final = "riskstream.feedback"
 """Header of a resolution: topic/partition/offset up to which feedback had been read. No earlier record was missed."""
-ESCALATION: Final = "riskstream.escalation"
-"""Header of an alert that an overdue obligation caused."""
 OWED: Final = b"\x01"
 """What the keys of obligations begin with in the agent's rows; no id can."""
 BATCH = 500
@@ -367,7 +365,7 @@ class HoldsSession:
             return
         alert = escalation(ending)
         if alert is not None:
-            publisher.send(self._alerts, alert, key, headers=[(ESCALATION, b"obligation"), *headers])
+            publisher.send(self.settings.topic("riskstream-escalations"), alert, key, headers=headers)
 
     def _position(self, place: Place) -> int:
         owned = self.owned[place.partition]

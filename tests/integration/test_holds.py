@@ -80,20 +80,18 @@ class Bank:
         self.send("riskstream-obligations", name, orjson.dumps({"due_at": render(due_at), "alert": alert}))
 
     def escalated(self, count: int) -> list[str]:
-        """Waits for so many escalations on the alert topic, and a second more; sorted ids of all."""
+        """Waits for so many escalations, and a second more; sorted ids of all."""
         consumer = Consumer({**consumer_config(self.settings, "escalations"), "fetch.wait.max.ms": 50})
-        consumer.subscribe([self.settings.topic("risk.alerts.v1")])
+        consumer.subscribe([self.settings.topic("riskstream-escalations")])
         found: list[str] = []
         until = time.monotonic() + PATIENCE_S
         while time.monotonic() < until:
             message = consumer.poll(0.2)
             if message is None or message.error():
                 continue
-            headers = dict(message.headers() or ())
-            if headers.get("riskstream.escalation") == b"obligation":
-                found.append(orjson.loads(message.value())["alert_id"])
-                if len(found) == count:
-                    until = min(until, time.monotonic() + 1.0)
+            found.append(orjson.loads(message.value())["alert_id"])
+            if len(found) == count:
+                until = min(until, time.monotonic() + 1.0)
         consumer.close()
         return sorted(found)
 
