@@ -136,7 +136,7 @@ class _Walk:
         before = state.seconds
         with ExitStack() as files:
             writers = self._writers(files)
-            with progress(self.options, state.intake.rows) as advance:
+            with progress(self.options, self.source, state.intake.rows) as advance:
 
                 def done(chunk: Chunk) -> None:
                     advance(chunk)
@@ -258,19 +258,20 @@ def _resolved(path: Path | None) -> str | None:
 
 
 @contextmanager
-def progress(options: ReplayOptions, done: int) -> Iterator[Callable[[Chunk], None]]:
+def progress(options: ReplayOptions, source: History, done: int) -> Iterator[Callable[[Chunk], None]]:
     """A bar with the time left on a terminal's stderr; yields what to call when a chunk is done."""
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-    extent = Extent(Path(options.file) if options.is_file else None, options.limit, done)
+    path, expected = (Path(options.file), None) if options.is_file else (None, source.expected)
+    extent = Extent(path, options.limit, done, expected)
     console = Console(stderr=True)
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(*columns, console=console, disable=not console.is_terminal) as bar:
         task = bar.add_task("replay", total=None, completed=done)
 
         def advance(chunk: Chunk) -> None:
-            extent.add(chunk.values)
+            extent.add(len(chunk.values))
             bar.update(task, completed=extent.rows, total=extent.total)
 
         yield advance

@@ -1,57 +1,59 @@
-"""How many rows a file has, as well as can be said before it is read: for the time left."""
+"""How many rows a history has, as well as can be said before it is read: for the time left."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
 
 import pyarrow.parquet as pq
 
 from stream.replay.tables import kind_of
 
+_SAMPLE_BYTES = 1 << 20
+
 
 class Extent:
     """Rows done, and an estimate of all rows.
 
-    Parquet says how many it has; of JSON lines the size of what was read tells; of compressed files, and CSV (whose
-    rows no longer are what was read), nothing is claimed.
+    Parquet says how many it has, and a topic's offsets bound them; of JSON lines and CSV the length of the first lines
+    tells; of compressed files nothing is claimed.
 
     Parameters
     ----------
     path
-        The file; None for a topic, of which nothing is claimed.
+        The file; None for a topic.
     limit
         Most rows that will be read.
     done
         Rows that were done before.
+    expected
+        Of a topic, its offsets in the range.
     """
 
-    def __init__(self, path: Path | None, limit: int | None, done: int = 0) -> None:
+    def __init__(self, path: Path | None, limit: int | None, done: int = 0, expected: int | None = None) -> None:
         self.rows = done
-        self._bytes = 0
-        self._counted = 0
         self._limit = limit
-        self._size = 0
-        self._known: int | None = None
-        self._kind = ""
-        if path is None:
-            return
-        self._kind = kind_of(path)
-        self._size = path.stat().st_size if path.suffix.lower() != ".gz" else 0
-        self._known = pq.ParquetFile(path).metadata.num_rows if self._kind == "parquet" else None
+        self._known = expected if path is None else _rows_of(path)
 
     @property
     def total(self) -> int | None:
         """All rows, or None where nothing can be said."""
-        total = self._known
-        if total is None and self._kind == "jsonl" and self._size and self._bytes:
-            total = max(self.rows, round(self._counted * self._size / self._bytes))
+        total = self._known if self._known is None else max(self._known, self.rows)
         if self._limit is None or (total is not None and total < self._limit):
             return total
         return self._limit
 
-    def add(self, values: Sequence[bytes]) -> None:
+    def add(self, rows: int) -> None:
         """Count rows that are done."""
-        self.rows += len(values)
-        self._counted += len(values)
-        self._bytes += sum(map(len, values)) + len(values)
+        self.rows += rows
+
+
+def _rows_of(path: Path) -> int | None:
+    """Rows of a file: counted where it says so, else by the length of its first lines."""
+    if kind_of(path) == "parquet":
+        return int(pq.ParquetFile(path).metadata.num_rows)
+    if path.suffix.lower() == ".gz":
+        return None
+    with path.open("rb") as file:
+        sample = file.read(_SAMPLE_BYTES)
+    lines = sample.count(b"\n")
+    return round(lines * path.stat().st_size / len(sample)) if lines else None

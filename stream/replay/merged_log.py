@@ -42,6 +42,9 @@ class Log(Protocol):
     def last(self, topic: str, partition: int) -> LogRecord | None:
         """The last record of the asked range."""
 
+    def records(self, topic: str) -> int:
+        """How many records the asked range has at most."""
+
 
 class Timed(NamedTuple, Generic[T]):
     """Something and the time it stands for, µs."""

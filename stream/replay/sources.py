@@ -94,6 +94,10 @@ class History(Protocol):
     def labelled(self) -> bool:
         """Whether there are labels."""
 
+    @property
+    def expected(self) -> int | None:
+        """How many transactions at most, where that is known."""
+
     def chunks(self, rows: int = CHUNK_ROWS, start: int = 0) -> Iterator[Chunk]:
         """Its transactions from a position on (0: the beginning), at most ``rows`` at a time."""
 
@@ -126,6 +130,11 @@ class Source:
     def labelled(self) -> bool:
         """Whether there are labels."""
         return self._truth is not None or (self._map is not None and self._map.labels is not None)
+
+    @property
+    def expected(self) -> int | None:
+        """A file tells by its size (``extent.py``)."""
+        return None
 
     def chunks(self, rows: int = CHUNK_ROWS, start: int = 0) -> Iterator[Chunk]:
         """The file from row ``start`` on, at most ``rows`` rows at a time."""

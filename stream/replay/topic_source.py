@@ -57,6 +57,11 @@ class TopicSource:
         """There is always the feedback topic."""
         return True
 
+    @property
+    def expected(self) -> int | None:
+        """The offsets of the range."""
+        return self._log.records(TRANSACTIONS)
+
     def chunks(self, rows: int = CHUNK_ROWS, start: int = 0) -> Iterator[Chunk]:
         """The topics from the start of their range, at most ``rows`` records at a time, without the first ``start``."""
         verdicts = FeedbackTruth(self._log, self._terms, self._partitions) if self._truth is None else None

@@ -63,6 +63,9 @@ class MemoryLog:
         part = self.topics[topic][partition]
         return part[-1] if part else None
 
+    def records(self, topic: str) -> int:
+        return sum(map(len, self.topics[topic]))
+
 
 def terms(maturity_us: int = DAY_US) -> InputTerms:
     return InputTerms(shipped().trusts, 300_000, maturity_us)
