@@ -30,9 +30,10 @@ from detectors.boosted_trees import BoostedTrees
 from detectors.boosted_window import BoostedWindowConfig
 from detectors.ensemble import EnsembleConfig, Input, Learner, Scorer, genesis
 from detectors.half_space_trees import HalfSpaceTrees
+from stream.core.features import MODEL_COLUMNS
 
 FEATURES, ROWS, BATCH = 20, 2_560, 256
-INPUTS = 66
+INPUTS = len(MODEL_COLUMNS)
 DAY = 86_400_000_000
 
 
@@ -111,7 +112,7 @@ def half_space_trees(rounds: int) -> dict[str, Any]:
 
 
 def trained_scorer() -> tuple[Scorer, np.ndarray[Any, np.dtype[np.float64]]]:
-    """The composite with 66 inputs and default parameters, after two weeks of made-up traffic."""
+    """The composite with as many inputs as the stream has, and default parameters, after two weeks of made-up traffic."""
     rng = np.random.default_rng(1)
     n = 40_000
     matrix = np.exp(rng.normal(0, 1, (n, INPUTS)))
@@ -160,7 +161,7 @@ def ensemble(rounds: int) -> dict[str, Any]:
 
 
 def boosted_trees(rounds: int) -> dict[str, Any]:
-    """200 trees of depth 5 on 66 columns: our walk against LightGBM's predict, and whether they agree in every bit."""
+    """200 trees of depth 5 on as many columns as the stream has: our walk against LightGBM's predict, and whether they agree in every bit."""
     rng = np.random.default_rng(2)
     matrix = rng.normal(size=(20_000, INPUTS))
     label = (matrix[:, 0] + matrix[:, 1] * matrix[:, 2] + rng.normal(size=20_000) > 2.0).astype(float)
