@@ -2,8 +2,8 @@
 
 A file of one header line and a body. The header names the format, the digest of the body, and the fingerprint of
 everything that results depend on: inputs, labels, policies, options, code. A body whose digest is wrong, or that
-belongs to other inputs, is refused, not used. Reading restores only this project's own classes and numpy's arrays:
-whatever else a body names is refused as well.
+belongs to other inputs, is refused, not used. Reading restores only this project's own classes, functions of its core and
+numpy's arrays: whatever else a body names is refused as well.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from types import FunctionType
 from typing import Any
 
 import orjson
@@ -42,11 +43,12 @@ class BadCheckpoint(RiskstreamError):
 
 class _Reader(pickle.Unpickler):
     def find_class(self, module: str, name: str) -> Any:
-        """Only classes of this project, and what arrays are made of."""
+        """Only classes of this project, functions of its core (which does no I/O), and what arrays are made of."""
         if (module, name) in _OTHERS:
             return super().find_class(module, name)
         found = super().find_class(module, name) if module.startswith(_OURS) else None
-        if not isinstance(found, type):
+        ours = isinstance(found, type) or (module.startswith("stream.core.") and isinstance(found, FunctionType))
+        if not ours:
             raise BadCheckpoint(f"a checkpoint names {module}.{name}, which none of ours does: remove the file")
         return found
 
