@@ -11,7 +11,6 @@ import gc
 import logging
 import sys
 import time
-from collections.abc import Sequence
 from typing import Any
 
 import faust
@@ -21,6 +20,8 @@ from numba import njit
 
 from benchmarks.engines.job import LARGE_MINOR, Job, from_command_line
 from stream.brokers.topics import ensure_topics
+from stream.core import customer
+from stream.core.packed import Packed
 from stream.core.rows import RowTable
 from stream.settings import Settings, load
 from stream.worker.accounts import AccountPartition, AccountsHop
@@ -29,7 +30,7 @@ from stream.worker.checkpoint import read_rows
 from stream.worker.counts import Counts
 from stream.worker.kafka_log import KafkaLog
 from stream.worker.line import Line
-from stream.worker.log import Place, Publisher, Reader, Record
+from stream.worker.log import Place, Publisher, Reader, Records
 from stream.worker.metrics import Metrics
 from stream.worker.run import worker_name
 from stream.worker.versions import Versions
@@ -52,6 +53,8 @@ class TrivialCore:
 
     def __init__(self) -> None:
         self.table = RowTable(ROW, 1)
+        self.customers = RowTable(customer.CUSTOMER_ROW, customer.SCHEMA_VERSION)
+        """None here: every customer is an account."""
         self.highest = np.zeros(1, np.int64)
         """Event times do not matter here; the marker has a place for the highest."""
 
@@ -70,7 +73,7 @@ class TrivialHop(AccountsHop):
     """The accounts hop with the trivial core; decisions instead of frames."""
 
     def process(
-        self, publisher: Publisher, partition: int, transactions: Sequence[Record], feedback: Sequence[Record]
+        self, publisher: Publisher, partition: int, transactions: Records, feedback: Records
     ) -> tuple[dict[Place, int], Counts]:
         """Walk one batch and write what it causes."""
         owner = self.owned[partition]
@@ -78,14 +81,16 @@ class TrivialHop(AccountsHop):
         columns = decoded.columns
         core: Any = owner.core
         counts, sums = core.process(columns, np.zeros(0, np.void))
-        topic, send = self.settings.topic("risk.decisions.v1"), publisher.send
+        topic = self.settings.topic("risk.decisions.v1")
         fields = zip(
             columns["transaction_id"].tolist(), columns["account_id"].tolist(), columns["amount_minor"].tolist(),
-            counts.tolist(), sums.tolist(), decoded.accepted.tolist(), strict=True,
+            counts.tolist(), sums.tolist(), strict=True,
         )  # fmt: skip
-        for transaction, account, amount, count, total, row in fields:
-            outcome = b"review" if amount > LARGE_MINOR else b"approve"
-            send(topic, DECISION % (transaction, account, outcome, count, total), transactions[row].key)
+        decisions = [
+            DECISION % (transaction, account, b"review" if amount > LARGE_MINOR else b"approve", count, total)
+            for transaction, account, amount, count, total in fields
+        ]
+        publisher.send_many(topic, Packed.of(decisions), _keys(transactions, decoded.accepted))
         place, _ = self.places(partition)
         self._bury(publisher, place, transactions, decoded.refused)
         self._record_batch(publisher, owner, partition, transactions, feedback, [], 0)
@@ -101,7 +106,11 @@ class TrivialHop(AccountsHop):
         if marker is not None:
             owner.sequence, owner.batches = marker["sequence"], marker["batches"]
         self.owned[partition] = owner
-        self._repeat(reader, partition, owner, transactions, feedback)
+        self._repeat(reader, partition, owner, self._batches_behind(reader, partition, owner))
+
+
+def _keys(records: Records, accepted: npt.NDArray[np.int64]) -> Packed:
+    return Packed(records.keys.data, records.keys.starts[accepted], records.keys.lengths[accepted])
 
 
 def line_of(settings: Settings) -> Line:

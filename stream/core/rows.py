@@ -141,6 +141,11 @@ class RowTable:
         """Remember which rows differ from their last written copy; slots below 0 are passed over."""
         self._changed[slots[slots >= 0]] = True
 
+    @property
+    def has_changes(self) -> bool:
+        """Whether any row differs from its last written copy."""
+        return bool(self._changed[: self.count].any())
+
     def changed(self) -> npt.NDArray[np.int64]:
         """Slots changed since :meth:`forget_changes`, ascending."""
         return np.flatnonzero(self._changed[: self.count])

@@ -109,6 +109,16 @@ class AccountsHop:
         core = owner.core
         return write_rows(publisher, self._rows(partition), core.table, self._marker(owner), core.customers)
 
+    def dirty(self, partition: int) -> bool:
+        """Whether rows have changed since the last checkpoint."""
+        core = self.owned[partition].core
+        return core.table.has_changes or core.customers.has_changes
+
+    def stands(self, partition: int) -> dict[Place, int]:
+        """Input offsets that the rows stand for."""
+        owner = self.owned[partition]
+        return dict(zip(self.places(partition), (owner.transactions, owner.feedback), strict=True))
+
     def written(self, partition: int) -> None:
         """Say that the last checkpoint was committed."""
         core = self.owned[partition].core

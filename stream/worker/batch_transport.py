@@ -143,7 +143,7 @@ class BatchConsumer(KafkaConsumer):
         if self.should_stop or not self.line.ready:
             return
         for name in HOPS:
-            if self.line.lanes[name].mailbox:
+            if self.line.waits(name):
                 yield self._signal(name)
 
     async def _poll(self) -> None:

@@ -47,6 +47,10 @@ class _Checkpointed(Protocol):
 
     def written(self, partition: int) -> None: ...
 
+    def dirty(self, partition: int) -> bool: ...
+
+    def stands(self, partition: int) -> dict[Place, int]: ...
+
 
 @dataclass
 class Lane:
@@ -197,14 +201,20 @@ class Line:
                 pass
 
     async def step(self, name: str) -> None:
-        """Take what waits for a hop, walk it, and commit it as one transaction; until nothing waits."""
+        """Take what waits for a hop, walk it, and commit it as one transaction, with the rows that are due; until
+        nothing waits and no changed rows are due."""
         lane = self.lanes[name]
-        while lane.mailbox:
+        while self.waits(name):
             async with lane.lock:
                 if not self.ready or lane.publisher is None:
                     return
                 batch = lane.mailbox.take(self.settings.batch_records)
                 await self._run(lane, batch, self._due(lane))
+
+    def waits(self, name: str) -> bool:
+        """Whether a hop has something to do: records, or changed rows that are due though no records come."""
+        lane = self.lanes[name]
+        return bool(lane.mailbox) or (self.ready and any(lane.hop.dirty(partition) for partition in self._due(lane)))
 
     async def checkpoint_all(self) -> None:
         """Write every changed row now: the last act of a worker that is asked to end."""
@@ -221,6 +231,8 @@ class Line:
             offsets, after = self._walk(lane, publisher, batch)
             for partition in due:
                 lane.hop.checkpoint(publisher, partition)
+                # rows alone are fenced like a batch: by the offsets they stand for
+                offsets = {**lane.hop.stands(partition), **offsets}
             await self._commit(lane, publisher, offsets)
         except PublishFailed as error:
             self.ready = False

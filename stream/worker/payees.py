@@ -70,6 +70,14 @@ class PayeesHop:
         marker: Marker = {"profiled": owner.profiled}
         return write_rows(publisher, self._rows(partition), owner.core.table, marker)
 
+    def dirty(self, partition: int) -> bool:
+        """Whether rows have changed since the last checkpoint."""
+        return self.owned[partition].core.table.has_changes
+
+    def stands(self, partition: int) -> dict[Place, int]:
+        """Input offsets that the rows stand for."""
+        return {self.place(partition): self.owned[partition].profiled}
+
     def written(self, partition: int) -> None:
         """Say that the last checkpoint was committed."""
         table = self.owned[partition].core.table

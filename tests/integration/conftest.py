@@ -23,6 +23,9 @@ from stream.settings import Settings
 from stream.worker.log import Place, Record
 from stream.worker.reader import KafkaReader
 
+# tests are collected without packages; what several of them share stands beside them
+sys.path.insert(0, str(Path(__file__).parent))
+
 
 @pytest.fixture(scope="session")
 def kafka(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DevelopmentKafka]:

@@ -4,19 +4,14 @@ from __future__ import annotations
 
 import os
 import signal
-import sys
 import time
-from pathlib import Path
 from typing import Any
 
 import pytest
+from bad_traffic import TRANSACTIONS, BadTraffic, Sender, assert_exact, bad_traffic, outcome
 from confluent_kafka.admin import NewPartitions
 
 from stream.brokers.connect import admin
-
-sys.path.insert(0, str(Path(__file__).parent))  # tests are collected without packages
-
-from bad_traffic import TRANSACTIONS, BadTraffic, Sender, assert_exact, bad_traffic, outcome
 
 FROZEN_S = 8.0
 """Longer than the session time-out of 6 s."""

@@ -7,47 +7,20 @@ import re
 import time
 from collections import Counter
 from datetime import UTC, datetime, timedelta
-from itertools import islice
 from pathlib import Path
 from typing import Any
 
 import orjson
 import pytest
 from confluent_kafka import Producer
+from plain_traffic import traffic
 
 from stream.contracts.decision import Decision
 from stream.core.partition import partition_of
 from stream.replay.verify import verify
-from stream.simulate import stream as simulated
 from stream.worker.record import LiveRecord
 
 CORPUS = Path(__file__).parents[1] / "corpus" / "line.jsonl"
-
-
-def traffic(count: int, seed: int = 5) -> tuple[list[bytes], list[bytes]]:
-    """Simulated transactions of the past months, and the chargebacks that follow the frauds among them."""
-    start = (datetime.now(UTC) - timedelta(days=400)).date()
-    transactions, feedback = [], []
-    for event in islice(simulated(seed, start=start, accounts=60, fraud_rate=0.02), count):
-        transactions.append(event.transaction)
-        if event.truth.fraud:
-            record = orjson.loads(event.transaction)
-            feedback.append(
-                orjson.dumps(
-                    {
-                        "feedback_id": f"f-{record['transaction_id']}",
-                        "transaction_id": record["transaction_id"],
-                        "account_id": record["account_id"],
-                        "customer_id": record.get("customer_id"),
-                        "payee_id": record.get("payee_id"),
-                        "kind": "chargeback",
-                        "verdict": "fraud",
-                        "actor": "chargeback:test",
-                        "occurred_at": record["event_time"],
-                    }
-                )
-            )
-    return transactions, feedback
 
 
 def decided(line: Any) -> int:

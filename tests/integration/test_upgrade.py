@@ -1,0 +1,87 @@
+"""A new version on rows that an older one wrote: they are read in today's layout, and written so from then on."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from confluent_kafka import Producer
+from plain_traffic import traffic
+
+from stream.core.account_row import ACCOUNT_ROW, SCHEMA_VERSION
+from stream.core.account_row_history import OLDER
+from stream.worker.checkpoint import MARKER_KEY
+from stream.worker.log import Place
+from stream.worker.reader import KafkaReader
+
+ROWS = "riskstream-accounts-rows"
+
+
+def decided(line: Any) -> int:
+    return len(line.records("risk.decisions.v1"))
+
+
+def rows_of(line: Any) -> dict[bytes, bytes]:
+    """The last stored row of every account."""
+    return {
+        record.key: record.value
+        for record in line.records(ROWS)
+        if record.key and record.key != MARKER_KEY and record.key[0] > 1
+    }
+
+
+def as_version_1(value: bytes) -> bytes:
+    today, older = np.frombuffer(value, ACCOUNT_ROW), np.zeros(1, OLDER[1].dtype)
+    for name in OLDER[1].dtype.names or ():
+        shape = tuple(slice(size) for size in np.minimum(older[name].shape, today[name].shape))
+        older[name][shape] = today[name][shape]
+    older["schema"] = 1
+    return older.tobytes()
+
+
+def test_rows_of_an_older_layout_are_taken_over_by_a_worker_of_today(line: Any, until: Any) -> None:
+    transactions, _ = traffic(600, seed=12)
+    worker = line.worker()
+    line.send("bank.transactions.v1", transactions[:400])
+    until(lambda: decided(line) == 400, "the first decisions")
+    worker.terminate()
+    assert worker.wait(30) == 0
+    written = rows_of(line)
+    producer = Producer({"bootstrap.servers": line.settings.broker})
+    places = {r.key: p for p in range(4) for r in records_of(line, p) if r.key in written}
+    for key, value in written.items():
+        producer.produce(line.settings.topic(ROWS), as_version_1(value), key, places[key])
+    assert producer.flush(30) == 0
+    line.worker()
+    line.send("bank.transactions.v1", transactions[400:])
+    until(lambda: decided(line) == len(transactions), "the rest, on rows of the older layout")
+    until(lambda: attempts(line) == len(transactions), "every row to be written anew")
+    assert {int.from_bytes(value[:2], "little") for value in rows_of(line).values()} == {SCHEMA_VERSION}
+
+
+def test_rows_of_an_unknown_layout_keep_a_worker_from_becoming_ready_and_are_named(line: Any, until: Any) -> None:
+    transactions, _ = traffic(100, seed=13)
+    worker = line.worker()
+    line.send("bank.transactions.v1", transactions)
+    until(lambda: decided(line) == 100, "the first decisions")
+    worker.terminate()
+    assert worker.wait(30) == 0
+    producer = Producer({"bootstrap.servers": line.settings.broker})
+    producer.produce(line.settings.topic(ROWS), (99).to_bytes(2, "little") + bytes(100), b"a-new", 0)
+    assert producer.flush(30) == 0
+    line.worker()
+    until(lambda: "schema version 99 and 102 bytes" in line.log(1), "the refusal")
+
+
+def records_of(line: Any, partition: int) -> list[Any]:
+    reader = KafkaReader(line.settings)
+    try:
+        return [r for chunk in reader.read(Place(line.settings.topic(ROWS), partition), 0) for r in chunk]
+    finally:
+        reader.close()
+
+
+def attempts(line: Any) -> int:
+    """Transactions that the stored rows of today's layout have seen."""
+    rows = [value for value in rows_of(line).values() if len(value) == ACCOUNT_ROW.itemsize]
+    return int(sum(np.frombuffer(value, ACCOUNT_ROW)["attempts"][0] for value in rows))
