@@ -267,7 +267,7 @@ class CompiledPolicy:
 
     def fired_rules(self, mask: NDArray[np.uint8]) -> list[RuleInfo]:
         """The rules of a ``fired`` or ``failed`` mask, in the policy's order."""
-        return [rule for r, rule in enumerate(self.rules) if mask[r >> 3] >> (r & 7) & 1]
+        return [self.rules[r] for r in np.flatnonzero(np.unpackbits(mask, bitorder="little")).tolist()]
 
     def contributions(self, mask: NDArray[np.uint8], prior_milli: int = 1000) -> dict[str, int]:
         """What the fired rules of a mask add to the log-odds, in thousandths, by the feature that shows it best.

@@ -8,7 +8,7 @@ that a decision has the same bytes in every run. Sentences: ``rules/texts/*.yaml
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
@@ -128,26 +128,40 @@ def moment(time_us: int | None, language: str) -> str:
     return f"{at:%Y-%m-%d %H:%M} UTC"
 
 
+class _Filled(dict[str, str]):
+    """Values of a template, made when it asks for them: a sentence needs one or two of them."""
+
+    def __init__(self, make: Mapping[str, Callable[[], str]]) -> None:
+        super().__init__()
+        self._make = make
+
+    def __missing__(self, name: str) -> str:
+        self[name] = self._make[name]()
+        return self[name]
+
+
 def _customer(context: ReasonContext, language: str) -> str:
     text = texts(language)
     own: dict[str, Any] = text["customer"]
-    filled = {
-        "amount": amount(context.amount_minor, Money(context.currency, context.digits), text),
-        "due": moment(context.due_at, language),
-        "expires": moment(context.expires_at, language),
-        "ending": own["ending"][context.on_expiry],
-        "obligation_due": moment(context.obligation_due_at, language),
-        "owed": own["listed"].join(text["slips"][slip] for slip in context.slips) or own["owed"],
-    }
+    filled = _Filled(
+        {
+            "amount": lambda: amount(context.amount_minor, Money(context.currency, context.digits), text),
+            "due": lambda: moment(context.due_at, language),
+            "expires": lambda: moment(context.expires_at, language),
+            "ending": lambda: own["ending"][context.on_expiry],
+            "obligation_due": lambda: moment(context.obligation_due_at, language),
+            "owed": lambda: own["listed"].join(text["slips"][slip] for slip in context.slips) or own["owed"],
+        }
+    )
     sentences = []
     facts = _facts(context, language, "customer", MAX_CUSTOMER_FACTS) if context.rung >= CHALLENGE_LIGHT else []
     if facts:
         sentences.append(_capital(own["because"].format(facts=own["joined"].join(facts))))
     if context.obligation:
-        sentences.append(own["obligation"].format(**filled))
+        sentences.append(own["obligation"].format_map(filled))
     elif not (context.slips and RUNGS[context.rung] == "remind"):
         once = context.rung == REVIEW and context.due_at == context.expires_at
-        sentences.append(own["review_once" if once else RUNGS[context.rung]].format(**filled))
+        sentences.append(own["review_once" if once else RUNGS[context.rung]].format_map(filled))
     if context.slips:
         if not context.obligation:
             sentences.append(own["slips"].format(slips=filled["owed"]))
