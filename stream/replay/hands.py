@@ -194,7 +194,8 @@ class DaskCluster:
         except ImportError as error:
             raise UsageError("--dask needs the extra: pip install 'riskstream[dask]'") from error
         try:
-            self._client: Any = Client(address, timeout=timeout_s)
+            connect: Any = Client  # untyped
+            self._client: Any = connect(address, timeout=timeout_s)
         except (OSError, ValueError) as error:
             raise UsageError(f"--dask {address}: no scheduler answers there: {error}") from error
         self._address = address

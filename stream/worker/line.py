@@ -236,7 +236,7 @@ class Line:
             await self._commit(lane, publisher, offsets)
         except PublishFailed as error:
             self.ready = False
-            self.metrics.transaction_failed(str(error))
+            self.metrics.transaction_failed(fenced=error.fenced)
             logger.warning("%s: %s; recovering", lane.name, error)
             self.on_lost(str(error))
             return

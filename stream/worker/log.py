@@ -132,7 +132,16 @@ class PublishFailed(RiskstreamError):
     """A transaction did not commit, or nobody knows whether it did.
 
     Whoever gets this must forget its rows and its publisher, and recover: what the log holds is the truth.
+
+    Parameters
+    ----------
+    fenced
+        Another owner has taken over: the broker refuses this one.
     """
+
+    def __init__(self, message: str, *, fenced: bool = False) -> None:
+        super().__init__(message)
+        self.fenced = fenced
 
 
 class Publisher(Protocol):

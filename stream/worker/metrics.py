@@ -118,9 +118,8 @@ class Metrics:
             self._missed.inc(int(np.count_nonzero((by != ABSENT_TIME) & (by < now_ms * 1000))))
             assert len(verdicts) == len(transactions)
 
-    def transaction_failed(self, reason: str) -> None:
-        """A transaction was refused, aborted, or ended in doubt."""
-        fenced = "fenced" in reason.lower() or "generation" in reason.lower() or "member" in reason.lower()
+    def transaction_failed(self, *, fenced: bool) -> None:
+        """A transaction was refused to a stale owner, or was aborted or ended in doubt."""
         self._transactions.labels("fenced" if fenced else "aborted").inc()
 
     def matured(self, scenario: int, number: int) -> None:

@@ -23,6 +23,13 @@ from stream.worker.log import Headers, PackedHeaders, Place, PublishFailed, send
 INIT_TIMEOUT_S = 30.0
 FLUSH_TIMEOUT_S = 30.0
 PRODUCED_AT = "riskstream.produced_at"
+_FENCED = frozenset(
+    (
+        KafkaError._FENCED, KafkaError.PRODUCER_FENCED, KafkaError.INVALID_PRODUCER_EPOCH, KafkaError.ILLEGAL_GENERATION,
+        KafkaError.UNKNOWN_MEMBER_ID, KafkaError.FENCED_INSTANCE_ID, KafkaError.REBALANCE_IN_PROGRESS,
+    )
+)  # fmt: skip
+"""Refusals of a worker whose partitions are another's, or about to be."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +93,7 @@ class TransactionalPublisher:
         try:
             self._producer.begin_transaction()
         except KafkaException as error:
-            raise PublishFailed(f"begin: {error.args[0].str()}") from error
+            raise _failed("begin", error) from error
 
     def send(
         self, topic: str, value: bytes | None, key: bytes | None = None, partition: int = -1,
@@ -104,7 +111,7 @@ class TransactionalPublisher:
             except BufferError:
                 self._producer.poll(0.05)
             except KafkaException as error:
-                raise PublishFailed(f"send to {topic}: {error.args[0].str()}") from error
+                raise _failed(f"send to {topic}", error) from error
 
     def send_many(
         self, topic: str, values: Packed, keys: Packed, headers: PackedHeaders = (), partition: int = -1
@@ -113,7 +120,7 @@ class TransactionalPublisher:
         try:
             self._batches.send(topic, values, keys, headers, partition)
         except KafkaException as error:
-            raise PublishFailed(f"send to {topic}: {error.args[0].str()}") from error
+            raise _failed(f"send to {topic}", error) from error
 
     def commit(self, offsets: Mapping[Place, int]) -> None:
         """Commit; any other end than success makes this publisher unusable."""
@@ -125,7 +132,7 @@ class TransactionalPublisher:
                 self._producer.send_offsets_to_transaction(named, self._membership, self._timeout)
             self._producer.commit_transaction(self._timeout)
         except KafkaException as error:
-            raise PublishFailed(f"transaction of {self.transactional_id}: {error.args[0].str()}") from error
+            raise _failed(f"transaction of {self.transactional_id}", error) from error
 
     def close(self) -> None:
         """Abort what is open, as far as the broker listens, and forget the rest."""
@@ -209,6 +216,11 @@ def fence(settings: Settings, transactional_id: str) -> None:
         producer.init_transactions(INIT_TIMEOUT_S)
     except KafkaException as error:
         raise PublishFailed(f"fencing {transactional_id}: {error.args[0].str()}") from error
+
+
+def _failed(what: str, error: KafkaException) -> PublishFailed:
+    reason: KafkaError = error.args[0]
+    return PublishFailed(f"{what}: {reason.str()}", fenced=reason.code() in _FENCED)
 
 
 def now_header() -> tuple[str, bytes]:

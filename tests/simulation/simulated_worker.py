@@ -36,7 +36,7 @@ class UncountedMetrics:
     def decided(self, batch: list[Decided]) -> None:
         """A batch of the payees hop was committed."""
 
-    def transaction_failed(self, reason: str) -> None:
+    def transaction_failed(self, *, fenced: bool) -> None:
         """A transaction was refused, aborted, or ended in doubt."""
 
 
