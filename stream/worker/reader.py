@@ -18,7 +18,8 @@ from stream.worker.log import Place, Position, Record, Records
 REQUEST_TIMEOUT_S = 30.0
 RETRY_S = 0.05
 CHUNK = 10_000
-WAIT_S = 0.05
+WAIT_S = 0.005
+"""Of one call: librdkafka waits so long for a batch to become full, whatever has come."""
 
 
 class ReadFailed(RiskstreamError):
