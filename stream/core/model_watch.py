@@ -38,7 +38,7 @@ def log_odds_milli(risk_ppm: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
     """Log-odds x 1000 of risks in ppm, int64[n]; 0 and 1000000 count as half a ppm from there.
 
     >>> log_odds_milli(np.array([0, 500_000, 20_000])).tolist()
-    [-14508, 0, -3892]
+    [-14509, 0, -3892]
     """
     risk = np.clip(risk_ppm.astype(np.float64), 0.5, PPM - 0.5) / PPM
     milli: npt.NDArray[np.int64] = np.rint(1000.0 * np.log(risk / (1.0 - risk))).astype(np.int64)
