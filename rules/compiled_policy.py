@@ -261,6 +261,11 @@ class CompiledPolicy:
         """Least risk in ppm of each rung above approve."""
         return self.scenarios[scenario].thresholds
 
+    @property
+    def budgets(self) -> tuple[Budget, ...]:
+        """Alert budgets by scenario code: they order and report, no verdict reads them."""
+        return tuple(terms.budget for terms in self.scenarios)
+
     def hold(self, scenario: int) -> HoldTerms:
         """Terms of a review in this scenario."""
         return self.scenarios[scenario].hold

@@ -1,13 +1,14 @@
-"""``riskstream alerts``: the alert topic, readably."""
+"""``riskstream alerts``: the alert topic, readably, and the queue of open reviews."""
 
 from __future__ import annotations
 
 import signal
+import time
 from types import FrameType
 
 import click
 
-from stream.cli.options import print_json, with_settings
+from stream.cli.options import json_option, print_json, with_settings
 from stream.settings import Settings
 
 
@@ -19,10 +20,11 @@ Examples:
   riskstream alerts tail --no-follow --limit 20
   riskstream alerts tail --escalations            # information that was owed and did not come
   riskstream alerts tail --group night-shift      # goes on where that group stopped
+  riskstream alerts queue                         # what to review next, and how much is waiting
 """
 )
 def command() -> None:
-    """Read the alert topic."""
+    """Read the alert topic, and the queue of open reviews."""
 
 
 @command.command()
@@ -62,6 +64,34 @@ def tail(
                 click.echo(alert_text(alert) + "\n")
     except KeyboardInterrupt:
         pass  # this is how it ends
+
+
+@command.command(
+    epilog="""\b
+Examples:
+  riskstream alerts queue
+  riskstream alerts queue --limit 5
+  riskstream alerts queue --json | jq '.scenarios'
+"""
+)
+@with_settings
+@click.option(
+    "--limit", type=click.IntRange(min=1), default=20, show_default=True, metavar="N", help="List so many reviews."
+)
+@json_option
+def queue(settings: Settings, limit: int, as_json: bool) -> None:
+    """List open reviews in the order in which to look at them, and how much work is waiting.
+
+    Priority is the loss that a review is expected to prevent for each minute it takes. Totals for each scenario stand
+    beside the budget of the policy in force; a budget hides no review, and where nothing is held the list is empty.
+    """
+    from stream.desk.review_queue import read_queue
+
+    found = read_queue(settings, lambda: time.time_ns() // 1000)
+    for line in found.text(limit):
+        click.echo(line, err=as_json)
+    if as_json:
+        print_json(found.as_json(limit))
 
 
 def _interrupt(number: int, frame: FrameType | None) -> None:

@@ -12,7 +12,6 @@ from typing import Any
 
 import click
 
-from rules.pack import Budget
 from rules.policy import Policy
 from stream.cli.replay_options import ReplayOptions
 from stream.core.columns import hash_id
@@ -81,11 +80,6 @@ def walk_history(options: ReplayOptions, source: History, shape: ReplaySettings)
             cluster.close()
 
 
-def alert_budgets(policy: Policy) -> list[Budget]:
-    """The policy's alert budgets by scenario code."""
-    return [terms.budget for terms in policy.compile(SCHEMA, hash_id).scenarios]
-
-
 def _begun(
     options: ReplayOptions, source: History, shape: ReplaySettings, policies: list[Policy], hire: Hire
 ) -> tuple[Checkpoint | None, WalkState]:
@@ -96,7 +90,7 @@ def _begun(
         state = WalkState(
             Intake(),
             _engines(options, shape, policies, hire),
-            [Tally(options.measure_day, shape.seed, alert_budgets(policy)) for policy in policies],
+            [Tally(options.measure_day, shape.seed, policy.compile(SCHEMA, hash_id).budgets) for policy in policies],
             Comparison(),
             0.0,
             {},

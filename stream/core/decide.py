@@ -20,6 +20,7 @@ from rules.compiled_policy import CompiledPolicy
 from rules.ladder import OUTCOMES
 from rules.policy import Policy
 from rules.precedence import FAILED_MODEL, FAILED_STATE
+from rules.priority import below_line
 from stream.core.columns import hash_id
 from stream.core.features import FEATURES, INDEX, MODEL_COLUMNS, SCHEMA
 from stream.core.genesis import first_snapshot
@@ -63,6 +64,8 @@ class Decided:
         Log-odds x 1000 per model input for the rows that are not approved.
     explained : int64[k]
         Those rows.
+    sampled : bool[n]
+        Approvals to be looked at all the same, chosen by their id alone, to show what the line misses.
     """
 
     received: Received
@@ -71,6 +74,7 @@ class Decided:
     anomaly_ppm: npt.NDArray[np.int32]
     contributions: npt.NDArray[np.int32]
     explained: npt.NDArray[np.int64]
+    sampled: npt.NDArray[np.bool_]
 
 
 @njit(cache=True, nogil=True)
@@ -113,6 +117,7 @@ class Decider:
             logger.error("model %s reads other features than this version computes: it is not used", snapshot.version)
             self.scorer, self._failed = Scorer(first_snapshot(0)), FAILED_MODEL
         self.compiled: CompiledPolicy = policy.compile(SCHEMA, hash_id)
+        self._sampled_per_10k = np.array([budget.below_line_per_10k for budget in self.compiled.budgets])
         known = snapshot.counts["frauds"]
         self.prior_milli = 1000 * TRAINED_FRAUDS // (TRAINED_FRAUDS + known)
 
@@ -147,6 +152,8 @@ class Decider:
         degraded = np.full(len(ids), self._failed, np.uint8)
         mark_broken(features, _WHOLE, FAILED_STATE, degraded)
         verdicts = self.compiled.evaluate(features, logit_milli, ids, event_time, degraded, self.prior_milli)
-        explained = np.flatnonzero(verdicts["outcome"] != APPROVE)
+        touched = verdicts["outcome"] != APPROVE
+        explained = np.flatnonzero(touched)
         contributions = self.scorer.contributions(inputs[explained], group[explained])
-        return Decided(received, verdicts, inputs, anomaly_ppm, contributions, explained)
+        sampled = below_line(transactions["transaction_hash"], self._sampled_per_10k[verdicts["scenario"]]) & ~touched
+        return Decided(received, verdicts, inputs, anomaly_ppm, contributions, explained, sampled)

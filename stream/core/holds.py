@@ -30,7 +30,9 @@ Result = Literal["release", "decline"]
 Cause = Literal["reviewer", "challenge", "expiry", "supplied"]
 """``supplied`` ends obligations alone (:mod:`stream.core.obligations`) and is in no Resolution."""
 
-ROW_VERSION = 1
+ROW_VERSION = 2
+"""Version 1 had no scenario, priority and due time: its holds end as any other and come last in the queue."""
+READ_VERSIONS = (1, 2)
 MAX_UNMATCHED = 20_000
 """Transactions per partition whose verdict is kept while no alert about them is known."""
 MAX_ENDED = 20_000
@@ -69,6 +71,9 @@ class Hold:
         What happens then.
     escalation
         Of an obligation: the alert to publish when it is overdue, JSON.
+    scenario, priority_milli, due_at
+        As in the alert, for whoever looks at the queue; they end nothing. Times are µs since the epoch. Empty and 0 of
+        obligations, and of holds stored by a version that did not keep them.
     """
 
     transaction_id: str
@@ -78,6 +83,9 @@ class Hold:
     expires_at: int
     on_expiry: Result
     escalation: str = ""
+    scenario: str = ""
+    priority_milli: int = 0
+    due_at: int = 0
 
     @property
     def key(self) -> bytes:
@@ -184,6 +192,9 @@ def read_alert(value: bytes | None) -> Hold | None:
             customer_id=str(decision.get("customer_id") or decision["account_id"]),
             expires_at=rfc3339.microseconds(rfc3339.parse(alert["hold_expires_at"])),
             on_expiry=alert["on_expiry"],
+            scenario=str(decision["scenario"]),
+            priority_milli=int(alert["priority_milli"]),
+            due_at=rfc3339.microseconds(rfc3339.parse(alert["due_at"])),
         )
     except (ValueError, TypeError, KeyError, AttributeError) as error:
         raise UnreadableAlert(f"not an alert: {type(error).__name__}; only riskstream may write there") from error
@@ -247,6 +258,10 @@ class Holds:
     def __len__(self) -> int:
         """How many holds are open."""
         return len(self._open)
+
+    def __iter__(self) -> Iterator[Hold]:
+        """The open holds."""
+        return iter(self._open.values())
 
     @property
     def unmatched(self) -> int:
@@ -336,9 +351,9 @@ class Holds:
         if value is None:
             return
         row: dict[str, Any] = orjson.loads(value)
-        if row.get("version") != ROW_VERSION:
+        if row.get("version") not in READ_VERSIONS:
             raise UnknownRow(
-                f"a stored hold of schema version {row.get('version')}, this version reads {ROW_VERSION}: run the "
+                f"a stored hold of schema version {row.get('version')}, this version reads 1 and {ROW_VERSION}: run the "
                 "version of riskstream that wrote it"
             )
         if row["state"] == "ended":

@@ -16,12 +16,12 @@ import orjson
 
 from rules.ladder import OUTCOMES, STEP_UPS
 from rules.lists import LIST_MARKS
-from rules.priority import below_line, priority_milli
+from rules.priority import priority_milli
 from rules.reasons import ReasonContext, render_reasons
 from rules.tolerance import repeated
 from stream.contracts.currency import MINOR_UNIT_DIGITS
 from stream.core.columns import SCENARIOS, SLIPS, unpack_code
-from stream.core.decide import APPROVE, REVIEW, Decided, Decider
+from stream.core.decide import REVIEW, Decided, Decider
 from stream.core.decision_writer import (
     DEGRADED,
     EVIDENCE,
@@ -118,7 +118,7 @@ def _pieces(decided: Decided, decider: Decider, fragments: Fragments) -> npt.NDA
         pieces[row, REASONS] = place(orjson.dumps(reasons(decided, decider, row, shown)))
     _by_value(pieces[:, DEGRADED], verdicts["degraded"],
               lambda bits: place(orjson.dumps(decider.compiled.degraded_list(int(bits)))))  # fmt: skip
-    flags = decided.received.transactions["late"] + 2 * _below_the_line(decided, decider)
+    flags = decided.received.transactions["late"] + 2 * decided.sampled.astype(np.int64)
     _by_value(pieces[:, FLAGS], flags, lambda flag: place(_FLAGS[int(flag)]))
     versions = b'"policy_version":"%b","model_version":"%b"'
     pieces[:, VERSIONS] = place(versions % (decider.policy_version.encode(), decider.model_version.encode()))
@@ -133,15 +133,6 @@ def _by_value(out: npt.NDArray[np.int64], values: npt.NDArray[Any], place: Calla
         return
     distinct, inverse = np.unique(values, return_inverse=True)
     out[:] = np.array([place(value) for value in distinct], np.int64)[inverse]
-
-
-def _below_the_line(decided: Decided, decider: Decider) -> npt.NDArray[np.int64]:
-    """1 for approvals sampled, by their id alone, to show what the line misses."""
-    per_10k = np.array([terms.budget.below_line_per_10k for terms in decider.compiled.scenarios])
-    verdicts = decided.verdicts
-    sampled = below_line(decided.received.transactions["transaction_hash"], per_10k[verdicts["scenario"]])
-    flags: npt.NDArray[np.int64] = (sampled & (verdicts["outcome"] == APPROVE)).astype(np.int64)
-    return flags
 
 
 def _fired(decider: Decider, mask: npt.NDArray[np.uint8]) -> bytes:

@@ -23,6 +23,7 @@ from confluent_kafka.admin._listoffsets import OffsetSpec
 from prometheus_client import CollectorRegistry, Counter, Gauge
 
 from stream.brokers.connect import consumer_config
+from stream.core.columns import SCENARIOS
 from stream.core.decode import decode_feedback
 from stream.core.holds import Ending, Hold, Holds, UnreadableAlert, read_alert, read_verdicts
 from stream.core.obligations import escalation, read_obligation, read_supplies
@@ -40,6 +41,8 @@ FEEDBACK_READ: Final = "riskstream.feedback"
 """Header of a resolution: topic/partition/offset up to which feedback had been read. No earlier record was missed."""
 OWED: Final = b"\x01"
 """What the keys of obligations begin with in the agent's rows; no id can."""
+UNKNOWN: Final = "unknown"
+"""The scenario of a hold stored as a row of version 1."""
 BATCH = 500
 POLL_S = 0.1
 REQUEST_TIMEOUT_S = 10.0
@@ -113,6 +116,15 @@ class HoldsMetrics:
         self.obligations_ended = Counter(
             "riskstream_obligations_total", "Ends of obligations.", ("result",), registry=registry
         )
+        self.judged = Counter(
+            "riskstream_alerts_judged_total",
+            "Alerts that a reviewer judged in time.",
+            ("scenario", "verdict"),
+            registry=registry,
+        )
+        for scenario in SCENARIOS:
+            for verdict in ("genuine", "fraud"):
+                self.judged.labels(scenario, verdict)
         self.ignored = Counter(
             "riskstream_holds_ignored_total",
             "Late verdicts, repeated alerts, unreadable alerts, early verdicts dropped.",
@@ -127,6 +139,9 @@ class HoldsMetrics:
                 self.obligations_ended.labels("escalated" if ending.cause == "expiry" else "supplied").inc()
             else:
                 self.resolutions.labels(ending.result, ending.cause).inc()
+                if ending.cause == "reviewer":
+                    verdict = "genuine" if ending.result == "release" else "fraud"
+                    self.judged.labels(ending.hold.scenario or UNKNOWN, verdict).inc()
         for number, owned in partitions.items():
             self.obligations.labels(str(number)).set(len(owned.owed))
             owned.owed.late = owned.owed.repeated = owned.owed.dropped = (

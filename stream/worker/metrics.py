@@ -14,6 +14,7 @@ from prometheus_client.registry import Collector
 from rules.ladder import OUTCOMES
 from stream.core.columns import ABSENT_TIME, SCENARIOS
 from stream.core.decide import CHALLENGE, Decided
+from stream.worker.alert_load import AlertLoad
 from stream.worker.counts import Counts
 from stream.worker.log import Place
 
@@ -95,6 +96,7 @@ class Metrics:
         self._missed = Counter(
             "riskstream_deadline_missed_total", "Decisions published past decide_by.", registry=registry
         )
+        self.alert_load = AlertLoad(registry)
         self.last_commit = time.monotonic()
 
     def counted(self, counts: Counts) -> None:
@@ -113,6 +115,7 @@ class Metrics:
         for decided in batch:
             transactions, verdicts = decided.received.transactions, decided.verdicts
             self._count_outcomes(decided)
+            self.alert_load.decided(decided)
             self._latency.observe((now_ms - transactions["timestamp"]) / 1000.0)
             by = transactions["decide_by"]
             self._missed.inc(int(np.count_nonzero((by != ABSENT_TIME) & (by < now_ms * 1000))))

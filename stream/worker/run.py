@@ -47,7 +47,12 @@ def run_worker(settings: Settings, *, transactional: bool = True, partitions: in
     count = partitions or ensure_topics(settings)
     metrics = Metrics()
     versions = Versions(settings, lambda: time.time_ns() // 1000)
-    versions.on_change = metrics.versions
+
+    def changed(model: str, policy: str) -> None:
+        metrics.versions(model, policy)
+        metrics.alert_load.budgets(versions.decider().compiled.budgets)
+
+    versions.on_change = changed
     log = KafkaLog(settings) if transactional else EmbeddedLog(settings)
     line = Line(settings, count, worker_name(settings), versions, metrics, log)
     topology = Topology(settings, count) if transactional else None

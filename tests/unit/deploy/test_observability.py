@@ -10,8 +10,10 @@ from typing import Any
 
 import pytest
 import yaml
-from prometheus_client import generate_latest
+from prometheus_client import CollectorRegistry, generate_latest
 
+from stream.core.columns import SCENARIOS as SCENARIO_NAMES
+from stream.worker.holds_session import HoldsMetrics
 from stream.worker.metrics import Metrics
 
 DEPLOY = Path(__file__).resolve().parents[3] / "deploy"
@@ -31,9 +33,21 @@ METRICS: dict[str, dict[str, set[str]]] = {
     "riskstream_version_info": {"model": set(), "policy": set()},
     "riskstream_transactions_total": {"result": {"committed", "aborted", "fenced"}},
     "riskstream_deadline_missed_total": {},
+    "riskstream_alerts_total": {"scenario": SCENARIOS},
+    "riskstream_alert_budget_per_hour": {"scenario": SCENARIOS},
+    "riskstream_alerts_event_hour": {"scenario": SCENARIOS},
+    "riskstream_event_hour_seconds": {},
+    "riskstream_below_line_total": {"scenario": SCENARIOS},
+    "riskstream_alerts_judged_total": {"scenario": SCENARIOS, "verdict": {"genuine", "fraud"}},
     "up": {"job": {"riskstream-worker"}},
 }
 """The contract's metrics, with each label's values where it lists them."""
+JUDGED = "riskstream_alerts_judged_total"
+SHOWN_ALONE = {
+    "riskstream_in_flight", "riskstream_genuine_matured_total", "riskstream_alerts_event_hour",
+    "riskstream_event_hour_seconds", "riskstream_below_line_total", JUDGED,
+}  # fmt: skip
+"""On the board, and no alert: a high value of one is no fault."""
 
 RULES: dict[str, Any] = yaml.safe_load((DEPLOY / "prometheus" / "alerts.yml").read_text(encoding="utf-8"))
 ALERTS: list[dict[str, Any]] = [rule for group in RULES["groups"] for rule in group["rules"]]
@@ -42,7 +56,7 @@ PANELS: list[dict[str, Any]] = [panel for panel in BOARD["panels"] if panel["typ
 EXPRESSIONS = [(rule["alert"], rule["expr"]) for rule in ALERTS]
 EXPRESSIONS += [(panel["title"], target["expr"]) for panel in PANELS for target in panel["targets"]]
 
-FUNCTIONS = {"sum", "count", "rate", "increase", "deriv", "histogram_quantile", "absent"}
+FUNCTIONS = {"sum", "count", "rate", "increase", "deriv", "histogram_quantile", "absent", "max"}
 WORDS = {"by", "on", "and", "or", "unless", "group_left"}
 
 
@@ -84,14 +98,26 @@ def test_every_metric_of_the_contract_is_on_the_board() -> None:
 
 def test_a_worker_serves_the_metrics_of_the_contract_and_no_others() -> None:
     served = re.findall(r"# TYPE (\w+) (?:counter|gauge|histogram)", generate_latest(Metrics().registry).decode())
-    named = {name.removesuffix("_bucket") for name in METRICS.keys() - {"up"}}
+    named = {name.removesuffix("_bucket") for name in METRICS.keys() - {"up", JUDGED}}
     assert {name for name in served if not name.endswith("_created")} == named
+
+
+def test_the_error_rate_is_served_with_the_holds() -> None:
+    registry = CollectorRegistry()
+    HoldsMetrics(registry)
+    labels = {
+        name: {
+            sample.labels[name] for family in registry.collect() for sample in family.samples if sample.name == JUDGED
+        }
+        for name in METRICS[JUDGED]
+    }
+    assert labels == {"scenario": set(SCENARIO_NAMES), "verdict": METRICS[JUDGED]["verdict"]}
 
 
 def test_what_the_line_can_suffer_has_an_alert() -> None:
     assert len({rule["alert"] for rule in ALERTS}) == len(ALERTS)
     watched = {name for rule in ALERTS for name, _ in metrics(rule["expr"])}
-    assert watched >= METRICS.keys() - {"riskstream_in_flight", "riskstream_genuine_matured_total"}
+    assert watched >= METRICS.keys() - SHOWN_ALONE
 
 
 @pytest.mark.parametrize("rule", ALERTS, ids=lambda rule: rule["alert"])

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import orjson
 import pytest
@@ -28,15 +30,22 @@ def hold(name: str = "t-1", expires_at: int = EXPIRY, on_expiry: str = "release"
     return Hold(name, name, account, "c-1", expires_at, on_expiry)  # type: ignore[arg-type]
 
 
+def queued() -> Hold:
+    return replace(hold(), scenario="ecommerce", priority_milli=880, due_at=50 * SECOND)
+
+
 def verdict(name: str = "t-1", at: int = 0, result: str = "release", cause: str = "reviewer") -> Verdict:
     return Verdict(name, "a-1", result, cause, at)  # type: ignore[arg-type]
 
 
 def alert(**changed: object) -> bytes:
     decision = {"transaction_id": "t-1", "account_id": "a-1", "customer_id": "c-1", "outcome": "review"}
+    decision["scenario"] = "ecommerce"
     record = {
         "alert_id": "t-1",
         "decision": decision,
+        "priority_milli": 880,
+        "due_at": "1970-01-01T00:00:50Z",
         "hold_expires_at": "1970-01-01T00:01:40Z",
         "on_expiry": "release",
     }
@@ -45,7 +54,7 @@ def alert(**changed: object) -> bytes:
 
 
 def test_an_alert_about_a_review_opens_a_hold_until_its_stated_expiry() -> None:
-    assert read_alert(alert()) == hold()
+    assert read_alert(alert()) == queued()
 
 
 def test_an_alert_about_anything_else_holds_nothing() -> None:
@@ -57,6 +66,7 @@ def test_an_alert_about_anything_else_holds_nothing() -> None:
     [
         None, b"", b"\xff", b"[]", b"7", b"{}", b'{"decision":null}', alert(on_expiry="refund"),
         alert(hold_expires_at="tomorrow"), alert(hold_expires_at=None), alert(hold_expires_at=7),
+        alert(due_at=None), alert(priority_milli="high"),
     ],
 )  # fmt: skip
 def test_what_is_no_alert_is_refused_with_a_reason(value: bytes | None) -> None:
@@ -160,6 +170,23 @@ def test_ended_holds_are_remembered_within_a_bound() -> None:
     assert [key for key, value in changes if value is None] == [b"a-1/t-1"]
     assert holds.open(hold("t-2")) is None
     assert holds.repeated == 1
+
+
+def test_a_hold_is_found_again_with_what_the_queue_shows_of_it() -> None:
+    before, after = Holds(), Holds()
+    before.open(queued())
+    for key, row in before.take_changes():
+        after.restore(key, row)
+    assert list(after) == [queued()]
+
+
+def test_a_hold_stored_by_the_version_before_ends_as_any_other() -> None:
+    holds = Holds()
+    row = {"transaction_id": "t-1", "alert_id": "t-1", "account_id": "a-1", "customer_id": "c-1"}
+    row |= {"expires_at": EXPIRY, "on_expiry": "release", "escalation": ""}  # type: ignore[dict-item]
+    holds.restore(b"a-1/t-1", orjson.dumps({"version": 1, "state": "open", "hold": row}))
+    assert list(holds) == [hold()]
+    assert holds.expire(EXPIRY) == [Ending(hold(), "release", "expiry", EXPIRY)]
 
 
 def test_a_row_of_another_version_is_refused() -> None:
