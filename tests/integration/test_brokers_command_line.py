@@ -15,7 +15,7 @@ from confluent_kafka.admin import AdminClient
 from confluent_kafka.cimpl import NewTopic
 
 from stream.brokers.kafka import DevelopmentKafka, free_port
-from stream.brokers.topics import ensure_topics
+from stream.brokers.topics import TOPICS, ensure_topics
 from stream.settings import Settings
 
 pytestmark = pytest.mark.kafka
@@ -71,11 +71,11 @@ def doctor(folder: Path, settings: Settings) -> tuple[int, dict[str, str]]:
 def test_the_doctor_is_content_with_a_broker_as_riskstream_makes_it(tmp_path: Path, kafka_settings: Settings) -> None:
     status, before = doctor(tmp_path, kafka_settings)
     assert status == 0
-    assert before["missing topics"].startswith("note: 15 not there yet")
+    assert before["missing topics"].startswith(f"note: {len(TOPICS)} not there yet")
     ensure_topics(kafka_settings)
     status, after = doctor(tmp_path, kafka_settings)
     assert status == 0
-    assert after["partitions"] == "ok: 15 topics; the line has 4 partitions"
+    assert after["partitions"] == f"ok: {len(TOPICS)} topics; the line has 4 partitions"
     assert after["topic settings"].startswith("ok")
 
 
