@@ -19,7 +19,7 @@ from stream.desk.scan import partitions_of
 from stream.settings import Settings
 from stream.worker.holds_session import OWED, UNKNOWN
 from stream.worker.log import Place, Reader
-from stream.worker.policies import PolicyLog, founding_policy
+from stream.worker.policies import PolicyLog
 from stream.worker.reader import KafkaReader
 
 ROWS, POLICIES = "riskstream-holds-rows", "risk.policies.v1"
@@ -175,7 +175,7 @@ def read_queue(settings: Settings, clock_us: Callable[[], int]) -> ReviewQueue:
     Parameters
     ----------
     clock_us
-        The time, µs since the epoch; asked when everything has been read.
+        The time, µs since the epoch; that of the queue is asked when everything has been read.
 
     Raises
     ------
@@ -186,16 +186,17 @@ def read_queue(settings: Settings, clock_us: Callable[[], int]) -> ReviewQueue:
     partitions = partitions_of(settings, [rows, policies])[rows]
     reader = KafkaReader(settings)
     try:
-        holds = [hold for number in range(partitions) for hold in open_holds(reader, Place(rows, number))]
-        log = PolicyLog(founding_policy(settings.packs))
+        log = PolicyLog()  # the policy that founded the installation is on the topic too
         for chunk in reader.read(Place(policies, 0), 0):
             for record in chunk:
                 log.take(record.key or b"", record.value)
+        policy = log.in_force(clock_us())
+        budgets = policy.compile(SCHEMA, hash_id).budgets
+        # last, as compiling takes a moment: the queue is as of the time it states
+        holds = [hold for number in range(partitions) for hold in open_holds(reader, Place(rows, number))]
     finally:
         reader.close()
-    now = clock_us()
-    policy = log.in_force(now)
-    return ReviewQueue.of(holds, policy.compile(SCHEMA, hash_id).budgets, policy.version, now)
+    return ReviewQueue.of(holds, budgets, policy.version, clock_us())
 
 
 def open_holds(reader: Reader, rows: Place) -> list[Hold]:
