@@ -56,6 +56,7 @@ class Bank:
 
     def alert(self, name: str, expires_at: int, on_expiry: str = "release", outcome: str = "review") -> None:
         decision = {"transaction_id": name, "account_id": f"a-{name}", "customer_id": f"c-{name}", "outcome": outcome}
+        decision["scenario"] = "other"
         record = {
             "alert_id": name, "decision": decision, "priority_milli": 1, "due_at": render(expires_at),
             "hold_expires_at": render(expires_at), "on_expiry": on_expiry,
