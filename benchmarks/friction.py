@@ -17,9 +17,7 @@ friction. Familiar pairs are counted from input and truth. Intervals resample wh
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -29,144 +27,30 @@ sys.path[0] = str(Path(__file__).resolve().parents[1])  # beside this script lie
 
 import click
 import numpy as np
+import numpy.typing as npt
 import orjson
 from rich.console import Console
 from rich.table import Table
 
 from rules.policy import shipped
-from stream.core.features import INDEX
+from stream.replay.baselines import ENGINE, Baselines, baseline_scores, truth_of
 from stream.replay.column_map import load_column_map
-from stream.replay.engine import DAY_US, FileReplay, ReplaySettings, Step
-from stream.replay.familiar_pairs import FamiliarPairs
-from stream.replay.friction import (
-    RECALLS,
-    Friction,
-    Truth,
-    bootstrap,
-    measure,
-    threshold_at_recall,
-    touched_again,
-)
-from stream.replay.labels import FRAUD, UNLABELLED
+from stream.replay.engine import DAY_US, FileReplay, ReplaySettings
+from stream.replay.equal_recall import Periods, at_equal_recall
 from stream.replay.run import replay
 from stream.replay.schedule import parse_delay
 from stream.replay.sources import open_source
-
-Array = np.ndarray[Any, Any]
-CARD = ("amount_reference", "hour", "channel", "payee_kind", "cross_border", "abroad", "device_new", "count_day", "sum_day", "name_check")  # fmt: skip
-"""Columns the scorecard gives points for."""
-BINS = 8
-SMOOTHING = 0.5
+from stream.replay.tally import Tally
 
 
-@dataclass
-class Capture:
-    """Keeps what a measurement needs of every step."""
-
-    parts: list[dict[str, Array]] = field(default_factory=list)
-
-    def __call__(self, step: Step) -> None:
-        assert step.labels is not None, "friction needs labels"
-        transactions = step.decided.received.transactions
-        self.parts.append(
-            {
-                "event_time": np.ascontiguousarray(transactions["event_time"]),
-                "account": np.ascontiguousarray(transactions["account_hash"]),
-                "payee": np.ascontiguousarray(transactions["payee_hash"]),
-                "fraud": step.labels.fraud == FRAUD,
-                "known": step.labels.fraud != UNLABELLED,
-                "risk": step.decided.verdicts["risk_ppm"].astype(np.float64),
-                "card": step.decided.received.features[:, [INDEX[name] for name in CARD]].astype(np.float32),
-            }
-        )
-
-    def columns(self) -> dict[str, Array]:
-        """All steps, one after the other."""
-        return {name: np.concatenate([part[name] for part in self.parts]) for name in self.parts[0]}
-
-
-@dataclass(frozen=True)
-class Periods:
-    """Where learning ends, where thresholds are chosen, where they are tested; bool[n] each."""
-
-    learned: Array
-    chosen: Array
-    tested: Array
-    starts: tuple[int, int]
-
-
-def periods(event_time: Array, delay_us: int, threshold_from: int | None, test_from: int | None) -> Periods:
-    """The last quarter is tested, the one before it chooses thresholds, unless told otherwise; times in µs."""
-    first, last = int(event_time.min()), int(event_time.max())
-    test = first + (last - first) * 3 // 4 if test_from is None else test_from
-    threshold = first + (last - first) // 2 if threshold_from is None else threshold_from
-    if not first < threshold < test <= last:
-        raise click.UsageError("the data must begin before --threshold-from, and that lie before --test-from")
-    return Periods(
-        event_time < threshold - delay_us,
-        (event_time >= threshold) & (event_time < test),
-        event_time >= test,
-        (threshold, test),
-    )
-
-
-def run(data: Path, labels: Path | None, columns: Path | None, settings: ReplaySettings) -> dict[str, Array]:
-    """One replay of the file; payments whose label is not known are left out."""
+def run(data: Path, labels: Path | None, columns: Path | None, settings: ReplaySettings) -> npt.NDArray[np.void]:
+    """One replay of the file; its payments whose label is known, ``stream.replay.baselines.KEPT``."""
     source = open_source(data, None if columns is None else load_column_map(columns), labels)
     if not source.labelled:
         raise click.UsageError("friction needs labels: --labels TRUTH, or labels in the column map")
-    capture = Capture()
-    replay(source, FileReplay(settings, shipped()), [capture])
-    kept = capture.columns()
-    known = kept.pop("known")
-    return {name: column[known] for name, column in kept.items()}
-
-
-def scorecard(card: Array, fraud: Array, learned: Array) -> Array:
-    """Sum of weights of evidence, float64[n]: bins are quantiles of the learned period, a missing value is a bin."""
-    total = np.zeros(len(card))
-    for column in card.T:
-        known = column[learned & ~np.isnan(column)]
-        edges: Array = np.unique(np.quantile(known, np.arange(1, BINS) / BINS)) if len(known) else np.zeros(0)
-        place = np.where(np.isnan(column), BINS, np.searchsorted(edges, column, side="right"))
-        bad = np.bincount(place[learned & fraud], minlength=BINS + 1) + SMOOTHING
-        good = np.bincount(place[learned & ~fraud], minlength=BINS + 1) + SMOOTHING
-        total += np.log((bad / bad.sum()) / (good / good.sum()))[place]
-    return total
-
-
-def figures(score: Array, truth: Truth, split: Periods, recall: float, seed: int) -> dict[str, Any]:
-    """One engine at one recall."""
-    threshold = threshold_at_recall(score[split.chosen], truth.fraud[split.chosen], recall)
-    tested = truth.where(split.tested)
-    touched = score[split.tested] >= threshold
-    friction: Friction = measure(touched, tested)
-    intervals = bootstrap(touched, tested, seed)
-    return {
-        "touched_per_fraud": _number(friction.touched_per_fraud),
-        "per_10k": _number(friction.per_10k),
-        "familiar_per_10k": _number(friction.familiar_per_10k),
-        "familiar_recall": _number(friction.familiar_recall),
-        "recall": _number(friction.recall),
-        "touched": friction.touched,
-        "familiar_touched": friction.familiar_touched,
-        "caught": friction.caught,
-        "touched_again_7d": _number(touched_again(touched, tested)),
-        "interval95": {name: [_number(span.low), _number(span.high)] for name, span in intervals.items()},
-        "threshold": _number(threshold),
-        "own_threshold": own_threshold(score[split.tested], tested, recall),
-    }
-
-
-def own_threshold(score: Array, tested: Truth, recall: float) -> dict[str, Any]:
-    """The same at exactly this recall, by the test period's own quantile: what an outside check may take."""
-    friction = measure(score >= threshold_at_recall(score, tested.fraud, recall), tested)
-    names = ("touched_per_fraud", "per_10k", "familiar_per_10k", "familiar_recall")
-    return {name: _number(getattr(friction, name)) for name in names}
-
-
-def _number(value: float) -> float | None:
-    return round(value, 4) if np.isfinite(value) else None
+    baselines = Baselines(settings.label_delay_us, limit=None)
+    replay(source, FileReplay(settings, shipped()), [Tally(seed=settings.seed, baselines=baselines).add])
+    return baselines.payments.copy()
 
 
 def show(document: dict[str, Any], console: Console) -> None:
@@ -205,7 +89,9 @@ def _instant(text: str | None) -> int | None:
 @click.option("--columns", type=click.Path(exists=True, path_type=Path), help="Column map.")
 @click.option("--label-delay", default="7d", show_default=True)
 @click.option(
-    "--threshold-from", metavar="DATE", help="Thresholds are chosen from here.  [default: half of the period]"
+    "--threshold-from",
+    metavar="DATE",
+    help="Thresholds are chosen from here.  [default: the last third before the test]",
 )
 @click.option("--test-from", metavar="DATE", help="The test period.  [default: the last quarter]")
 @click.option("--seed", default=42, show_default=True, help="Of models and intervals.")
@@ -218,33 +104,20 @@ def main(
     shapes = [ReplaySettings(delay_us, seed=seed, familiarity=familiarity) for familiarity in (True, False)]
     with ProcessPoolExecutor(len(shapes)) as pool:
         known, blind = pool.map(partial(run, data, labels, columns), shapes)
-    familiar = FamiliarPairs().walk(known["account"], known["payee"], known["event_time"], ~known["fraud"])
-    truth = Truth(known["event_time"], known["account"], known["fraud"], familiar)
-    split = periods(truth.event_time, delay_us, _instant(threshold_from), _instant(test_from))
-    amount = known["card"][:, CARD.index("amount_reference")].astype(np.float64)
-    engines: dict[str, Callable[[], Array]] = {
-        "riskstream": lambda: known["risk"],
-        "without_familiarity": lambda: blind["risk"],
-        "scorecard": lambda: scorecard(known["card"], truth.fraud, split.learned),
-        "blanket": lambda: np.nan_to_num(amount),
+    truth = truth_of(known)
+    try:
+        split = Periods.of(truth.event_time, delay_us, _instant(threshold_from), _instant(test_from))
+    except ValueError as error:
+        raise click.UsageError(f"--threshold-from, --test-from: {error}") from error
+    scores = {
+        ENGINE: known["risk_ppm"].astype(np.float64),
+        "without_familiarity": blind["risk_ppm"].astype(np.float64),
+        **baseline_scores(known, truth.fraud, split.learned),
     }
-    scores = {name: score() for name, score in engines.items()}
-    tested = truth.where(split.tested)
     document = {
         "data": data.name,
         "days": round(float(np.ptp(truth.event_time)) / DAY_US, 1),
-        "threshold_from": str(np.datetime64(split.starts[0], "us"))[:10],
-        "test_from": str(np.datetime64(split.starts[1], "us"))[:10],
-        "tested": {
-            "events": len(tested),
-            "frauds": int(tested.fraud.sum()),
-            "familiar": int((tested.familiar & ~tested.fraud).sum()),
-            "familiar_frauds": int((tested.familiar & tested.fraud).sum()),
-        },
-        "recall": {
-            f"{recall:.2f}": {name: figures(score, truth, split, recall, seed) for name, score in scores.items()}
-            for recall in RECALLS
-        },
+        **at_equal_recall(scores, truth, split, seed),
     }
     show(document, Console(stderr=as_json))
     if as_json:

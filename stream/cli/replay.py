@@ -16,6 +16,7 @@ Examples:
   riskstream replay bank.jsonl --labels truth.csv --scores scores.parquet
   riskstream replay cards.parquet --columns deploy/maps/handbook.yaml --decisions decisions.jsonl
   riskstream replay bank.jsonl --labels truth.csv --without-familiarity --json
+  riskstream replay bank.jsonl --labels truth.csv --against without-familiarity --report familiarity.html
   riskstream replay bank.jsonl --labels truth.csv --policy my-packs/ --against shipped --fail-if "friction > 1.1x champion"
   riskstream replay bank.jsonl --labels truth.csv --workers 4 --checkpoint build/bank.checkpoint
   riskstream replay bank.transactions.v1 --from 2026-07-01T00:00:00Z --to 2026-08-01T00:00:00Z --report july.html

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
 _FILE = click.Path(dir_okay=False, path_type=Path)
 _EPOCH = date(1970, 1, 1).toordinal()
+BLIND = "without-familiarity"
+"""The champion that is the same policy where no pair has a history."""
 _OPTIONS: tuple[Callable[[Any], Any], ...] = (
     click.argument("file", metavar="FILE|TOPIC"),
     click.option("--verify", "verify_topic_of", is_flag=True,
@@ -40,8 +42,9 @@ _OPTIONS: tuple[Callable[[Any], Any], ...] = (
     click.option("--maturity", "maturity_text", metavar="AGE",
                  help="When a payment without an adverse outcome becomes normal.  [default: the label delay; of a TOPIC, as configured]"),
     click.option("--policy", "policy_dir", type=click.Path(path_type=Path), help="Directory of packs.  [default: the shipped]"),
-    click.option("--against", "champion_dir", metavar="PATH|shipped",
-                 help="The champion: a policy to compare with; `shipped` is the shipped one."),
+    click.option("--against", "champion_dir", metavar="PATH|shipped|without-familiarity",
+                 help="The champion: a policy to compare with; `shipped` is the shipped one, `without-familiarity` the same "
+                 "policy where no pair has a history."),
     click.option("--fail-if", "gate_texts", multiple=True, metavar="GATE",
                  help="Exit status 1 where it holds: 'recall < 0.7', 'friction > 1.1x champion'; may be given again."),
     click.option("--without-familiarity", is_flag=True, help="No pair has a history: models fitted so, and no discount."),
@@ -120,6 +123,8 @@ class ReplayOptions:
                 other = taken.setdefault(path.resolve(), option)
                 if other != option:
                     raise UsageError(f"{option} and {other} are the same file {path}")
+        if self.without_familiarity and self.champion_blind:
+            raise UsageError(f"--against {BLIND} with --without-familiarity: both sides would be without; give one")
         if self.is_file and (self.start is not None or self.stop is not None):
             raise UsageError("--from and --to are for a topic; of a file, --limit takes the first rows")
 
@@ -209,7 +214,14 @@ class ReplayOptions:
         """The policy it is compared with, if any."""
         if self.champion_dir is None:
             return None
+        if self.champion_blind:
+            return self.policy
         return read_policy(None if self.champion_dir == "shipped" else Path(self.champion_dir))
+
+    @property
+    def champion_blind(self) -> bool:
+        """Whether the champion is the same policy where no pair has a history."""
+        return self.champion_dir == BLIND
 
     @property
     def measure_day(self) -> int | None:

@@ -8,6 +8,8 @@ from typing import Any
 from stream.brokers.connect import check_reachable
 from stream.cli.replay_options import ReplayOptions
 from stream.cli.replay_walk import walk_history
+from stream.core.columns import hash_id
+from stream.core.features import SCHEMA
 from stream.errors import UsageError
 from stream.replay.input_partition import InputTerms
 from stream.replay.published import DECISIONS, Published, published_steps
@@ -65,7 +67,8 @@ def _refuse_engine_options(options: ReplayOptions) -> None:
 
 
 def _measure(options: ReplayOptions, log: TopicHistory, terms: InputTerms, settings: Settings) -> dict[str, Any]:
-    begun, read, tally = time.perf_counter(), Published(), Tally(options.measure_day, settings.seed)
+    begun, read = time.perf_counter(), Published()
+    tally = Tally(options.measure_day, settings.seed, options.policy.compile(SCHEMA, hash_id).budgets)
     for step in published_steps(log, terms, options.truth(), read):
         tally.add(step)
     if not read.decisions:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,7 @@ from stream.cli.replay_options import ReplayOptions
 from stream.core.columns import hash_id
 from stream.core.features import SCHEMA
 from stream.errors import UsageError
+from stream.replay.baselines import Baselines, beside
 from stream.replay.checkpoint import Checkpoint, file_mark
 from stream.replay.compare import Comparison, compare
 from stream.replay.engine import FileReplay, ReplaySettings
@@ -90,7 +91,7 @@ def _begun(
         state = WalkState(
             Intake(),
             _engines(options, shape, policies, hire),
-            [Tally(options.measure_day, shape.seed, policy.compile(SCHEMA, hash_id).budgets) for policy in policies],
+            _tallies(options, shape, policies),
             Comparison(),
             0.0,
             {},
@@ -107,13 +108,32 @@ def _begun(
 def _engines(
     options: ReplayOptions, shape: ReplaySettings, policies: list[Policy], hire: Hire
 ) -> list[FileReplay | SharedReplay]:
-    """An engine for each policy; decisions are rendered for the last one alone."""
+    """An engine for each policy, the champion's first; decisions are rendered for the last one alone."""
+    champions = [replace(shape, familiarity=shape.familiarity and not options.champion_blind)]
+    shapes = [*champions, shape][-len(policies) :]
     if options.workers == 1 and options.scheduler is None:
-        return [FileReplay(shape, policy) for policy in policies]
-    shares = max(options.workers // len(policies), 1)
+        return [FileReplay(*terms) for terms in zip(shapes, policies, strict=True)]
+    shares, last = max(options.workers // len(policies), 1), len(policies) - 1
     return [
-        SharedReplay(shape, policy, shares, hire, renders=options.decisions_file is not None and policy is policies[-1])
-        for policy in policies
+        SharedReplay(*terms, shares, hire, renders=options.decisions_file is not None and place == last)
+        for place, terms in enumerate(zip(shapes, policies, strict=True))
+    ]
+
+
+def _tallies(options: ReplayOptions, shape: ReplaySettings, policies: list[Policy]) -> list[Tally]:
+    """A tally for each policy; the last one alone keeps what the baselines need."""
+    # of a topic, a payment is known to be genuine when it has matured
+    delay_us = shape.label_delay_us if options.is_file else max(shape.label_delay_us, shape.matures_us)
+    test_us = None if options.measure_day is None else options.measure_day * _DAY_US
+    last = len(policies) - 1
+    return [
+        Tally(
+            options.measure_day,
+            shape.seed,
+            policy.compile(SCHEMA, hash_id).budgets,
+            Baselines(delay_us, test_us, alone=place != last),
+        )
+        for place, policy in enumerate(policies)
     ]
 
 
@@ -151,7 +171,11 @@ class _Walk:
         if len(summaries) == 1:
             return summaries[0]
         spans = state.tallies[1].less(state.tallies[0])
-        return {**summaries[1], "champion": summaries[0], "comparison": {**state.comparison.result(), **spans}}
+        comparison = {"champion": summaries[0], "comparison": {**state.comparison.result(), **spans}}
+        if "baselines" in summaries[1]:
+            name = "without_familiarity" if self.options.champion_blind else "champion"
+            comparison["baselines"] = beside(summaries[1]["baselines"], name, summaries[0]["baselines"])
+        return {**summaries[1], **comparison}
 
     def _walk(self, writers: list[Callable[[Any], None]], done: Callable[[Chunk], None]) -> None:
         state = self.state
@@ -208,7 +232,7 @@ class _Walk:
             **tally.result(),
             "policy_version": engine.policy.version,
             "model_version": engine.model_version,
-            "familiarity": self.shape.familiarity,
+            "familiarity": engine.settings.familiarity,
             "label_delay_days": self.shape.label_delay_us / _DAY_US,
             "maturity_days": self.shape.matures_us / _DAY_US,
             "workers": self.options.workers,
@@ -233,7 +257,7 @@ def _checkpoint(options: ReplayOptions, source: History, shape: ReplaySettings) 
         "settings": asdict(shape),
         "policy": options.policy.version,
         "workers": options.workers,
-        "champion": None if options.champion is None else options.champion.version,
+        "champion": None if options.champion is None else [options.champion.version, options.champion_blind],
         "first test day": options.measure_day,
         "row limit": options.limit,
         "scores": _resolved(options.scores_file),

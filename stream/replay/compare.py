@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
 import numpy as np
@@ -161,9 +161,10 @@ def compare(
 ) -> Intake:
     """Walk a source through both engines; listeners are called with (champion's step, challenger's step).
 
-    Both engines must have the same settings, so that their steps fall on the same rows.
+    Both engines must have the same settings, so that their steps fall on the same rows; familiarity may differ.
     """
-    assert champion.settings == challenger.settings, "steps of other settings would not go side by side"
+    alike = replace(champion.settings, familiarity=challenger.settings.familiarity)
+    assert alike == challenger.settings, "steps of other settings would not go side by side"
     intake = Intake() if intake is None else intake
     for chunk in read(source, intake, limit=limit, chunk_rows=chunk_rows):
         for before, after in zip(champion.feed(chunk), challenger.feed(chunk), strict=True):

@@ -33,6 +33,7 @@ from stream.core.render import render
 from stream.replay.due_labels import DueLabels
 from stream.replay.labels import FRAUD, UNLABELLED, Labels
 from stream.replay.learning import learn_labels, observe
+from stream.replay.scorecard import card
 from stream.replay.scores import score_rows
 from stream.replay.sources import Chunk
 
@@ -140,6 +141,10 @@ class Step:
     def group(self, name: str) -> npt.NDArray[np.int64]:
         """A coded feature of each transaction, int64[n], for figures by group: ``age_band`` or ``segment``."""
         return self.decided.received.features[:, INDEX[name]].astype(np.int64)
+
+    def card(self) -> npt.NDArray[np.float32]:
+        """See ``stream.replay.judged.Judged``."""
+        return card(self.decided.received.features)
 
 
 class FileReplay:

@@ -34,3 +34,6 @@ class Judged(Protocol):
 
     def group(self, name: str) -> npt.NDArray[np.int64]:
         """Codes of ``age_band`` or ``segment``, int64[n]; 0 where absent."""
+
+    def card(self) -> npt.NDArray[np.float32]:
+        """What a scorecard gives points for, float32[n, columns of ``stream.replay.scorecard.CARD``]; NaN where absent."""

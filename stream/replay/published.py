@@ -20,6 +20,7 @@ from stream.errors import RiskstreamError
 from stream.replay.input_partition import InputTerms
 from stream.replay.labels import Labels, Truth
 from stream.replay.merged_log import Log, LogRecord, Timed, merged
+from stream.replay.scorecard import CARD
 from stream.replay.topic_source import FeedbackTruth
 from stream.replay.truth_index import hash_ids
 
@@ -42,6 +43,10 @@ class PublishedStep:
     def group(self, name: str) -> npt.NDArray[np.int64]:
         """A decision does not say whose it was: all absent."""
         return np.zeros(len(self), np.int64)
+
+    def card(self) -> npt.NDArray[np.float32]:
+        """A decision does not say what was paid, nor how: all absent."""
+        return np.full((len(self), len(CARD)), np.nan, np.float32)
 
 
 @dataclass

@@ -51,7 +51,7 @@ def report_html(summary: Mapping[str, Any]) -> str:
     """The whole page."""
     sections = [_facts(summary), _gates(summary), _difference(summary)]
     if "frauds" in summary:
-        sections += [_charts(summary), _flips(summary), _what_if(summary)]
+        sections += [_charts(summary), _baselines(summary), _flips(summary), _what_if(summary)]
     else:
         sections += [_flips(summary)]
     sections.append(_scenarios(summary))
@@ -126,6 +126,37 @@ def _difference(summary: Mapping[str, Any]) -> str:
     rows.append(("alerts a day", _number(champion["alerts_per_day"]), _number(summary["alerts_per_day"]), "", ""))
     names = ("", f"champion {champion['policy_version']}", f"challenger {summary['policy_version']}", "difference, 95 %", "beyond chance")  # fmt: skip
     return "<h2>Champion and challenger</h2>" + _table(names, rows)
+
+
+def _baselines(summary: Mapping[str, Any]) -> str:
+    """The engine beside a scorecard and a blanket amount rule, each finding as much fraud."""
+    if "baselines" not in summary:
+        return ""
+    baselines, title = summary["baselines"], "<h2>Friction at equal recall: beside simpler rules</h2>"
+    if not baselines["recall"]:
+        return f'{title}<p class="note">Not measured: {escape(baselines["left_out"])}.</p>'
+    tested = baselines["tested"]
+    note = (
+        f"Each one's thresholds are chosen on {baselines['threshold_from']} to {baselines['test_from']}, then applied from "
+        f"{baselines['test_from']} on: {tested['events']:,} payments, {tested['frauds']:,} frauds, "
+        f"{tested['familiar_frauds']:,} of them between familiar pairs. What that finds there stands beside what it touches"
+    )
+    if baselines["accounts_share"] < 1:
+        note += f"; on {100 * baselines['accounts_share']:g} % of the accounts"
+    names = (
+        "engine", "recall asked", "found", "genuine touched per fraud caught", "95 %", "per 10,000 genuine", "95 %",
+        "familiar per 10,000", "familiar frauds found",
+    )  # fmt: skip
+    rows = [
+        (
+            name.replace("_", " "), recall, _percent(row["recall"]), _number(row["touched_per_fraud"]),
+            _span(row["interval95"]["touched_per_fraud"]), _number(row["per_10k"]), _span(row["interval95"]["per_10k"]),
+            _number(row["familiar_per_10k"]), _percent(row["familiar_recall"]),
+        )
+        for recall, engines in baselines["recall"].items()
+        for name, row in engines.items()
+    ]  # fmt: skip
+    return f'{title}<p class="note">{note}.</p>' + _table(names, rows)
 
 
 def _what_if(summary: Mapping[str, Any]) -> str:
@@ -218,6 +249,14 @@ def _table(names: Sequence[str], rows: Iterable[Sequence[str]], words: tuple[int
 
 def _number(value: float | None, digits: int = 2) -> str:
     return "–" if value is None else f"{value:,.{digits}f}"
+
+
+def _percent(share: float | None) -> str:
+    return "–" if share is None else f"{100 * share:.1f} %"
+
+
+def _span(ends: Sequence[float | None]) -> str:
+    return "–" if None in ends else f"{_number(ends[0])} to {_number(ends[1])}"
 
 
 def _scaled(value: float | None, scale: float) -> str:

@@ -25,8 +25,11 @@ def summary_lines(summary: Mapping[str, Any]) -> Iterator[str]:
     yield from (f"  {example}" for example in summary["refused_examples"])
     if "frauds" in summary:
         yield from _truth_lines(summary)
+    if "baselines" in summary:
+        yield from _baseline_lines(summary["baselines"])
     if "champion" in summary:
-        yield f"the champion, policy {summary['champion']['policy_version']}:"
+        blind = "" if summary["champion"]["familiarity"] else ", without familiarity"
+        yield f"the champion, policy {summary['champion']['policy_version']}{blind}:"
         yield f"  alerts: {summary['champion']['alerts']:,}, {summary['champion']['alerts_per_day']:,.1f} a day"
         if "frauds" in summary:
             yield from _truth_lines(summary["champion"])
@@ -65,6 +68,25 @@ def _truth_lines(summary: Mapping[str, Any]) -> Iterator[str]:
         f"  {len(summary['weeks'])} test weeks, known cards left out: AP {_number(detection['ap'], 3)}, "
         f"CP@100 {_number(detection['cp100'], 3)}, AUC {_number(detection['auc'], 3)}, ECE {_number(detection['ece'], 4)}"
     )
+
+
+def _baseline_lines(baselines: Mapping[str, Any]) -> Iterator[str]:
+    """Each engine on a line: what it touches to find so much fraud."""
+    if not baselines["recall"]:
+        yield f"  no baselines at equal recall: {baselines['left_out']}"
+        return
+    tested, recalls = baselines["tested"], baselines["recall"]
+    yield (
+        f"  at equal recall, thresholds chosen from {baselines['threshold_from']}, tested from {baselines['test_from']}, "
+        f"{tested['frauds']:,} frauds of {tested['events']:,} (found; genuine touched per fraud, per 10,000):"
+    )
+    yield " " * 24 + "".join(f"{f'recall {recall}':>26}" for recall in recalls)
+    for name in next(iter(recalls.values())):
+        rows = [engines[name] for engines in recalls.values()]
+        cells = [
+            f"{_share(row['recall'])}; {_number(row['touched_per_fraud'])}, {_number(row['per_10k'])}" for row in rows
+        ]
+        yield f"    {name.replace('_', ' '):<20}" + "".join(f"{cell:>26}" for cell in cells)
 
 
 def what_if_lines(summary: Mapping[str, Any]) -> Iterator[str]:

@@ -26,13 +26,14 @@ from stream.core.render import render
 from stream.replay.due_labels import DueLabels
 from stream.replay.engine import BUCKET_US, ReplaySettings, forget_pairs
 from stream.replay.labels import Labels
+from stream.replay.scorecard import CARD, card
 from stream.replay.sources import Raw, Source
 
 IDENTITY = np.dtype(
     [
         ("row", "i8"), ("event_time", "i8"), ("amount_minor", "i8"), ("transaction_hash", "u8"), ("account_hash", "u8"),
         ("payee_hash", "u8"), ("transaction_id", "S64"), ("account_id", "S64"), ("payee_id", "S64"), ("late", "u1"),
-        ("age_band", "u1"), ("segment", "u1"),
+        ("age_band", "u1"), ("segment", "u1"), ("card", "f4", (len(CARD),)),
     ]
 )  # fmt: skip
 """What is said of a decided transaction beside its verdict; ``row`` is its place in the source."""
@@ -231,6 +232,7 @@ class Shard:
             identity[name] = transactions[name]
         for name in ("age_band", "segment"):
             identity[name] = features[:, INDEX[name]]
+        identity["card"] = card(features)
         rendered = list(render(decided, self._decider).decisions) if self._renders else []
         return Judgements(identity, decided.verdicts, decided.anomaly_ppm, decided.inputs.astype(np.float32), rendered)
 

@@ -57,6 +57,11 @@ class SharedStep:
         codes: npt.NDArray[np.int64] = self.transactions[name].astype(np.int64)
         return codes
 
+    def card(self) -> npt.NDArray[np.float32]:
+        """See ``stream.replay.judged.Judged``."""
+        cards: npt.NDArray[np.float32] = self.transactions["card"]
+        return cards
+
     def score_rows(self) -> Any:
         """Its rows of ``--scores``."""
         return score_rows(self.transactions, self.verdicts, self.anomaly_ppm, self.model_version, self.labels_until)

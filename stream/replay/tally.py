@@ -1,6 +1,7 @@
 """What a replay amounts to: decisions and alerts counted, and, where there is truth, what was caught and who was touched.
 
-Memory is bounded by a week of scores, the pairs of account and payee, and the accounts; never by the history's length.
+Memory is bounded by a week of scores, the pairs of account and payee, the accounts and what baselines may keep; never by
+the history's length.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ import numpy.typing as npt
 from rules.ladder import CHALLENGE_LIGHT, CHALLENGE_STRONG, OUTCOMES, REMIND, REVIEW, RUNGS
 from rules.pack import Budget
 from stream.core.columns import AGE_BANDS, SCENARIOS, SEGMENTS
+from stream.replay.baselines import Baselines
 from stream.replay.by_account import ByAccount
 from stream.replay.detection import DAY_US, WEEK, Detection, Scored, mean
 from stream.replay.drift import Drift
@@ -72,13 +74,22 @@ class Tally:
         Of the intervals' resampling.
     budgets
         Alert budgets by scenario code; None for the defaults.
+    baselines
+        Fed with what has a label; None where nothing is to stand beside.
     """
 
     def __init__(
-        self, measure_from: int | None = None, seed: int = 42, budgets: Sequence[Budget] | None = None
+        self,
+        measure_from: int | None = None,
+        seed: int = 42,
+        budgets: Sequence[Budget] | None = None,
+        baselines: Baselines | None = None,
     ) -> None:
         self.seed = seed
+        self.baselines = baselines
         self.load = ReviewLoad([Budget()] * len(SCENARIOS) if budgets is None else budgets)
+        minutes = np.array([budget.review_minutes for budget in self.load.budgets])
+        self._review_ms = np.round(minutes * 60_000).astype(np.int64)
         self.obligations = 0
         self.cleared = 0
         self.events = 0
@@ -137,7 +148,10 @@ class Tally:
         self.genuine += np.bincount(rung[genuine], minlength=len(RUNGS))
         self.familiar += np.bincount(rung[familiar & genuine], minlength=len(RUNGS))
         self.accounts.add(account, counted(touched, stopped, fraud, genuine, familiar))
-        self.what_if.add(step.verdicts["risk_ppm"], labels.fraud, familiar)
+        review_ms = self._review_ms[step.verdicts["scenario"]]
+        self.what_if.add(step.verdicts["risk_ppm"], labels.fraud, familiar, review_ms)
+        if self.baselines is not None:
+            self.baselines.add(step, familiar)
         known = fraud | genuine
         scored = Scored(times // DAY_US, account, step.verdicts["risk_ppm"] / 1e6, fraud)
         self.weeks.add(scored if known.all() else scored.where(known))
@@ -250,6 +264,7 @@ class Tally:
             },
             "touched_per_10k_by_age": _per_10k(self.ages, AGE_BANDS),
             "touched_per_10k_by_segment": _per_10k(self.segments, SEGMENTS),
+            **({} if self.baselines is None else {"baselines": self.baselines.result(self.seed)}),
             "what_if": self.what_if.table(self.days),
             "calibration": self.what_if.calibration(),
             "drift": self.drift.table(),

@@ -19,8 +19,7 @@ from stream.replay.labels import FRAUD, GENUINE
 VALUES = 1_000_001
 BIN_EDGES = (0, 100, 300, 1_000, 3_000, 10_000, 30_000, 100_000, 300_000, 600_000, 900_000, VALUES)
 """Bins of the calibration, ppm: two a decade, since most payments have a risk far below one per cent."""
-REVIEW_MINUTES = 6.0
-"""Minutes a review takes where the policy does not say."""
+_HOUR_MS = 3_600_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +34,8 @@ class Point:
         How many there are.
     frauds, genuine, familiar
         Frauds among them, genuine payments, and those of familiar pairs; the rest has no label yet.
+    review_ms
+        Time that reviewing them takes, ms.
     """
 
     threshold_ppm: int
@@ -42,17 +43,18 @@ class Point:
     frauds: int
     genuine: int
     familiar: int
+    review_ms: int
 
 
 class WhatIf:
-    """Counts by risk: 32 MB, whatever the history's length.
+    """Counts by risk: 40 MB, whatever the history's length.
 
     Examples
     --------
     >>> counts = WhatIf()
-    >>> counts.add(np.array([10, 20, 20, 900]), np.array([0, 0, 1, 1]), np.array([True, False, False, False]))
+    >>> counts.add(np.array([10, 20, 20, 900]), np.array([0, 0, 1, 1]), np.array([True, False, False, False]), np.array([6, 6, 4, 4]))
     >>> counts.at(20)
-    Point(threshold_ppm=20, alerts=3, frauds=2, genuine=1, familiar=0)
+    Point(threshold_ppm=20, alerts=3, frauds=2, genuine=1, familiar=0, review_ms=14)
     """
 
     def __init__(self) -> None:
@@ -60,9 +62,25 @@ class WhatIf:
         self._frauds = np.zeros(VALUES, np.int64)
         self._genuine = np.zeros(VALUES, np.int64)
         self._familiar = np.zeros(VALUES, np.int64)
+        self._review_ms = np.zeros(VALUES, np.int64)
 
-    def add(self, risk_ppm: npt.NDArray[Any], label: npt.NDArray[Any], familiar: npt.NDArray[np.bool_]) -> None:
-        """Count events: risk, label (``stream.replay.labels``) and whether the pair is familiar."""
+    def add(
+        self,
+        risk_ppm: npt.NDArray[Any],
+        label: npt.NDArray[Any],
+        familiar: npt.NDArray[np.bool_],
+        review_ms: npt.NDArray[np.int64],
+    ) -> None:
+        """Count events.
+
+        Parameters
+        ----------
+        risk_ppm, label, familiar
+            [n]: risk, label (``stream.replay.labels``), whether the pair is familiar.
+        review_ms
+            int64[n]: what a review of each would take, ms (``review_minutes`` of its scenario's alert budget).
+        """
+        np.add.at(self._review_ms, risk_ppm, review_ms)
         np.add.at(self._events, risk_ppm, 1)
         np.add.at(self._frauds, risk_ppm[label == FRAUD], 1)
         np.add.at(self._genuine, risk_ppm[label == GENUINE], 1)
@@ -71,7 +89,8 @@ class WhatIf:
     def at(self, threshold_ppm: int) -> Point:
         """What a threshold makes."""
         counts = (
-            int(table[threshold_ppm:].sum()) for table in (self._events, self._frauds, self._genuine, self._familiar)
+            int(table[threshold_ppm:].sum())
+            for table in (self._events, self._frauds, self._genuine, self._familiar, self._review_ms)
         )
         return Point(threshold_ppm, *counts)
 
@@ -124,7 +143,7 @@ class WhatIf:
                     "threshold_ppm": point.threshold_ppm,
                     "alerts": point.alerts,
                     "alerts_per_day": round(point.alerts / days, 3),
-                    "reviewer_hours_per_day": round(point.alerts / days * REVIEW_MINUTES / 60, 3),
+                    "reviewer_hours_per_day": round(point.review_ms / days / _HOUR_MS, 3),
                     "frauds_found": point.frauds,
                     "frauds_missed": frauds - point.frauds,
                     "genuine_touched": touched,
