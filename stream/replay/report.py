@@ -25,6 +25,7 @@ th, td { text-align: right; padding: .3rem .6rem; border-bottom: 1px solid var(-
 table { overflow-wrap: normal; } th:first-child, td:first-child, .words { text-align: left; } td.words { min-width: 16rem; }
 .note { color: var(--soft); } .passed { color: var(--good); } .failed { color: var(--bad); font-weight: 600; }
 """
+_NO_BREAK = "\u00a0"
 _SPANS = {
     "per_10k": ("genuine touched per 10,000", "genuine_touched_per_10k", 1.0),
     "familiar_per_10k": ("familiar payments touched per 10,000", "familiar_touched_per_10k", 1.0),
@@ -252,11 +253,11 @@ def _number(value: float | None, digits: int = 2) -> str:
 
 
 def _percent(share: float | None) -> str:
-    return "–" if share is None else f"{100 * share:.1f} %"
+    return "–" if share is None else f"{100 * share:.1f}{_NO_BREAK}%"
 
 
 def _span(ends: Sequence[float | None]) -> str:
-    return "–" if None in ends else f"{_number(ends[0])} to {_number(ends[1])}"
+    return "–" if None in ends else _NO_BREAK.join((_number(ends[0]), "to", _number(ends[1])))
 
 
 def _scaled(value: float | None, scale: float) -> str:

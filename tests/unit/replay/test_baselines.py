@@ -95,7 +95,7 @@ def test_screen_and_report_show_every_engine_at_every_recall(
     place = next(number for number, line in enumerate(lines) if "at equal recall" in line)
     assert summary["baselines"]["test_from"] in lines[place]
     shown = {line.split()[0]: line for line in lines[place + 2 : place + 5]}
-    page = (out / "report.html").read_text("utf-8")
+    page = (out / "report.html").read_text("utf-8").replace("\u00a0", " ")
     for recall, engines in summary["baselines"]["recall"].items():
         assert f"recall {recall}" in lines[place + 1]
         for name, row in engines.items():

@@ -62,7 +62,15 @@ def test_the_report_opens_without_a_word_of_complaint_and_fits(browser: Any, tmp
     page.add_style_tag(content="polyline, .bar, circle { visibility: hidden }")
     assert page.screenshot(full_page=True) != seen, "what the pictures draw is seen"
     words = page.inner_text("body")
-    for heading in ("Champion and challenger", "What if", "By scenario", "Parity", "Gates", "Flips against policy"):
+    for heading in (
+        "Champion and challenger",
+        "Friction at equal recall",
+        "What if",
+        "By scenario",
+        "Parity",
+        "Gates",
+        "Flips against policy",
+    ):
         assert heading in words
 
 
