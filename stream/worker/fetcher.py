@@ -28,6 +28,8 @@ logger = logging.getLogger("riskstream.fetcher")
 FULL_WAIT_S = 0.01
 """Before a partition is looked at again whose mailbox was full."""
 IDLE_WAIT_S = 0.5
+GATHERED_BYTES, GATHER_MS = 65_536, 5
+"""The broker answers a fetch with so many bytes, or with what there is after so long."""
 
 
 class Fetcher:
@@ -62,7 +64,9 @@ class Fetcher:
         consumer = Consumer(
             {
                 **consumer_config(self._settings, self._settings.group),
-                "fetch.wait.max.ms": 100,
+                # an answer for every record that a producer adds would cost the broker a core: let it gather
+                "fetch.min.bytes": GATHERED_BYTES,
+                "fetch.wait.max.ms": GATHER_MS,
                 "fetch.error.backoff.ms": 50,
                 "queued.min.messages": 4 * self._settings.batch_records,
                 "queued.max.messages.kbytes": 16 * 1024,
