@@ -143,7 +143,9 @@ class BatchConsumer(KafkaConsumer):
         if self.should_stop or not self.line.ready:
             return
         for name in HOPS:
-            if self.line.waits(name):
+            lane = self.line.lanes[name]
+            if not lane.asked and self.line.waits(name):
+                lane.asked = True
                 yield self._signal(name)
 
     async def _poll(self) -> None:

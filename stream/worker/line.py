@@ -60,6 +60,9 @@ class Lane:
     mailbox: Mailbox
     hop: _Checkpointed
     publisher: Publisher | None = None
+    asked: bool = False
+    """Whether it was told to step and has not ended: told again and again its queue would fill, and Faust would wait
+    with what it has for the other hop."""
     due: dict[int, float] = field(default_factory=dict)
     """Monotonic time of each partition's next checkpoint."""
     lock: asyncio.Lock = field(default_factory=asyncio.Lock)
@@ -186,6 +189,7 @@ class Line:
         """Forget rows, waiting records and publishers: what the log holds is the truth."""
         self.ready = False
         for lane in self.lanes.values():
+            lane.asked = False
             lane.mailbox.clear()
             lane.due.clear()
             if lane.publisher is not None:
@@ -204,12 +208,15 @@ class Line:
         """Take what waits for a hop, walk it, and commit it as one transaction, with the rows that are due; until
         nothing waits and no changed rows are due."""
         lane = self.lanes[name]
-        while self.waits(name):
-            async with lane.lock:
-                if not self.ready or lane.publisher is None:
-                    return
-                batch = lane.mailbox.take(self.settings.batch_records)
-                await self._run(lane, batch, self._due(lane))
+        try:
+            while self.waits(name):
+                async with lane.lock:
+                    if not self.ready or lane.publisher is None:
+                        return
+                    batch = lane.mailbox.take(self.settings.batch_records)
+                    await self._run(lane, batch, self._due(lane))
+        finally:
+            lane.asked = False
 
     def waits(self, name: str) -> bool:
         """Whether a hop has something to do: records, or changed rows that are due though no records come."""
