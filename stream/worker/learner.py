@@ -278,7 +278,9 @@ class Follower:
     """Gathers what arrives on some partitions until a round is due."""
 
     def __init__(self, settings: Settings, starts: Mapping[tuple[str, int], int]) -> None:
-        self._consumer = Consumer({**consumer_config(settings, "learner"), "fetch.min.bytes": 1_000_000, "fetch.wait.max.ms": 200})
+        self._consumer = Consumer(
+            {**consumer_config(settings, "learner"), "fetch.min.bytes": 1_000_000, "fetch.wait.max.ms": 200}
+        )
         self._queues = {place[1]: queue for place, queue in assigned(self._consumer, starts).items()}
 
     def gather(self, seconds: float, stop: threading.Event) -> dict[int, list[Records]]:
