@@ -6,8 +6,8 @@ What is overridden, and why:
 - records come through ``fetcher.py`` into the line's mailboxes; ``getmany`` yields one signal a hop, and Faust's own
   consumer, which is the member of the group, has its partitions paused;
 - commits, gaps and livelock checks do nothing: offsets are committed by the hops' own Kafka transactions;
-- ``perform_seek``, Faust's last act of a rebalance, starts the recovery of the line, and the flow resumes when that is
-  done and every partition was sought to where the group stands;
+- ``perform_seek``, Faust's last act of a rebalance, starts the recovery of the line, and the fetchers start
+  where the rows then stand;
 - the group is assigned by partition number (``assignor.py``), and committed records alone are read.
 """
 
@@ -71,7 +71,6 @@ class BatchConsumerThread(AIOKafkaConsumerThread):
             heartbeat_interval_ms=max(100, session // 6),
             isolation_level="read_committed",
             metadata_max_age_ms=60_000,
-            check_crcs=True,
             **security(settings),
         )
 

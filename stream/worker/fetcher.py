@@ -68,6 +68,7 @@ class Fetcher:
                 "fetch.min.bytes": GATHERED_BYTES,
                 "fetch.wait.max.ms": GATHER_MS,
                 "fetch.error.backoff.ms": 50,
+                "check.crcs": True,  # librdkafka does not by itself
                 "queued.min.messages": 4 * self._settings.batch_records,
                 "queued.max.messages.kbytes": 16 * 1024,
             }

@@ -101,7 +101,6 @@ class Line:
             "payees": Lane("payees", Mailbox(limit), self.payees),
         }
         self.ready = False
-        self.recovered_at = 0.0
         self._log = log
         self._clock = clock
         self._recovering: Recovery | None = None
@@ -183,7 +182,6 @@ class Line:
     def resume(self) -> None:
         """Take batches: rows are recovered and the consumer stands where they do."""
         self.ready = True
-        self.recovered_at = self._clock()
 
     def release(self) -> None:
         """Forget rows, waiting records and publishers: what the log holds is the truth."""
