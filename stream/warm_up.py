@@ -63,7 +63,7 @@ def warm_up_line() -> None:
     decided = decider.decide(received)
     render(decided, decider)
     packed.places(b"", np.zeros(1, np.int64), np.zeros(1, np.int64))
-    accounts.table.put(Packed.of_structs(accounts.table.rows[:1]))
+    accounts.table.put(Packed.of_structs(np.repeat(accounts.table.rows[:1], 200)))  # so many that the index is widened
     learner = StreamLearner.begin(first, 1)
     learner.absorb(scored_records(decided, 0))
     learner.close_round(with_state=True)

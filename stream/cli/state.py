@@ -26,9 +26,10 @@ def command() -> None:
 def dump(settings: Settings, as_json: bool) -> None:
     """Rebuild all rows at the group's committed offsets, read-only, and print them.
 
-    With --json: a line for each partition with the offsets its rows stand for, then every account row, customer row and
-    payee row in the order of their keys, last the model in force. Without: the partitions and the model. What follows the last checkpoint is walked again:
-    run it with the settings that the line runs with (maturity, lateness, seed).
+    With --json: a line for each partition with the offsets its rows stand for, then every account row, customer row, payee
+    row and busy payees' second row, each in the order of their keys, last the model in force. Without: the partitions and
+    the model. What follows the last checkpoint is walked again: run it with the settings that the line runs with
+    (maturity, lateness, seed).
     """
     from stream.desk.state_dump import model_line, read_state, row_lines
 
@@ -37,7 +38,7 @@ def dump(settings: Settings, as_json: bool) -> None:
     if as_json:
         for state in states:
             print_json(state.as_json())
-        for kind in ("account", "customer", "payee"):
+        for kind in ("account", "customer", "payee", "busy_payee"):
             for row in row_lines(kind, states):
                 print_json(row)
         print_json(model)

@@ -20,7 +20,7 @@ from stream.core.account_features import (
     fill_remote,
     fill_transaction,
 )
-from stream.core.account_maturity import mature_due, push_pending
+from stream.core.account_maturity import content_mark, mature_due, push_recent
 from stream.core.account_row import (
     CONFLICT,
     COUNTRIES,
@@ -29,10 +29,10 @@ from stream.core.account_row import (
     DEVICES,
     DUPLICATE,
     LARGE,
-    RECENT,
     advance_windows,
     claim_pair,
     find,
+    find_pair,
     record_remote,
     whole_seconds,
 )
@@ -45,7 +45,7 @@ def _repeat(row: Any, transaction: Any, content: Any) -> int:
     position = find(row["recent_transaction"], transaction)
     if position < 0:
         return DECIDED
-    return DUPLICATE if row["recent_content"][position] == content else CONFLICT
+    return DUPLICATE if row["recent_content"][position] == content_mark(content) else CONFLICT
 
 
 @njit(cache=True, nogil=True)
@@ -99,7 +99,7 @@ def _record_attempt(transaction: Any, row: Any, new_payee: Any, device_known: An
     time_us = transaction["event_time"]
     seconds = whole_seconds(time_us)
     amount = float(transaction["account_amount_minor"])
-    behind = max(row["window_time"] - time_us, 0) / DAY_US
+    behind = max(row["last_seen"] - time_us, 0) / DAY_US
     for window, days in enumerate((1.0 / 24.0, 1.0, 7.0, 30.0)):
         weight = math.exp(-behind / days) if behind > 0.0 else 1.0
         row["counts"][window] += weight
@@ -118,16 +118,11 @@ def _record_attempt(transaction: Any, row: Any, new_payee: Any, device_known: An
         row["pair_last"][pair] = max(np.int64(row["pair_last"][pair]), seconds)
     _see_device(row, transaction["device_hash"], seconds, time_us, device_known)
     _see_place(transaction, row)
-    if amount > 0.0:  # a card verification teaches nothing about amounts
-        push_pending(transaction, row, seconds)
+    push_recent(transaction, row, seconds)
     if row["attempts"] == 0 or time_us < row["first_seen"]:
         row["first_seen"] = time_us
     row["last_seen"] = max(row["last_seen"], time_us) if row["attempts"] > 0 else time_us
     row["attempts"] = np.int64(row["attempts"]) + 1
-    position = np.int64(row["recent_next"])
-    row["recent_transaction"][position] = transaction["transaction_hash"]
-    row["recent_content"][position] = transaction["content_hash"]
-    row["recent_next"] = (position + 1) % RECENT
 
 
 @njit(cache=True, nogil=True)
@@ -181,7 +176,7 @@ def profile(
         mature_due(row, time_us, maturity_us)
         advance_windows(row, time_us)
         out = features[i]
-        pair = find(row["pair_payee"], transaction["payee_hash"])
+        pair = find_pair(row, transaction["payee_hash"])
         fill_transaction(transaction, row, out)
         fill_amount(row, time_us, float(transaction["account_amount_minor"]), out)
         fill_habits(transaction, row, out)

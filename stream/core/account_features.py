@@ -158,8 +158,9 @@ def fill_amount(row: Any, time_us: Any, amount: Any, out: Any) -> None:
     variance = (row["normal_variance"] * count + 0.5 * 4.0) / (count + 4.0)
     out[F_DEVIATION] = (logarithm - row["normal_mean"]) / math.sqrt(variance)
     out[F_TO_MAX] = (1.0 + amount) / (1.0 + row["normal_max"])
-    known_days = min(max((row["normal_time"] - row["first_seen"]) / DAY_US, 1.0), 30.0)
-    faded = math.exp(-max(time_us - row["normal_time"], 0) / DAY_US / 30.0)
+    normal_us = np.int64(row["normal_time"]) * 1_000_000
+    known_days = min(max((normal_us - row["first_seen"]) / DAY_US, 1.0), 30.0)
+    faded = math.exp(-max(time_us - normal_us, 0) / DAY_US / 30.0)
     usual_day = row["normal_sum"] * faded / known_days
     out[F_OUTFLOW] = (1.0 + row["sums"][1] + amount) / (1.0 + max(usual_day, usual))
     large = row["large_week"] + (1.0 if 1.0 + amount > LARGE * usual else 0.0)
@@ -289,9 +290,9 @@ def fill_pair(transaction: Any, row: Any, pair: Any, out: Any) -> float:
     out[F_PAIR_ATTEMPTS] = row["pair_attempts"][pair]
     out[F_PAIR_AGE] = max(seconds - np.int64(row["pair_first"][pair]), 0) / 86_400.0
     out[F_PAIR_IDLE] = max(seconds - np.int64(row["pair_last"][pair]), 0) / 86_400.0
-    out[F_PAIR_ADVERSE] = np.float64(row["pair_flags"][pair] & ADVERSE_PAIR)
+    out[F_PAIR_ADVERSE] = np.float64(row["pair_marks"][pair] & ADVERSE_PAIR)
     if row["pair_matured"][pair] > 0:
         out[F_PAIR_TO_MEAN] = (1.0 + amount) / math.exp(np.float64(row["pair_mean"][pair]))
         out[F_PAIR_TO_MAX] = (1.0 + amount) / (1.0 + np.float64(row["pair_max"][pair]))
-        out[F_PAIR_CHANNEL] = float((row["pair_channels"][pair] >> transaction["channel"]) & 1)
+        out[F_PAIR_CHANNEL] = float(((row["pair_marks"][pair] & ~ADVERSE_PAIR & 0xFF) >> transaction["channel"]) & 1)
     return new

@@ -1,7 +1,8 @@
 """Maturity: a payment becomes normal, and its payee familiar, only after time has passed without an adverse outcome.
 
 Until then it waits in a bounded ring of the row, so a thief's first payment does not teach the profile that thieves
-are normal. A full ring lets the oldest mature early, which is counted.
+are normal. A full ring lets the oldest mature early, which is counted. The ring is that of the last attempts, which
+also tells a producer's retries: those that wait are the latest of it.
 """
 
 from __future__ import annotations
@@ -12,7 +13,17 @@ from typing import Any
 import numpy as np
 from numba import njit
 
-from stream.core.account_row import DAY_US, DONE, HOUR_BINS, NO_PLACE, OPEN, PENDING, claim_pair
+from stream.core.account_row import (
+    CHANNEL_MASK,
+    DAY_US,
+    DONE,
+    HOUR_BINS,
+    NO_PLACE,
+    OPEN,
+    RECENT,
+    STATE_SHIFT,
+    claim_pair,
+)
 
 
 @njit(cache=True, nogil=True)
@@ -27,11 +38,11 @@ def _mature_pair(row: Any, payee: Any, seconds: Any, amount: Any, channel: Any) 
     row["pair_mean"][pair] = mean + (logarithm - mean) / min(matured + 1, 20)
     row["pair_max"][pair] = max(np.float64(row["pair_max"][pair]), amount)
     row["pair_matured"][pair] = min(matured + 1, 65_535)
-    row["pair_channels"][pair] |= 1 << channel
+    row["pair_marks"][pair] |= (1 << channel) & 0xFE
 
 
 @njit(cache=True, nogil=True)
-def _mature_amount(row: Any, time_us: Any, amount: Any) -> None:
+def _mature_amount(row: Any, seconds: Any, amount: Any) -> None:
     """Own mean, deviation, maximum and usual outflow, with outliers pulled in to three deviations."""
     count = np.int64(row["matured"])
     logarithm = math.log(1.0 + amount)
@@ -40,7 +51,7 @@ def _mature_amount(row: Any, time_us: Any, amount: Any) -> None:
         row["normal_variance"] = 0.5
         row["normal_max"] = amount
         row["normal_sum"] = amount
-        row["normal_time"] = time_us
+        row["normal_time"] = seconds
         return
     mean, variance = row["normal_mean"], row["normal_variance"]
     difference = logarithm - mean
@@ -50,8 +61,9 @@ def _mature_amount(row: Any, time_us: Any, amount: Any) -> None:
     weight = 1.0 / min(count + 1, 100)
     row["normal_mean"] = mean + weight * difference
     row["normal_variance"] = max((1.0 - weight) * (variance + weight * difference * difference), 1.0e-4)
-    elapsed = max(time_us - row["normal_time"], 0) / DAY_US
-    row["normal_time"] = max(time_us, row["normal_time"])
+    normal_time = np.int64(row["normal_time"])
+    elapsed = max(seconds - normal_time, 0) * 1_000_000 / DAY_US
+    row["normal_time"] = max(seconds, normal_time)
     # the maximum fades with a year, so that one car does not cover every amount for life
     row["normal_max"] = max(row["normal_max"] * math.exp(-elapsed / 365.0), amount)
     row["normal_sum"] = row["normal_sum"] * math.exp(-elapsed / 30.0) + amount
@@ -92,27 +104,44 @@ def _mature_place(row: Any, lat100: Any, lon100: Any) -> None:
 
 
 @njit(cache=True, nogil=True)
+def state_of(row: Any, entry: Any) -> int:
+    """OPEN, ADVERSE or DONE."""
+    return np.int64(row["recent_channel"][entry]) >> STATE_SHIFT
+
+
+@njit(cache=True, nogil=True)
+def put_state(row: Any, entry: Any, state: Any) -> None:
+    """Say what became of an attempt."""
+    row["recent_channel"][entry] = (np.int64(row["recent_channel"][entry]) & CHANNEL_MASK) | (state << STATE_SHIFT)
+
+
+@njit(cache=True, nogil=True)
 def mature_entry(row: Any, entry: Any) -> None:
     """Let one pending payment become part of what is normal."""
-    row["pending_state"][entry] = DONE
-    seconds = np.int64(row["pending_time"][entry])
-    amount = np.float64(row["pending_amount"][entry])
-    channel = np.int64(row["pending_channel"][entry])
-    _mature_amount(row, seconds * 1_000_000, amount)
+    put_state(row, entry, DONE)
+    seconds = np.int64(row["recent_time"][entry])
+    amount = np.float64(row["recent_amount"][entry])
+    channel = np.int64(row["recent_channel"][entry]) & CHANNEL_MASK
+    _mature_amount(row, seconds, amount)
     _count_in(row["hours"], (seconds // 10_800) % HOUR_BINS)
     _count_in(row["channels"], channel)
-    _mature_place(row, np.int64(row["pending_lat"][entry]), np.int64(row["pending_lon"][entry]))
-    _mature_pair(row, row["pending_payee"][entry], seconds, amount, channel)
+    _mature_place(row, np.int64(row["recent_lat"][entry]), np.int64(row["recent_lon"][entry]))
+    _mature_pair(row, row["recent_payee"][entry], seconds, amount, channel)
     row["matured"] = np.int64(row["matured"]) + 1
 
 
 @njit(cache=True, nogil=True)
-def drop_oldest(row: Any) -> None:
-    """Take the oldest payment off the pending ring, as normal unless something else became of it."""
-    head = np.int64(row["pending_head"])
-    if row["pending_state"][head] == OPEN:
-        mature_entry(row, head)
-    row["pending_head"] = (head + 1) % PENDING
+def _oldest(row: Any) -> int:
+    """The entry that has waited for longest."""
+    return (np.int64(row["recent_next"]) + RECENT - np.int64(row["pending_count"])) % RECENT
+
+
+@njit(cache=True, nogil=True)
+def _drop_oldest(row: Any) -> None:
+    """Let the oldest wait no longer: it is normal unless something else became of it."""
+    oldest = _oldest(row)
+    if state_of(row, oldest) == OPEN:
+        mature_entry(row, oldest)
     row["pending_count"] = np.int64(row["pending_count"]) - 1
 
 
@@ -120,36 +149,47 @@ def drop_oldest(row: Any) -> None:
 def mature_due(row: Any, time_us: Any, maturity_us: Any) -> None:
     """Mature what is older than the maturity at this event's time."""
     while row["pending_count"] > 0:
-        head = np.int64(row["pending_head"])
-        if np.int64(row["pending_time"][head]) * 1_000_000 + maturity_us > time_us:
+        if np.int64(row["recent_time"][_oldest(row)]) * 1_000_000 + maturity_us > time_us:
             return
-        drop_oldest(row)
+        _drop_oldest(row)
 
 
 @njit(cache=True, nogil=True)
-def push_pending(transaction: Any, row: Any, seconds: Any) -> None:
-    """Keep the attempt until it matures; a full ring lets the oldest mature early, and counts that."""
-    if row["pending_count"] == PENDING:
+def push_recent(transaction: Any, row: Any, seconds: Any) -> None:
+    """Remember the attempt, which waits to mature; a full ring lets the oldest mature early, and counts that.
+
+    A card verification takes its place in the ring, for retries and feedback, and teaches nothing about amounts."""
+    if row["pending_count"] == RECENT:
         row["matured_early"] = np.int64(row["matured_early"]) + 1
-        drop_oldest(row)
-    entry = (np.int64(row["pending_head"]) + np.int64(row["pending_count"])) % PENDING
-    row["pending_transaction"][entry] = transaction["transaction_hash"]
-    row["pending_payee"][entry] = transaction["payee_hash"]
-    row["pending_time"][entry] = seconds
-    row["pending_amount"][entry] = float(transaction["account_amount_minor"])
+        _drop_oldest(row)
+    entry = np.int64(row["recent_next"])
+    amount = float(transaction["account_amount_minor"])
+    row["recent_transaction"][entry] = transaction["transaction_hash"]
+    row["recent_content"][entry] = content_mark(transaction["content_hash"])
+    row["recent_payee"][entry] = transaction["payee_hash"]
+    row["recent_time"][entry] = seconds
+    row["recent_amount"][entry] = amount
     placed = not math.isnan(transaction["lat"]) and not math.isnan(transaction["lon"])
-    row["pending_lat"][entry] = math.floor(transaction["lat"] * 100.0 + 0.5) if placed else NO_PLACE
-    row["pending_lon"][entry] = math.floor(transaction["lon"] * 100.0 + 0.5) if placed else NO_PLACE
-    row["pending_channel"][entry] = transaction["channel"]
-    row["pending_state"][entry] = OPEN
+    row["recent_lat"][entry] = math.floor(transaction["lat"] * 100.0 + 0.5) if placed else NO_PLACE
+    row["recent_lon"][entry] = math.floor(transaction["lon"] * 100.0 + 0.5) if placed else NO_PLACE
+    row["recent_channel"][entry] = transaction["channel"]
+    put_state(row, entry, OPEN if amount > 0.0 else DONE)
+    row["recent_next"] = (entry + 1) % RECENT
     row["pending_count"] = np.int64(row["pending_count"]) + 1
 
 
 @njit(cache=True, nogil=True)
+def content_mark(content: Any) -> Any:
+    """What the ring keeps of the hash of an attempt's content."""
+    return np.uint32(np.uint64(content) & np.uint64(0xFFFFFFFF))
+
+
+@njit(cache=True, nogil=True)
 def find_pending(row: Any, transaction: Any) -> int:
-    """The pending entry of a transaction that has not matured, -1 where there is none."""
+    """The entry of a transaction that still waits to mature, -1 where there is none."""
+    oldest = _oldest(row)
     for i in range(np.int64(row["pending_count"])):
-        entry = (np.int64(row["pending_head"]) + i) % PENDING
-        if row["pending_transaction"][entry] == transaction:
+        entry = (oldest + i) % RECENT
+        if row["recent_transaction"][entry] == transaction:
             return entry
     return -1

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numba import njit
 
-from stream.core.account_maturity import find_pending, mature_entry
+from stream.core.account_maturity import find_pending, mature_entry, put_state, state_of
 from stream.core.account_row import (
     ADVERSE,
     ADVERSE_PAIR,
@@ -20,6 +20,7 @@ from stream.core.account_row import (
     authenticated,
     claim_pair,
     find,
+    find_pair,
     whole_seconds,
 )
 from stream.core.customer import customer_failed, customer_fraud
@@ -32,9 +33,9 @@ GENUINE, FRAUD, INCONCLUSIVE, PASSED, FAILED = 0, 1, 2, 3, 4
 def _on_fraud(row: Any, entry: Any, payee: Any, time_us: Any) -> None:
     """A confirmed fraud: the pair loses its history, the account remembers, the payment never matures."""
     if entry >= 0:
-        if row["pending_state"][entry] == ADVERSE:
+        if state_of(row, entry) == ADVERSE:
             return  # a chargeback after a reviewer's verdict is the same fraud
-        row["pending_state"][entry] = ADVERSE
+        put_state(row, entry, ADVERSE)
     # an outcome may be dated ahead of the account's events: windows never run ahead of them
     advance_windows(row, min(time_us, row["last_seen"]))
     row["frauds_month"] += 1.0
@@ -46,7 +47,7 @@ def _on_fraud(row: Any, entry: Any, payee: Any, time_us: Any) -> None:
         row["cleared_until"][cleared] = 0
     if payee != 0:
         pair = claim_pair(row, payee, whole_seconds(time_us))
-        row["pair_flags"][pair] |= ADVERSE_PAIR
+        row["pair_marks"][pair] |= ADVERSE_PAIR
         row["pair_matured"][pair] = 0
 
 
@@ -94,9 +95,9 @@ def learn_outcomes(
             entry = find_pending(row, record["transaction_hash"])
             amount = 0.0
             if entry >= 0:
-                payee = row["pending_payee"][entry]
-                amount = np.float64(row["pending_amount"][entry])
-                event_time[i] = np.int64(row["pending_time"][entry]) * 1_000_000
+                payee = row["recent_payee"][entry]
+                amount = np.float64(row["recent_amount"][entry])
+                event_time[i] = np.int64(row["recent_time"][entry]) * 1_000_000
             _apply_outcome(row, record, entry, payee, amount)
             if customer_slots[i] >= 0:
                 _tell_customer(customers[customer_slots[i]], record, payee, amount)
@@ -111,19 +112,19 @@ def _apply_outcome(row: Any, record: Any, entry: Any, payee: Any, amount: Any) -
         _on_fraud(row, entry, payee, time_us)
     elif verdict == GENUINE:
         _clear_pair(row, payee, amount, time_us)
-        if entry >= 0 and row["pending_state"][entry] != DONE:
+        if entry >= 0 and state_of(row, entry) != DONE:
             mature_entry(row, entry)
-        pair = find(row["pair_payee"], payee)
+        pair = find_pair(row, payee)
         if pair >= 0 and record["kind"] == REVIEW:
-            row["pair_flags"][pair] &= ~ADVERSE_PAIR & 0xFF
+            row["pair_marks"][pair] &= ~ADVERSE_PAIR & 0xFF
     elif verdict == PASSED and record["kind"] == CHALLENGE_RESULT:
         _clear_pair(row, payee, amount, time_us)
         authenticated(row)
     elif verdict == FAILED and record["kind"] == CHALLENGE_RESULT:
         advance_windows(row, min(time_us, row["last_seen"]))
         row["failed_week"] += 1.0
-        if entry >= 0 and row["pending_state"][entry] == OPEN:
-            row["pending_state"][entry] = ADVERSE
+        if entry >= 0 and state_of(row, entry) == OPEN:
+            put_state(row, entry, ADVERSE)
 
 
 @njit(cache=True, nogil=True)

@@ -14,9 +14,8 @@ from typing import Any
 import numpy as np
 from numba import njit
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 PAIRS = 39
-PENDING = 16
 RECENT = 16
 DEVICES = 4
 COUNTRIES = 4
@@ -30,21 +29,18 @@ ACCOUNT_ROW = np.dtype(
     [
         ("schema", "u2"),
         ("recent_next", "u1"),
-        ("pending_head", "u1"),
         ("pending_count", "u1"),
         ("cleared_next", "u1"),
         ("place_count", "u1"),
-        ("reserved", "u1"),
         ("key", "S64"),
         ("first_seen", "i8"),  # µs
         ("last_seen", "i8"),  # µs
         ("attempts", "u4"),
         ("matured", "u4"),
-        ("matured_early", "u4"),  # how often a full pending ring made the oldest mature before its time
-        ("home_country", "u4"),
-        ("countries", "u4", (COUNTRIES,)),
-        # decayed to window_time; hour, day, week, month
-        ("window_time", "i8"),  # µs
+        ("matured_early", "u4"),  # how often a full ring made the oldest mature before its time
+        ("home_country", "u2"),
+        ("countries", "u2", (COUNTRIES,)),
+        # decayed to last_seen; hour, day, week, month
         ("counts", "f8", (4,)),
         ("sums", "f8", (4,)),
         ("large_week", "f8"),
@@ -55,7 +51,7 @@ ACCOUNT_ROW = np.dtype(
         ("fraud_last", "i8"),  # µs, 0 never
         ("fraud_episode", "i8"),  # µs, 0 none
         # normal: matured payments only
-        ("normal_time", "i8"),  # µs
+        ("normal_time", "u4"),  # s
         ("normal_mean", "f8"),  # of ln(1 + amount)
         ("normal_variance", "f8"),
         ("normal_max", "f8"),  # minor units
@@ -72,37 +68,34 @@ ACCOUNT_ROW = np.dtype(
         ("device_first", "u4", (DEVICES,)),  # s
         ("device_last", "u4", (DEVICES,)),  # s
         ("device_change", "i8"),  # µs, 0 never
-        # known payees
-        ("pair_payee", "u8", (PAIRS,)),
+        # known payees, by 48 bits of their hash
+        ("pair_low", "u4", (PAIRS,)),
+        ("pair_high", "u2", (PAIRS,)),
         ("pair_first", "u4", (PAIRS,)),  # s
         ("pair_last", "u4", (PAIRS,)),  # s
         ("pair_attempts", "u2", (PAIRS,)),
         ("pair_matured", "u2", (PAIRS,)),
         ("pair_mean", "f4", (PAIRS,)),  # of ln(1 + amount), matured
         ("pair_max", "f4", (PAIRS,)),  # minor units, matured
-        ("pair_channels", "u1", (PAIRS,)),  # mask, matured
-        ("pair_flags", "u1", (PAIRS,)),  # 1: adverse
+        ("pair_marks", "u1", (PAIRS,)),  # channels of matured payments as a mask; bit 0, no channel, is ADVERSE_PAIR
         # cleared pairs: a genuine verdict or a passed challenge
         ("cleared_payee", "u8", (CLEARED,)),
         ("cleared_until", "u4", (CLEARED,)),  # s
         ("cleared_max", "f4", (CLEARED,)),  # minor units
-        # attempts not yet matured, oldest first from pending_head
-        ("pending_transaction", "u8", (PENDING,)),
-        ("pending_payee", "u8", (PENDING,)),
-        ("pending_time", "u4", (PENDING,)),  # s
-        ("pending_amount", "f4", (PENDING,)),  # minor units
-        ("pending_lat", "i2", (PENDING,)),  # degrees x 100, NO_PLACE where absent
-        ("pending_lon", "i2", (PENDING,)),
-        ("pending_channel", "u1", (PENDING,)),
-        ("pending_state", "u1", (PENDING,)),  # OPEN, ADVERSE or DONE
+        # the last attempts, the next to be overwritten at recent_next; the latest pending_count wait to mature
+        ("recent_transaction", "u8", (RECENT,)),
+        ("recent_content", "u4", (RECENT,)),  # low half of the hash: tells a retry from a conflict
+        ("recent_payee", "u8", (RECENT,)),
+        ("recent_time", "u4", (RECENT,)),  # s
+        ("recent_amount", "f4", (RECENT,)),  # minor units
+        ("recent_lat", "i2", (RECENT,)),  # degrees x 100, NO_PLACE where absent
+        ("recent_lon", "i2", (RECENT,)),
+        ("recent_channel", "u1", (RECENT,)),  # and STATE_SHIFT bits higher OPEN, ADVERSE or DONE
         # remote payments: the last 24 to 28 hours, and since the last passed challenge
         ("day_sums", "f4", (DAY_BINS,)),  # minor units, of the bin number modulo DAY_BINS
         ("day_bin", "u4"),  # number of the newest bin, 4 h since the epoch
         ("unauthenticated_sum", "f4"),  # minor units
         ("unauthenticated_count", "u2"),
-        # the last transactions, for a producer's retries
-        ("recent_transaction", "u8", (RECENT,)),
-        ("recent_content", "u8", (RECENT,)),
     ]
 )
 """One account. Packed; a change of this layout raises :data:`SCHEMA_VERSION`."""
@@ -110,6 +103,8 @@ ACCOUNT_ROW = np.dtype(
 DECIDED, DUPLICATE, CONFLICT = 0, 1, 2
 ADVERSE_PAIR = 1
 OPEN, ADVERSE, DONE = 0, 1, 2
+STATE_SHIFT = 3
+CHANNEL_MASK = (1 << STATE_SHIFT) - 1
 NO_PLACE = -32768
 
 LARGE = 2.5
@@ -132,12 +127,12 @@ def whole_seconds(time_us: Any) -> int:
 
 @njit(cache=True, nogil=True)
 def advance_windows(row: Any, time_us: Any) -> None:
-    """Decay the row's windows to ``time_us``; a time that lies behind leaves them as they are."""
-    elapsed = time_us - row["window_time"]
+    """Decay the row's windows to the ``time_us`` of an attempt, which then becomes the time last seen; a time that lies
+    behind leaves them as they are."""
+    elapsed = time_us - row["last_seen"]
     if elapsed <= 0:
         return
     days = elapsed / DAY_US
-    row["window_time"] = time_us
     day, week, month = math.exp(-days), math.exp(-days / 7.0), math.exp(-days / 30.0)
     counts, sums = row["counts"], row["sums"]
     hour = math.exp(-24.0 * days)
@@ -167,33 +162,54 @@ def find(table: Any, wanted: Any) -> int:
 
 
 @njit(cache=True, nogil=True)
+def _halves(payee: Any) -> Any:
+    """The 48 bits of a payee's hash by which a row knows it, in two parts that are not both zero: zeros are an empty
+    place. By chance one of 39 known payees is taken for another once in 7 x 10^12 payments."""
+    low = np.uint32(np.uint64(payee) & np.uint64(0xFFFFFFFF))
+    high = np.uint16((np.uint64(payee) >> np.uint64(32)) & np.uint64(0xFFFF))
+    return low, np.uint16(1) if low == 0 and high == 0 else high
+
+
+@njit(cache=True, nogil=True)
+def find_pair(row: Any, payee: Any) -> int:
+    """Position of a payee among the known pairs, -1 where it is not, or there is none."""
+    if payee == 0:
+        return -1
+    low, high = _halves(payee)
+    lows, highs = row["pair_low"], row["pair_high"]
+    for position in range(PAIRS):
+        if lows[position] == low and highs[position] == high:
+            return position
+    return -1
+
+
+@njit(cache=True, nogil=True)
 def claim_pair(row: Any, payee: Any, seconds: Any) -> int:
     """The payee's place among the known pairs; a new one takes an empty place, else that of the least familiar."""
-    position = find(row["pair_payee"], payee)
+    position = find_pair(row, payee)
     if position >= 0:
         return position
     weakest, weakest_rank = 0, 1.0e300
     for candidate in range(PAIRS):
-        if row["pair_payee"][candidate] == 0:
+        if row["pair_low"][candidate] == 0 and row["pair_high"][candidate] == 0:
             weakest = candidate
             break
         # matured payments outrank any recency; an adverse pair is remembered like a familiar one
         rank = (
             1.0e10 * min(np.int64(row["pair_matured"][candidate]), 60_000)
-            + 3.0e10 * np.int64(row["pair_flags"][candidate] & ADVERSE_PAIR)
+            + 3.0e10 * np.int64(row["pair_marks"][candidate] & ADVERSE_PAIR)
             + np.int64(row["pair_last"][candidate])
         )
         if rank < weakest_rank:
             weakest, weakest_rank = candidate, rank
-    row["pair_payee"][weakest] = payee
+    row["pair_low"][weakest], row["pair_high"][weakest] = _halves(payee)
     row["pair_first"][weakest] = seconds
     row["pair_last"][weakest] = seconds
     row["pair_attempts"][weakest] = 0
     row["pair_matured"][weakest] = 0
     row["pair_mean"][weakest] = 0.0
     row["pair_max"][weakest] = 0.0
-    row["pair_channels"][weakest] = 0
-    row["pair_flags"][weakest] = 0
+    row["pair_marks"][weakest] = 0
     return weakest
 
 

@@ -8,9 +8,11 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from stream.core import payee
+from stream.core import payee, payee_row
+from stream.core.account_outcomes import FRAUD
 from stream.core.features import ACCOUNT_WIDTH, WIDTH
 from stream.core.frame import FORWARDED, PROFILED, Frame
+from stream.core.payee_row_history import OLDER
 from stream.core.rows import RowTable
 
 
@@ -50,7 +52,9 @@ class PayeeHop:
     def __init__(self, partition: int, maturity_us: int) -> None:
         self.partition = partition
         self.maturity_us = maturity_us
-        self.table = RowTable(payee.PAYEE_ROW, payee.SCHEMA_VERSION)
+        self.busy = RowTable(payee_row.BUSY_ROW, payee_row.BUSY_SCHEMA_VERSION)
+        """Busy rows of those payees that need one; see ``payee_row.py``."""
+        self.table = RowTable(payee_row.PAYEE_ROW, payee_row.SCHEMA_VERSION, older=OLDER, beside=self.busy)
 
     def process(self, frames: Sequence[tuple[int, Frame]]) -> Received:
         """Walk frames (offset, frame) in order: in each its payments, then its feedback."""
@@ -77,22 +81,45 @@ class PayeeHop:
             return
         hashes = np.ascontiguousarray(transactions["payee_hash"])
         slots = self.table.claim(hashes, transactions["payee_id"], skip_zero=True)
-        payee.receive(
-            self.table.rows, slots, np.ascontiguousarray(transactions["account_hash"]),
-            np.ascontiguousarray(transactions["event_time"]), self.maturity_us, features,
-        )  # fmt: skip
+        busy_slots = self.busy.lookup(hashes)
+        accounts = np.ascontiguousarray(transactions["account_hash"])
+        event_times = np.ascontiguousarray(transactions["event_time"])
+        done, count = 0, len(transactions)
+        while done < count:
+            done = payee.receive(
+                self.table.rows, self.busy.rows, slots, busy_slots, accounts, event_times, self.maturity_us, features,
+                done,
+            )  # fmt: skip
+            if done < count:
+                self._make_busy(hashes, slots, busy_slots, done)
         self.table.mark_changed(slots)
+        self.busy.mark_changed(busy_slots)
+
+    def _make_busy(
+        self, hashes: npt.NDArray[np.uint64], slots: npt.NDArray[np.int64], busy_slots: npt.NDArray[np.int64], at: int
+    ) -> None:
+        """Give one payee of a batch its busy row; later records of the same payee find it too."""
+        slot = slots[at]
+        busy_slot = self.busy.claim(hashes[at : at + 1], self.table.rows["key"][slot : slot + 1])[0]
+        payee_row.make_busy(self.table.rows, slot, self.busy.rows, busy_slot)
+        later = busy_slots[at:]
+        later[hashes[at:] == hashes[at]] = busy_slot
 
     def _learn(self, feedback: npt.NDArray[np.void]) -> None:
         if len(feedback) == 0:
             return
-        slots = self.table.lookup(np.ascontiguousarray(feedback["payee_hash"]))
+        hashes = np.ascontiguousarray(feedback["payee_hash"])
+        slots, busy_slots = self.table.lookup(hashes), self.busy.lookup(hashes)
+        for at in np.flatnonzero((feedback["verdict"] == FRAUD) & (slots >= 0)).tolist():
+            if busy_slots[at] < 0:
+                self._make_busy(hashes, slots, busy_slots, at)
         payee.learn_outcomes(
-            self.table.rows, slots, np.ascontiguousarray(feedback["transaction_hash"]),
+            self.table.rows, self.busy.rows, slots, busy_slots, np.ascontiguousarray(feedback["transaction_hash"]),
             np.ascontiguousarray(feedback["event_time"]), np.ascontiguousarray(feedback["occurred_at"]),
             np.ascontiguousarray(feedback["verdict"]), self.maturity_us,
         )  # fmt: skip
         self.table.mark_changed(slots)
+        self.busy.mark_changed(busy_slots)
 
 
 def _joined(parts: list[npt.NDArray[np.void]], dtype: np.dtype[np.void]) -> npt.NDArray[np.void]:

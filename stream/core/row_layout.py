@@ -24,6 +24,8 @@ class RowLayout:
     complete
         Called with old rows and the new ones, whose fields of the same name are already filled, for what is to be
         derived.
+    beside
+        Called with old rows; gives rows of the table beside, for what this layout had in one and today's has in two.
 
     Examples
     --------
@@ -39,6 +41,7 @@ class RowLayout:
 
     dtype: np.dtype[np.void]
     complete: Callable[[npt.NDArray[np.void], npt.NDArray[np.void]], None] = _nothing
+    beside: Callable[[npt.NDArray[np.void]], npt.NDArray[np.void]] | None = None
 
     def upgraded(self, rows: npt.NDArray[np.void], today: np.dtype[np.void], schema: int) -> npt.NDArray[np.void]:
         """Rows of this layout in today's."""

@@ -1,8 +1,8 @@
 """A table of fixed-size rows found by the 64-bit hash of their key.
 
-The rows of one hop and one partition: a numpy structured array that grows by a quarter, an open-addressing index
-from hash to slot, and the set of slots changed since they were last written. The row's bytes are its changelog
-record and its dump.
+The rows of one hop and one partition: a numpy structured array that grows where it lies (``row_memory.py``), an
+open-addressing index from hash to slot, and the set of slots changed since they were last written. The row's bytes are
+its changelog record and its dump.
 """
 
 from __future__ import annotations
@@ -17,9 +17,11 @@ from numba import njit
 from stream.core.fingerprint import hash_bytes
 from stream.core.packed import Packed
 from stream.core.row_layout import RowLayout
+from stream.core.row_memory import RowMemory
 from stream.errors import RiskstreamError
 
 _EMPTY = -1
+_FIRST_ROWS = 64
 
 
 class RowsFull(RiskstreamError):
@@ -66,6 +68,20 @@ def _claim(hashes: Any, slots: Any, wanted: Any, skip_zero: Any, next_slot: Any,
 
 
 @njit(cache=True, nogil=True)
+def _index_again(hashes: Any, slots: Any, wider_hashes: Any, wider_slots: Any) -> None:
+    """Put every key of an index into a wider, empty one."""
+    mask = np.uint64(wider_hashes.shape[0] - 1)
+    for i in range(hashes.shape[0]):
+        if slots[i] == _EMPTY:
+            continue
+        place = hashes[i] & mask
+        while wider_slots[np.int64(place)] != _EMPTY:
+            place = (place + np.uint64(1)) & mask
+        wider_hashes[np.int64(place)] = hashes[i]
+        wider_slots[np.int64(place)] = slots[i]
+
+
+@njit(cache=True, nogil=True)
 def _hash_keys(keys: Any, hashes: Any) -> None:
     """:func:`stream.core.columns.hash_id` of each key, which zeros fill up to its width."""
     for i in range(keys.shape[0]):
@@ -88,6 +104,8 @@ class RowTable:
         Most rows; one more raises :class:`RowsFull`.
     older
         Layouts of earlier schema versions whose stored rows can be read.
+    beside
+        Where a layout of those rows splits them: the table of the other parts.
 
     Examples
     --------
@@ -101,17 +119,23 @@ class RowTable:
 
     def __init__(
         self, dtype: np.dtype[np.void], schema: int, limit: int = 20_000_000,
-        older: Mapping[int, RowLayout] | None = None,
+        older: Mapping[int, RowLayout] | None = None, beside: RowTable | None = None,
     ) -> None:  # fmt: skip
         self.dtype = dtype
         self._layouts = {**(older or {}), schema: RowLayout(dtype)}
+        self._beside = beside
         self.schema = schema
         self.limit = limit
         self.count = 0
-        self.rows = np.zeros(64, dtype)
+        self._memory = RowMemory(dtype, _FIRST_ROWS)
         self._hashes = np.zeros(256, np.uint64)
         self._slots = np.full(256, _EMPTY, np.int32)
-        self._changed = np.zeros(64, np.bool_)
+        self._changed = np.zeros(_FIRST_ROWS, np.bool_)
+
+    @property
+    def rows(self) -> npt.NDArray[np.void]:
+        """All rows, and behind the first ``count`` room for more. Not to be kept: the table moves when it grows."""
+        return self._memory.rows
 
     def __len__(self) -> int:
         return self.count
@@ -166,11 +190,16 @@ class RowTable:
             A row's schema version, or its length for that version, is none that this version knows.
         """
         rows, migrated = self._read(stored)
+        slots = self._place(rows)
+        self._changed[slots] = migrated
+
+    def _place(self, rows: npt.NDArray[np.void]) -> npt.NDArray[np.int64]:
+        """Take whole rows, later ones of the same key winning; returns their slots."""
         hashes = np.empty(len(rows), np.uint64)
         _hash_keys(rows["key"].copy().view(np.uint8).reshape(len(rows), rows["key"].dtype.itemsize), hashes)
         slots = self.claim(hashes, rows["key"])
         self.rows[slots] = rows
-        self._changed[slots] = migrated
+        return slots
 
     def _read(self, stored: Packed) -> tuple[npt.NDArray[np.void], npt.NDArray[np.bool_]]:
         """Stored rows in this version's layout, and which of them had an older one."""
@@ -192,6 +221,8 @@ class RowTable:
                 )
             own = Packed(stored.data, stored.starts[chosen], lengths).structs(layout.dtype)
             rows[chosen] = layout.upgraded(own, self.dtype, self.schema)
+            if layout.beside is not None and self._beside is not None:
+                self._beside.mark_changed(self._beside._place(layout.beside(own)))
         return rows, versions != self.schema
 
     def sorted_rows(self) -> Iterator[np.void]:
@@ -205,9 +236,7 @@ class RowTable:
             raise RowsFull(f"{needed} rows would pass the limit of {self.limit}: raise the limit or add partitions")
         if needed > len(self.rows):
             size = max(needed, len(self.rows) + len(self.rows) // 4)
-            grown = np.zeros(size, self.dtype)
-            grown[: self.count] = self.rows[: self.count]
-            self.rows = grown
+            self._memory.grow(size)
             changed = np.zeros(size, np.bool_)
             changed[: self.count] = self._changed[: self.count]
             self._changed = changed
@@ -218,11 +247,18 @@ class RowTable:
         size = len(self._slots)
         while needed * 5 > size * 3:
             size *= 2
-        taken = self._slots != _EMPTY
-        hashes, slots = self._hashes[taken], self._slots[taken]
-        order = np.argsort(slots)
-        self._hashes = np.zeros(size, np.uint64)
-        self._slots = np.full(size, _EMPTY, np.int32)
-        found = np.empty(len(hashes), np.int64)
-        created = np.empty(len(hashes), np.int64)
-        _claim(self._hashes, self._slots, hashes[order], False, 0, found, created)
+        hashes, slots = np.zeros(size, np.uint64), np.full(size, _EMPTY, np.int32)
+        _index_again(self._hashes, self._slots, hashes, slots)
+        self._hashes, self._slots = hashes, slots
+
+    def __getstate__(self) -> dict[str, Any]:
+        state = self.__dict__.copy()
+        del state["_memory"]
+        return {**state, "_stored": self.rows[: self.count].copy(), "_changed": self._changed[: self.count]}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        stored = state.pop("_stored")
+        self.__dict__.update(state)
+        self._memory = RowMemory(self.dtype, max(len(stored), 1))
+        self._memory.rows[: len(stored)] = stored
+        self._changed = np.resize(self._changed, len(self._memory.rows))

@@ -40,6 +40,8 @@ class PartitionState:
     accounts: RowTable
     customers: RowTable
     payees: RowTable
+    busy_payees: RowTable
+    """What payees of many payers or with confirmed frauds have beside their rows."""
 
     def as_json(self) -> dict[str, Any]:
         """What to say before the rows."""
@@ -50,6 +52,7 @@ class PartitionState:
             "accounts": len(self.accounts),
             "customers": len(self.customers),
             "payees": len(self.payees),
+            "busy_payees": len(self.busy_payees),
         }
 
 
@@ -83,8 +86,8 @@ def _read_partition(settings: Settings, reader: KafkaReader, partition: int, par
     )
     payee_offsets = _at_rest(reader, [profiled], lambda at: payees.recover(reader, partition, at[profiled]))
     offsets = {place.topic: offset for place, offset in (account_offsets | payee_offsets).items()}
-    core = accounts.owned[partition].core
-    return PartitionState(partition, offsets, core.table, core.customers, payees.owned[partition].core.table)
+    core, payee_core = accounts.owned[partition].core, payees.owned[partition].core
+    return PartitionState(partition, offsets, core.table, core.customers, payee_core.table, payee_core.busy)
 
 
 def _at_rest(reader: KafkaReader, places: list[Place], recover: Callable[[dict[Place, int]], None]) -> dict[Place, int]:

@@ -2,7 +2,7 @@
 
 A changelog topic is compacted by row key; the marker has a key that no id can have. Because rows and marker commit
 together, a committed reader sees either all of a checkpoint or nothing of it. A second table of the same hop (customers
-beside accounts) shares the topic: its keys begin with a byte that no id can have.
+beside accounts, busy rows beside payees) shares the topic: its keys begin with a byte that no id can have.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from __future__ import annotations
 import numpy as np
 import orjson
 
+from stream.core.columns import ID_BYTES
 from stream.core.packed import Packed
 from stream.core.rows import RowTable
 from stream.worker.log import Place, Publisher, Reader
@@ -35,8 +36,15 @@ def write_rows(
 def _send(publisher: Publisher, place: Place, table: RowTable, prefix: bytes) -> int:
     slots = table.changed()
     rows = table.rows[slots]
-    keys = Packed.of([prefix + key for key in rows["key"].tolist()]) if prefix else Packed.of_ids(rows["key"])
-    publisher.send_many(place.topic, Packed.of_structs(rows), keys, partition=place.partition)
+    keys = np.zeros((len(rows), len(prefix) + ID_BYTES), np.uint8)
+    keys[:, : len(prefix)] = np.frombuffer(prefix, np.uint8)
+    keys[:, len(prefix) :] = np.ascontiguousarray(rows["key"]).view(np.uint8).reshape(len(rows), ID_BYTES)
+    publisher.send_many(
+        place.topic,
+        Packed.of_structs(rows),
+        Packed.of_ids(keys.view(f"S{keys.shape[1]}")[:, 0]),
+        partition=place.partition,
+    )
     return len(slots)
 
 

@@ -68,11 +68,12 @@ class PayeesHop:
         """Write the rows changed since the last checkpoint and a marker of what they stand for."""
         owner = self.owned[partition]
         marker: Marker = {"profiled": owner.profiled}
-        return write_rows(publisher, self._rows(partition), owner.core.table, marker)
+        return write_rows(publisher, self._rows(partition), owner.core.table, marker, owner.core.busy)
 
     def dirty(self, partition: int) -> bool:
         """Whether rows have changed since the last checkpoint."""
-        return self.owned[partition].core.table.has_changes
+        core = self.owned[partition].core
+        return core.table.has_changes or core.busy.has_changes
 
     def stands(self, partition: int) -> dict[Place, int]:
         """Input offsets that the rows stand for."""
@@ -80,13 +81,14 @@ class PayeesHop:
 
     def written(self, partition: int) -> None:
         """Say that the last checkpoint was committed."""
-        table = self.owned[partition].core.table
-        table.forget_changes(table.changed())
+        core = self.owned[partition].core
+        for table in (core.table, core.busy):
+            table.forget_changes(table.changed())
 
     def recover(self, reader: Reader, partition: int, profiled: int) -> None:
         """Rebuild one partition: rows as of the last marker, then the frames behind it once more, silently."""
         core = PayeeHop(partition, round(self.settings.maturity_days * DAY_US))
-        marker = read_rows(reader, self._rows(partition), core.table)
+        marker = read_rows(reader, self._rows(partition), core.table, core.busy)
         start = marker["profiled"] if marker is not None else 0
         if start > profiled:
             raise RiskstreamError(

@@ -5,14 +5,15 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+import pytest
 from confluent_kafka import Producer
 from plain_traffic import traffic
 
 from stream.core.account_row import ACCOUNT_ROW, SCHEMA_VERSION
-from stream.core.account_row_history import OLDER
 from stream.worker.checkpoint import MARKER_KEY
 from stream.worker.log import Place
 from stream.worker.reader import KafkaReader
+from tests.unit.core.older_rows import accounts_as
 
 ROWS = "riskstream-accounts-rows"
 
@@ -30,16 +31,8 @@ def rows_of(line: Any) -> dict[bytes, bytes]:
     }
 
 
-def as_version_1(value: bytes) -> bytes:
-    today, older = np.frombuffer(value, ACCOUNT_ROW), np.zeros(1, OLDER[1].dtype)
-    for name in OLDER[1].dtype.names or ():
-        shape = tuple(slice(size) for size in np.minimum(older[name].shape, today[name].shape))
-        older[name][shape] = today[name][shape]
-    older["schema"] = 1
-    return older.tobytes()
-
-
-def test_rows_of_an_older_layout_are_taken_over_by_a_worker_of_today(line: Any, until: Any) -> None:
+@pytest.mark.parametrize("version", [1, 2])
+def test_rows_of_an_older_layout_are_taken_over_by_a_worker_of_today(line: Any, until: Any, version: int) -> None:
     transactions, _ = traffic(600, seed=12)
     worker = line.worker()
     line.send("bank.transactions.v1", transactions[:400])
@@ -50,7 +43,12 @@ def test_rows_of_an_older_layout_are_taken_over_by_a_worker_of_today(line: Any, 
     producer = Producer({"bootstrap.servers": line.settings.broker})
     places = {r.key: p for p in range(4) for r in records_of(line, p) if r.key in written}
     for key, value in written.items():
-        producer.produce(line.settings.topic(ROWS), as_version_1(value), key, places[key])
+        producer.produce(
+            line.settings.topic(ROWS),
+            accounts_as(version, np.frombuffer(value, ACCOUNT_ROW)).tobytes(),
+            key,
+            places[key],
+        )
     assert producer.flush(30) == 0
     line.worker()
     line.send("bank.transactions.v1", transactions[400:])

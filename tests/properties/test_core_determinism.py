@@ -76,7 +76,7 @@ def walk(transactions: list[bytes], verdicts: list[bytes], cuts: list[int]) -> s
             for decision in render(decider.decide(received), decider).decisions:
                 digest.update(decision)
         start = stop
-    for table in (accounts.table, accounts.customers, payees.table):
+    for table in (accounts.table, accounts.customers, payees.table, payees.busy):
         for row in table.sorted_rows():
             digest.update(row.tobytes())
     return digest.hexdigest()

@@ -74,6 +74,7 @@ def assert_rows(accounts: AccountsHop, payees: PayeesHop, oracle: Oracle, whose:
             raise Violation(f"{whose}: highest event time of partition {partition} differs")
     for partition, payee in payees.owned.items():
         _equal(payee.core.table, oracle.verified.payees[partition].table, f"{whose}, payees of {partition}")
+        _equal(payee.core.busy, oracle.verified.payees[partition].busy, f"{whose}, busy payees of {partition}")
 
 
 def _assert_bounded(simulation: Simulation, partition: int, accounts: AccountsHop) -> None:

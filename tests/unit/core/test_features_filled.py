@@ -10,6 +10,7 @@ from stream.core.account_row import ACCOUNT_ROW
 from stream.core.columns import ABSENT_TIME, TRANSACTION
 from stream.core.customer import CUSTOMER_ROW
 from stream.core.features import ACCOUNT_WIDTH, FEATURES, WIDTH
+from stream.core.payee_row import BUSY_ROW, PAYEE_ROW
 
 UNWRITTEN = -987654321.0
 DAY_US = 86_400_000_000
@@ -39,10 +40,15 @@ def test_no_column_is_left_unwritten(full: bool, customer: int) -> None:
     )  # fmt: skip
     slots = np.full(4, 0 if full else -1)
     accounts, times = np.full(4, 7, np.uint64), np.ascontiguousarray(transactions["event_time"])
-    payee.receive(np.zeros(1, payee.PAYEE_ROW), slots, accounts, times, DAY_US, features)
-    decided_later = {i for i, feature in enumerate(FEATURES) if feature.row == "policy"}
-    missing = {
-        FEATURES[i].name for i in np.flatnonzero((features == UNWRITTEN).any(0)).tolist() if i not in decided_later
-    }
-    assert missing == set()
+    rows, busy = np.zeros(1, PAYEE_ROW), np.zeros(1, BUSY_ROW)
+    for busy_slots in (np.full(4, -1), slots):
+        features[:, ACCOUNT_WIDTH:] = UNWRITTEN
+        assert payee.receive(rows, busy, slots, busy_slots, accounts, times, DAY_US, features, 0) == 4
+        assert unwritten(features) == set()
     assert ACCOUNT_WIDTH + 1 < WIDTH
+
+
+def unwritten(features: np.ndarray) -> set[str]:
+    """Names of columns that hold what was there before, but for those filled when deciding."""
+    names = {FEATURES[i].name for i in np.flatnonzero((features == UNWRITTEN).any(0)).tolist()}
+    return names - {feature.name for feature in FEATURES if feature.row == "policy"}

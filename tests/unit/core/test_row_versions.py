@@ -2,22 +2,33 @@
 
 from __future__ import annotations
 
+from itertools import islice
+
 import numpy as np
 import pytest
+from older_rows import HEAD, accounts_as, payees_as_1
 
-from stream.core.account_row import ACCOUNT_ROW, PAIRS, SCHEMA_VERSION
+from benchmarks.traffic import events
+from stream.core.account_row import ACCOUNT_ROW, PAIRS, RECENT, SCHEMA_VERSION
 from stream.core.account_row_history import OLDER
+from stream.core.columns import FEEDBACK
+from stream.core.decode import decode_transactions
+from stream.core.frame import decode_frame
 from stream.core.packed import Packed
+from stream.core.payee_row import SCHEMA_VERSION as PAYEE_SCHEMA
 from stream.core.profile import AccountHop, HopSettings
+from stream.core.receive import PayeeHop
 from stream.core.rows import UnknownSchema
 
-SETTINGS = HopSettings(1, 30 * 86_400_000_000, 3_600_000_000)
+DAY_US = 86_400_000_000
+SETTINGS = HopSettings(1, 30 * DAY_US, 3_600_000_000)
+COUNT, HALF = 4_000, 2_500
 
 
 def older_rows(keys: list[bytes]) -> np.ndarray:
     rows = np.zeros(len(keys), OLDER[1].dtype)
     rows["schema"], rows["key"], rows["attempts"] = 1, keys, np.arange(len(keys)) + 7
-    rows["pair_payee"] = np.arange(40) + 1
+    rows["pair_payee"] = np.arange(40) + 1 + (1 << 45)
     rows["pair_matured"] = 3
     rows["pair_matured"][:, 5] = 1  # the one to forget
     rows["recent_transaction"][:, 2] = 99
@@ -38,9 +49,8 @@ def test_a_row_of_version_1_is_read_and_written_anew() -> None:
 def test_of_forty_payees_the_least_known_is_forgotten() -> None:
     hop = AccountHop(0, SETTINGS)
     hop.table.put(Packed.of_structs(older_rows([b"a"])))
-    kept = hop.table.rows["pair_payee"][0].tolist()
-    assert kept == [payee for payee in range(1, 41) if payee != 6]
-    assert len(kept) == PAIRS
+    assert hop.table.rows["pair_low"][0].tolist() == [payee for payee in range(1, 41) if payee != 6]
+    assert hop.table.rows["pair_high"][0].tolist() == [1 << 13] * PAIRS
 
 
 def test_versions_may_be_mixed_and_the_last_row_of_a_key_wins() -> None:
@@ -64,3 +74,89 @@ def test_versions_may_be_mixed_and_the_last_row_of_a_key_wins() -> None:
 def test_an_unknown_layout_is_refused(value: bytes, said: str) -> None:
     with pytest.raises(UnknownSchema, match=said):
         AccountHop(0, SETTINGS).table.put(Packed.of([value]))
+
+
+@pytest.fixture(scope="module")
+def parts() -> tuple[np.ndarray, np.ndarray]:
+    """Payments of a small bank over months: what comes before an upgrade, and after it."""
+    values: list[bytes | None] = [event.transaction for event in islice(events(COUNT, 15), COUNT)]
+    decoded = decode_transactions(values, np.arange(COUNT), np.zeros(COUNT, np.int64), 0, 1, future_ms=1 << 60)
+    assert not decoded.refused
+    assert (decoded.columns["amount_minor"] == 0).any(), "card verifications are among them"
+    return decoded.columns[:HALF], decoded.columns[HALF:]
+
+
+def through(accounts: AccountHop, payees: PayeeHop, payments: np.ndarray) -> np.ndarray:
+    """The features of payments, a third of whose frauds are confirmed at once."""
+    (_, frame), *more = accounts.process(payments, verdicts(payments)).frames
+    assert not more
+    return payees.process([(0, decode_frame(frame))]).features
+
+
+def verdicts(payments: np.ndarray) -> np.ndarray:
+    found = np.zeros(len(payments) // 100, FEEDBACK)
+    for name in ("transaction_hash", "transaction_id", "account_hash", "account_id", "customer_hash", "payee_hash"):
+        found[name] = payments[name][99::100]
+    found["occurred_at"], found["verdict"] = payments["event_time"][99::100], np.arange(len(found)) % 5
+    return found
+
+
+@pytest.mark.parametrize("version", [1, 2])
+def test_an_upgrade_changes_no_feature(parts: tuple[np.ndarray, np.ndarray], version: int) -> None:
+    before, after = parts
+    accounts, payees = AccountHop(0, SETTINGS), PayeeHop(0, SETTINGS.maturity_us)
+    through(accounts, payees, before)
+    assert 0 < len(payees.busy) < len(payees.table) / 2
+    busy = {bytes(row["key"]): row for row in payees.busy.rows[: len(payees.busy)]}
+    new_accounts, new_payees = AccountHop(0, SETTINGS), PayeeHop(0, SETTINGS.maturity_us)
+    old_accounts = accounts_as(version, accounts.table.rows[: len(accounts.table)])
+    new_accounts.table.put(Packed.of_structs(old_accounts))
+    new_accounts.customers.put(Packed.of_structs(accounts.customers.rows[: len(accounts.customers)]))
+    new_payees.table.put(Packed.of_structs(payees_as_1(payees.table.rows[: len(payees.table)], busy)))
+    new_accounts.highest[:] = accounts.highest
+    if version == 1:  # it did not count remote payments
+        for name in ("day_sums", "day_bin", "unauthenticated_sum", "unauthenticated_count"):
+            new_accounts.table.rows[name] = accounts.table.rows[name][: len(new_accounts.table.rows)]
+    expected, found = through(accounts, payees, after), through(new_accounts, new_payees, after)
+    assert found.tobytes() == expected.tobytes()
+
+
+def test_payee_rows_of_version_1_become_the_rows_they_would_be(parts: tuple[np.ndarray, np.ndarray]) -> None:
+    accounts, payees, upgraded = AccountHop(0, SETTINGS), PayeeHop(0, SETTINGS.maturity_us), PayeeHop(0, DAY_US)
+    through(accounts, payees, parts[0])
+    rows, busy_rows = payees.table.rows[: len(payees.table)], payees.busy.rows[: len(payees.busy)]
+    upgraded.table.put(Packed.of_structs(payees_as_1(rows, {bytes(row["key"]): row for row in busy_rows})))
+    assert len(upgraded.table.changed()) == len(upgraded.table), "migrated rows are written at the next checkpoint"
+    assert len(upgraded.busy.changed()) == len(upgraded.busy)
+    needed = {bytes(row["key"]): row.tobytes() for row in upgraded.busy.sorted_rows()}
+    given = {bytes(row["key"]): row.tobytes() for row in payees.busy.sorted_rows()}
+    assert needed.items() <= given.items()
+    assert needed
+    for old, new in zip(payees.table.sorted_rows(), upgraded.table.sorted_rows(), strict=True):
+        assert new["schema"] == PAYEE_SCHEMA
+        if bytes(new["key"]) in needed:
+            assert new.tobytes() == old.tobytes()
+        elif bytes(new["key"]) not in given:
+            for listed, count in (("payers", "payers_count"), ("before", "before_count")):
+                assert sorted(new[listed][: new[count]]) == sorted(old[listed][: old[count]])
+            assert new["days"].tolist() == old["days"].tolist()
+
+
+def test_what_waited_from_before_verifications_is_normal_after_the_upgrade() -> None:
+    rows = np.zeros(1, OLDER[2].dtype)
+    rows["schema"], rows["key"], rows["matured"] = 2, b"a", 20
+    rows["pending_head"], rows["pending_count"] = HEAD, 2
+    rows["pending_transaction"][0, HEAD : HEAD + 2] = 70, 71
+    rows["pending_payee"][0, HEAD : HEAD + 2] = 9, 8
+    rows["pending_amount"][0, HEAD : HEAD + 2] = 100.0
+    rows["pending_channel"] = 1
+    rows["recent_transaction"][0] = [71, *range(100, 115)]  # 15 verifications since
+    rows["recent_next"] = 0
+    hop = AccountHop(0, SETTINGS)
+    hop.table.put(Packed.of_structs(rows))
+    row = hop.table.rows[0]
+    assert (row["matured"], row["matured_early"], row["pending_count"]) == (21, 1, RECENT)
+    assert row["pair_low"][:2].tolist() == [9, 0]
+    assert row["pair_matured"][0] == 1
+    assert row["recent_transaction"].tolist() == rows["recent_transaction"][0].tolist()
+    assert row["recent_payee"].tolist() == [8] + [0] * 15
