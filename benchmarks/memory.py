@@ -2,16 +2,23 @@
 
     python benchmarks/memory.py                           a million accounts: about two minutes, 3 GB
     python benchmarks/memory.py --accounts 100000 --json  one JSON object on the last line
-    python benchmarks/memory.py --recover                 also: rows to a real Kafka and back
+    python benchmarks/memory.py --accounts 50000 --days 30   so long that most payees have been met
+    python benchmarks/memory.py --recover                 also: full rows to a real Kafka and back; 6 GB
 
 The simulated bank's payments go through both hops of the pure core until so many accounts have a row; then the
-process's resident memory, less what it was before, is divided by the accounts: with the payee rows of the same traffic,
-and without (``bytes_per_account``). Rows have a fixed size: a longer history takes no more.
+process's resident memory, less what it was before, is divided by the accounts: with the payee rows of the same traffic
+(``bytes_per_account_with_payees``) and, after these are let go, without (``bytes_per_account``). Rows, indexes, marks of
+what has changed and room to grow are all in it. Rows have a fixed size: a longer history takes no more, but there are more
+payees the longer a bank is watched (``--days``).
+
+``--recover`` first fills every row to the brim with random history (known payees, last transactions), so that no
+compression helps more than it would with accounts of many years.
 """
 
 from __future__ import annotations
 
 import argparse
+import ctypes
 import gc
 import json
 import os
@@ -28,33 +35,37 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 import numpy as np
 
 from benchmarks.process_meter import ProcessMeter
-from benchmarks.testbed import ROOT, Testbed, say
+from benchmarks.testbed import ENGINE_CORE, ROOT, Testbed, say
 from stream.core.account_row import ACCOUNT_ROW
 from stream.core.columns import FEEDBACK
 from stream.core.decode import decode_transactions
 from stream.core.frame import decode_frame
 from stream.core.partition import partition_of
-from stream.core.payee import PAYEE_ROW
+from stream.core.payee_row import BUSY_ROW, PAYEE_ROW
 from stream.core.profile import AccountHop
 from stream.core.receive import PayeeHop
+from stream.core.rows import RowTable
 from stream.settings import Settings
 from stream.worker.accounts import AccountsHop, hop_settings
 from stream.worker.checkpoint import write_rows
 from stream.worker.log import Place
 from stream.worker.reader import KafkaReader
-from stream.worker.transactions import PlainPublisher
+from stream.worker.transactions import Membership, TransactionalPublisher
 
 PARTITIONS = 4
 CHUNK = 4_000
+CHECKPOINT_ROWS = 20_000
+DAY_US = 86_400_000_000
 FUTURE_MS = 1 << 60
 
 
-def fill(accounts: int) -> tuple[list[AccountHop], list[PayeeHop], int]:
-    """Both hops of every partition, with so many accounts between them; and the events it took."""
+def fill(accounts: int, days: float = 0.0) -> tuple[list[AccountHop], list[PayeeHop], int]:
+    """Both hops of every partition, with so many accounts between them and so many days behind them; and the events it
+    took."""
     settings = Settings()
     hops = [AccountHop(p, hop_settings(settings, PARTITIONS)) for p in range(PARTITIONS)]
     payees = [PayeeHop(p, hops[0].settings.maturity_us) for p in range(PARTITIONS)]
-    events = 0
+    events, began = 0, 0
     for split in _batches(accounts):
         for partition, values in enumerate(split):
             offsets = np.arange(events, events + len(values), dtype=np.int64)
@@ -63,10 +74,12 @@ def fill(accounts: int) -> tuple[list[AccountHop], list[PayeeHop], int]:
             )
             if decoded.refused:
                 raise ValueError(f"the simulator's own transaction was refused: {decoded.refused[0]}")
+            began = began or int(decoded.columns["event_time"].min(initial=0))
             for to, frame in hops[partition].process(decoded.columns, _NO_FEEDBACK).frames:
                 payees[to].process([(events, decode_frame(frame))])
             events += len(values)
-        if sum(len(hop.table) for hop in hops) >= accounts:
+        passed = max(int(hop.highest[0]) for hop in hops) - began
+        if sum(len(hop.table) for hop in hops) >= accounts and passed >= days * DAY_US:
             break
     return hops, payees, events
 
@@ -93,72 +106,126 @@ def _batches(accounts: int) -> Iterator[list[list[bytes | None]]]:
             bank.kill()
 
 
-def recovered_s(hops: list[AccountHop]) -> tuple[int, float]:
+def make_full(hops: list[AccountHop]) -> None:
+    """Give every account as many payees and transactions as its row holds, of random bytes."""
+    random = np.random.default_rng(11)
+    for hop in hops:
+        rows = hop.table.rows[: len(hop.table)]
+        for name in rows.dtype.names or ():
+            if name.startswith(("pair_", "recent_", "cleared_", "device_hash")) and rows[name].ndim == 2:
+                column = rows[name]
+                noise = random.bytes(column.shape[0] * column.shape[1] * column.itemsize)
+                column[:] = np.frombuffer(noise, column.dtype).reshape(column.shape)
+
+
+def recovered_s(hops: list[AccountHop]) -> dict[str, float]:
     """Write all rows to a changelog on a real Kafka, as checkpoints do, and read them back into empty tables."""
     with Testbed(PARTITIONS) as testbed:
         settings = testbed.settings("memory-")
         testbed.topics("memory-")
-        publisher = PlainPublisher(settings)
-        topic = settings.topic("riskstream-accounts-rows")
-        for hop in hops:
-            publisher.begin()
-            marker = {"transactions": 0, "feedback": 0, "sequence": 0, "batches": 0, "highest": 0}
-            write_rows(publisher, Place(topic, hop.partition), hop.table, marker)
-            publisher.commit({})
-        empty = AccountsHop(settings, PARTITIONS, lambda actor: True)
-        reader = KafkaReader(settings)
+        os.sched_setaffinity(0, {ENGINE_CORE})
+        publisher = TransactionalPublisher(settings, "memory", Membership("memory", 0, ""))
         began = time.monotonic()
         for hop in hops:
-            empty.recover(reader, hop.partition, 0, 0)
-        took = time.monotonic() - began
-        reader.close()
-        rows = sum(len(owner.core.table) for owner in empty.owned.values())
+            _write(publisher, Place(settings.topic("riskstream-accounts-rows"), hop.partition), hop.table)
+        written_s = time.monotonic() - began
+        publisher.close()
+        empty = AccountsHop(settings, PARTITIONS, lambda actor: True)
+        reader, meter = KafkaReader(settings), ProcessMeter(os.getpid())
+        began, cpu = time.monotonic(), meter.cpu_s()
         for hop in hops:
-            back = empty.owned[hop.partition].core.table
-            same = all(
-                a.tobytes() == b.tobytes() for a, b in zip(hop.table.sorted_rows(), back.sorted_rows(), strict=True)
-            )
-            if not same:
-                raise ValueError(f"partition {hop.partition}: rows came back different")
-    return rows, took
+            empty.recover(reader, hop.partition, 0, 0)
+        found = {"recovered_s": round(time.monotonic() - began, 2), "recovery_cpu_s": round(meter.cpu_s() - cpu, 2)}
+        reader.close()
+        for hop in hops:
+            _compare(hop.table, empty.owned[hop.partition].core.table)
+    rows = sum(len(owner.core.table) for owner in empty.owned.values())
+    return {"recovered_rows": rows, "written_s": round(written_s, 2), **found}
+
+
+def _write(publisher: TransactionalPublisher, place: Place, table: RowTable) -> None:
+    marker = {"transactions": 0, "feedback": 0, "sequence": 0, "batches": 0, "highest": 0}
+    table.forget_changes(table.changed())
+    for start in range(0, len(table), CHECKPOINT_ROWS):
+        slots = np.arange(start, min(start + CHECKPOINT_ROWS, len(table)))
+        table.mark_changed(slots)
+        publisher.begin()
+        write_rows(publisher, place, table, marker)
+        publisher.commit({})
+        table.forget_changes(slots)
+
+
+def _compare(table: RowTable, back: RowTable) -> None:
+    rows, other = table.rows[: len(table)], back.rows[: len(back)]
+    same = len(rows) == len(other) and all(
+        np.array_equal(rows[part].view(np.uint8), other[slots].view(np.uint8))
+        for part, slots in _matched(rows["key"], other["key"])
+    )
+    if not same:
+        raise ValueError("rows came back different")
+
+
+def _matched(keys: np.ndarray, other: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Slots of the same keys in two tables, some thousand at a time."""
+    ours, theirs = np.argsort(keys, kind="stable"), np.argsort(other, kind="stable")
+    for start in range(0, len(ours), CHUNK):
+        yield ours[start : start + CHUNK], theirs[start : start + CHUNK]
 
 
 def parse() -> argparse.Namespace:
     """The command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--accounts", type=int, default=1_000_000)
+    parser.add_argument("--days", type=float, default=0.0, help="go on until so many days of payments have passed")
     parser.add_argument("--recover", action="store_true", help="time recovery from a real Kafka, too")
     parser.add_argument("--json", action="store_true")
     return parser.parse_args()
 
 
-def main() -> int:
-    """Measure and print."""
-    arguments = parse()
-    meter = ProcessMeter(os.getpid())
+def resident() -> int:
+    """Bytes in memory, without what the allocator only keeps for later."""
+    gc.collect()
+    ctypes.CDLL(None).malloc_trim(0)
+    return round(ProcessMeter(os.getpid()).rss_mb() * 2**20)
+
+
+def measure(accounts: int, days: float) -> tuple[list[AccountHop], dict[str, float]]:
+    """Fill, and see what it takes with payees and without."""
     fill(1_000)  # compiles and imports all there is to
-    gc.collect()
-    before = meter.rss_mb()
-    hops, payees, events = fill(arguments.accounts)
-    gc.collect()
-    grown = (meter.rss_mb() - before) * 2**20
-    accounts, known = (sum(len(hop.table) for hop in side) for side in (hops, payees))
+    before = resident()
+    hops, payees, events = fill(accounts, days)
+    grown = resident() - before
+    count, known, busy = (sum(map(len, tables)) for tables in _tables(hops, payees))
     payees.clear()
-    gc.collect()
-    alone = (meter.rss_mb() - before) * 2**20
-    found: dict[str, float | int] = {
-        "bytes_per_account": round(alone / accounts),
-        "bytes_per_account_with_payees": round(grown / accounts),
-        "accounts": accounts,
+    alone = resident() - before
+    return hops, {
+        "bytes_per_account": round(alone / count),
+        "bytes_per_account_with_payees": round(grown / count),
+        "bytes_per_payee": round((grown - alone) / known),
+        "accounts": count,
         "payees": known,
+        "busy_payees": busy,
+        "payees_per_account": round(known / count, 2),
         "events": events,
         "account_row_bytes": ACCOUNT_ROW.itemsize,
         "payee_row_bytes": PAYEE_ROW.itemsize,
+        "busy_row_bytes": BUSY_ROW.itemsize,
         "rss_mb": round(grown / 2**20),
+        "peak_rss_mb": round(ProcessMeter(os.getpid()).peak_rss_mb()),
     }
+
+
+def _tables(hops: list[AccountHop], payees: list[PayeeHop]) -> tuple[list[RowTable], list[RowTable], list[RowTable]]:
+    return [hop.table for hop in hops], [hop.table for hop in payees], [hop.busy for hop in payees]
+
+
+def main() -> int:
+    """Measure and print."""
+    arguments = parse()
+    hops, found = measure(arguments.accounts, arguments.days)
     if arguments.recover:
-        rows, took = recovered_s(hops)
-        found |= {"recovered_rows": rows, "recovered_s": round(took, 2)}
+        make_full(hops)
+        found |= recovered_s(hops)
     for name, value in found.items():
         say(f"{name:20}{value:>14,}")
     if arguments.json:

@@ -17,6 +17,7 @@ from stream.core.account_row import (
     HOUR_BINS,
     HOUR_US,
     LARGE,
+    PAIR_CHANNELS,
     PAIRS,
     advance_day,
     find,
@@ -294,5 +295,5 @@ def fill_pair(transaction: Any, row: Any, pair: Any, out: Any) -> float:
     if row["pair_matured"][pair] > 0:
         out[F_PAIR_TO_MEAN] = (1.0 + amount) / math.exp(np.float64(row["pair_mean"][pair]))
         out[F_PAIR_TO_MAX] = (1.0 + amount) / (1.0 + np.float64(row["pair_max"][pair]))
-        out[F_PAIR_CHANNEL] = float(((row["pair_marks"][pair] & ~ADVERSE_PAIR & 0xFF) >> transaction["channel"]) & 1)
+        out[F_PAIR_CHANNEL] = float(((row["pair_marks"][pair] & PAIR_CHANNELS) >> transaction["channel"]) & 1)
     return new

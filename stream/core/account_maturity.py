@@ -20,6 +20,7 @@ from stream.core.account_row import (
     HOUR_BINS,
     NO_PLACE,
     OPEN,
+    PAIR_CHANNELS,
     RECENT,
     STATE_SHIFT,
     claim_pair,
@@ -38,7 +39,7 @@ def _mature_pair(row: Any, payee: Any, seconds: Any, amount: Any, channel: Any) 
     row["pair_mean"][pair] = mean + (logarithm - mean) / min(matured + 1, 20)
     row["pair_max"][pair] = max(np.float64(row["pair_max"][pair]), amount)
     row["pair_matured"][pair] = min(matured + 1, 65_535)
-    row["pair_marks"][pair] |= (1 << channel) & 0xFE
+    row["pair_marks"][pair] |= (1 << channel) & PAIR_CHANNELS
 
 
 @njit(cache=True, nogil=True)

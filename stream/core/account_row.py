@@ -77,7 +77,7 @@ ACCOUNT_ROW = np.dtype(
         ("pair_matured", "u2", (PAIRS,)),
         ("pair_mean", "f4", (PAIRS,)),  # of ln(1 + amount), matured
         ("pair_max", "f4", (PAIRS,)),  # minor units, matured
-        ("pair_marks", "u1", (PAIRS,)),  # channels of matured payments as a mask; bit 0, no channel, is ADVERSE_PAIR
+        ("pair_marks", "u1", (PAIRS,)),  # ADVERSE_PAIR in bit 0, else channels of matured payments as a mask
         # cleared pairs: a genuine verdict or a passed challenge
         ("cleared_payee", "u8", (CLEARED,)),
         ("cleared_until", "u4", (CLEARED,)),  # s
@@ -102,6 +102,7 @@ ACCOUNT_ROW = np.dtype(
 
 DECIDED, DUPLICATE, CONFLICT = 0, 1, 2
 ADVERSE_PAIR = 1
+PAIR_CHANNELS = 0xFE
 OPEN, ADVERSE, DONE = 0, 1, 2
 STATE_SHIFT = 3
 CHANNEL_MASK = (1 << STATE_SHIFT) - 1

@@ -12,7 +12,7 @@ import numpy.typing as npt
 from numba import njit
 
 from stream.core.account_maturity import mature_entry
-from stream.core.account_row import ADVERSE_PAIR, DONE, NO_PLACE, OPEN, PAIRS, RECENT, STATE_SHIFT
+from stream.core.account_row import ADVERSE_PAIR, DONE, NO_PLACE, OPEN, PAIR_CHANNELS, PAIRS, RECENT, STATE_SHIFT
 from stream.core.row_layout import RowLayout
 
 _VERSION_1 = np.dtype(
@@ -179,7 +179,7 @@ def _renew(old: npt.NDArray[np.void], new: npt.NDArray[np.void], pairs: dict[str
         new[f"pair_{name}"] = pairs[f"pair_{name}"]
     hashes = pairs["pair_payee"]
     new["pair_low"], new["pair_high"] = hashes & np.uint64(0xFFFFFFFF), (hashes >> np.uint64(32)) & np.uint64(0xFFFF)
-    new["pair_marks"] = (pairs["pair_channels"] & 0xFE) | (pairs["pair_flags"] & ADVERSE_PAIR)
+    new["pair_marks"] = (pairs["pair_channels"] & PAIR_CHANNELS) | (pairs["pair_flags"] & ADVERSE_PAIR)
     new["normal_time"] = old["normal_time"] // 1_000_000
     new["recent_content"] = old["recent_content"] & np.uint64(0xFFFFFFFF)
     waits = (np.arange(RECENT) - old["pending_head"][:, None]) % RECENT < old["pending_count"][:, None]
