@@ -70,6 +70,14 @@ class Settings(BaseModel):
             ge=100, le=600_000, description="Each partition's changed rows are written this often, partitions in turn."
         ),
     ] = 10_000
+    checkpoint_records: Annotated[
+        int,
+        Field(
+            ge=1,
+            description="After so many records a hop writes the changed rows of one partition before their time, as long "
+            "as it keeps up: one large write would hold up what comes behind it.",
+        ),
+    ] = 1_000
     recovery_timeout_s: Annotated[
         int, Field(ge=5, description="A recovery without progress for so long ends the process with a reason.")
     ] = 60

@@ -65,7 +65,7 @@ def warm_up_line() -> None:
     packed.places(b"", np.zeros(1, np.int64), np.zeros(1, np.int64))
     accounts.table.put(Packed.of_structs(np.repeat(accounts.table.rows[:1], 200)))  # so many that the index is widened
     learner = StreamLearner.begin(first, 1)
-    learner.absorb(scored_records(decided, 0))
+    learner.absorb(scored_records(decided))
     learner.close_round(with_state=True)
 
 

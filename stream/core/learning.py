@@ -51,8 +51,8 @@ def payments_of(records: npt.NDArray[np.void]) -> npt.NDArray[np.uint64]:
     return chain_each(account, np.ascontiguousarray(records["transaction_hash"]))
 
 
-def scored_records(decided: Decided, partition: int) -> Packed:
-    """The record of each transaction of one partition of ``risk.profiled.v1``, in order."""
+def scored_records(decided: Decided) -> Packed:
+    """The record of each transaction, in order."""
     records = np.zeros(len(decided.verdicts), SCORED)
     records["magic"] = _MAGIC
     records["version"] = VERSION
@@ -62,7 +62,7 @@ def scored_records(decided: Decided, partition: int) -> Packed:
     records["event_time"] = decided.received.transactions["event_time"]
     records["frame"] = decided.received.frame
     records["place"] = decided.received.place
-    records["partition"] = partition
+    records["partition"] = decided.received.partition
     records["risk_ppm"] = decided.verdicts["risk_ppm"]
     records["inputs"] = decided.inputs
     return Packed.of_structs(records)

@@ -123,17 +123,17 @@ class Packed:
         return cls(data, np.arange(len(structs)) * size, np.full(len(structs), size))
 
 
-def places(prefix: bytes, first: npt.NDArray[np.int64], second: npt.NDArray[np.int64]) -> Packed:
-    """``prefix`` and two numbers, a slash between them.
+def places(prefix: bytes, *numbers: npt.NDArray[np.int64]) -> Packed:
+    """``prefix`` and numbers, a slash between them.
 
     >>> list(places(b"t/", np.array([0, 12]), np.array([345, 6])))
     [b't/0/345', b't/12/6']
     """
-    count = len(first)
-    width = len(prefix) + 2 * LONGEST_NUMBER + 1
+    count = len(numbers[0])
+    width = len(prefix) + len(numbers) * (LONGEST_NUMBER + 1)
     data, lengths = np.empty((count, width), np.uint8), np.zeros(count, np.int64)
     data[:, : len(prefix)] = np.frombuffer(prefix, np.uint8)
-    _places(data, len(prefix), np.ascontiguousarray(first), np.ascontiguousarray(second), lengths)
+    _places(data, len(prefix), np.column_stack(numbers), lengths)
     return Packed(data.reshape(-1), np.arange(count) * width, lengths)
 
 
@@ -179,8 +179,10 @@ def _lengths(data: Any, lengths: Any) -> None:
 
 
 @njit(cache=True, nogil=True)
-def _places(data: Any, begin: Any, first: Any, second: Any, lengths: Any) -> None:
+def _places(data: Any, begin: Any, numbers: Any, lengths: Any) -> None:
     for i in range(data.shape[0]):
-        at = put_number(data[i], begin, first[i])
-        data[i, at] = 47
-        lengths[i] = put_number(data[i], at + 1, second[i])
+        at = put_number(data[i], begin, numbers[i, 0])
+        for k in range(1, numbers.shape[1]):
+            data[i, at] = 47
+            at = put_number(data[i], at + 1, numbers[i, k])
+        lengths[i] = at

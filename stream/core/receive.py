@@ -25,19 +25,35 @@ class Received:
     transactions : PROFILED[n]
     features : float64[n, WIDTH]
         All columns but those filled when deciding, which are NaN.
-    frame, place : int64[n]
-        Offset of each transaction's frame and its place in it.
+    partition, frame, place : int64[n]
+        Partition and offset of each transaction's frame, and its place in it.
     feedback : FORWARDED[m]
     feedback_frame, feedback_place : int64[m]
     """
 
     transactions: npt.NDArray[np.void]
     features: npt.NDArray[np.float64]
+    partition: npt.NDArray[np.int64]
     frame: npt.NDArray[np.int64]
     place: npt.NDArray[np.int64]
     feedback: npt.NDArray[np.void]
     feedback_frame: npt.NDArray[np.int64]
     feedback_place: npt.NDArray[np.int64]
+
+
+def together(parts: Sequence[Received]) -> Received:
+    """Transactions of several partitions as one batch, to be decided at once; their feedback stays with the parts."""
+    if len(parts) == 1:
+        return parts[0]
+    first = parts[0]
+    return Received(
+        _joined([part.transactions for part in parts], PROFILED),
+        np.concatenate([part.features for part in parts]),
+        np.concatenate([part.partition for part in parts]),
+        np.concatenate([part.frame for part in parts]),
+        np.concatenate([part.place for part in parts]),
+        first.feedback[:0], first.feedback_frame[:0], first.feedback_place[:0],
+    )  # fmt: skip
 
 
 class PayeeHop:
@@ -72,7 +88,8 @@ class PayeeHop:
         offsets = np.array([offset for offset, _ in frames], np.int64)
         feedback_counts = [len(frame.feedback) for _, frame in frames]
         return Received(
-            transactions, features, np.repeat(offsets, counts), _places(counts),
+            transactions, features,
+            np.full(len(transactions), self.partition, np.int64), np.repeat(offsets, counts), _places(counts),
             feedback, np.repeat(offsets, feedback_counts), _places(feedback_counts),
         )  # fmt: skip
 

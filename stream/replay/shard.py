@@ -310,6 +310,7 @@ def _joined(parts: list[npt.NDArray[np.void]], dtype: np.dtype[np.void]) -> npt.
 def _slice(received: Received, start: int, stop: int) -> Received:
     some = slice(start, stop)
     return Received(
-        received.transactions[some], received.features[some], received.frame[some], received.place[some],
+        received.transactions[some], received.features[some],
+        received.partition[some], received.frame[some], received.place[some],
         received.feedback[:0], received.feedback_frame[:0], received.feedback_place[:0],
     )  # fmt: skip

@@ -239,14 +239,12 @@ def _walk_payees(
             result.differ(where, f"a frame of input partition {source} differs from what its batch leads to")
         received = hop.process([(item.offset, frame)])
         if len(received.transactions):
-            _compare_decisions(recorded, received, partition, where, published, result)
+            _compare_decisions(recorded, received, where, published, result)
         for place, feedback in enumerate(received.feedback):
             _compare(f"{where}/f{place}", "learning", label_record(feedback), published, result)
 
 
-def _compare_decisions(
-    recorded: Recorded, received: Any, partition: int, where: str, published: Published, result: Verified
-) -> None:
+def _compare_decisions(recorded: Recorded, received: Any, where: str, published: Published, result: Verified) -> None:
     first = published["decision"].get(f"{where}/0")
     if first is None:
         result.differ(f"{where}/0", "no decision")
@@ -260,7 +258,7 @@ def _compare_decisions(
     decided = decider.decide(received)
     rendered = render(decided, decider)
     beside = {"alert": dict(rendered.alerts), "obligation": dict(rendered.obligations)}
-    records = scored_records(decided, partition)
+    records = scored_records(decided)
     for place, (decision, scored) in enumerate(zip(rendered.decisions, records, strict=True)):
         _compare(f"{where}/{place}", "decision", decision, published, result)
         _compare(f"{where}/{place}", "learning", scored, published, result)

@@ -45,6 +45,8 @@ class AccountPartition:
     feedback: int
     sequence: int = 0
     """Number of the last batch."""
+    unwritten: int = 0
+    """Transactions and feedback since the last checkpoint: no fewer than changed rows."""
     batches: int = 0
     """Offset in the log of batches from which recovery must read at the latest: some batch before the marker's."""
 
@@ -67,6 +69,8 @@ class AccountsHop:
     trusts: Callable[[str], bool]
     on_wrong_partition: Callable[[], None] = lambda: None
     owned: dict[int, AccountPartition] = field(default_factory=dict)
+    walked: int = 0
+    """Transactions and feedback so far."""
 
     def places(self, partition: int) -> tuple[Place, Place]:
         """The inputs of one partition: transactions, feedback."""
@@ -84,6 +88,9 @@ class AccountsHop:
         if any(refusal.reason == "wrong_partition" for refusal in (*decoded.refused, *outcomes.refused)):
             self.on_wrong_partition()
         profiled = owner.core.process(decoded.columns, outcomes.columns)
+        walked = len(decoded.columns) + len(outcomes.columns)
+        owner.unwritten += walked
+        self.walked += walked
         for to, frame in profiled.frames:
             publisher.send(self.settings.topic("risk.profiled.v1"), frame, partition=to)
         conflicts = [
@@ -114,6 +121,10 @@ class AccountsHop:
         core = self.owned[partition].core
         return core.table.has_changes or core.customers.has_changes
 
+    def unwritten(self, partition: int) -> int:
+        """Records since the last checkpoint: no fewer than changed rows."""
+        return self.owned[partition].unwritten
+
     def stands(self, partition: int) -> dict[Place, int]:
         """Input offsets that the rows stand for."""
         owner = self.owned[partition]
@@ -121,8 +132,9 @@ class AccountsHop:
 
     def written(self, partition: int) -> None:
         """Say that the last checkpoint was committed."""
-        core = self.owned[partition].core
-        for table in (core.table, core.customers):
+        owner = self.owned[partition]
+        owner.unwritten = 0
+        for table in (owner.core.table, owner.core.customers):
             table.forget_changes(table.changed())
 
     def recover(self, reader: Reader, partition: int, transactions: int, feedback: int) -> None:

@@ -105,7 +105,13 @@ class BatchConsumer(KafkaConsumer):
         def arrived() -> None:
             loop.call_soon_threadsafe(self._arrived.set)
 
-        self.fetchers = {name: Fetcher(self.line.settings, self.line.lanes[name].mailbox, arrived) for name in HOPS}
+        self.fetchers = {
+            name: Fetcher(
+                self.line.settings, self.line.lanes[name].mailbox, arrived,
+                committed=name == "payees" and self.line.transactional,
+            )
+            for name in HOPS
+        }  # fmt: skip
 
     def _new_consumer_thread(self) -> BatchConsumerThread:
         return BatchConsumerThread(self, loop=self.loop, beacon=self.beacon)

@@ -30,6 +30,8 @@ FULL_WAIT_S = 0.01
 IDLE_WAIT_S = 0.5
 GATHERED_BYTES, GATHER_MS = 65_536, 5
 """The broker answers a fetch with so many bytes, or with what there is after so long."""
+COMMITTED_BYTES, COMMITTED_MS = 1, 500
+"""The same for what comes in transactions alone: each has gathered already, and its commit is worth an answer."""
 
 
 class Fetcher:
@@ -37,14 +39,19 @@ class Fetcher:
 
     Parameters
     ----------
+    committed
+        Whether the input comes in transactions alone, that is from riskstream's own hop.
     arrived
         Called on the fetching thread after records were put into the mailbox.
     """
 
-    def __init__(self, settings: Settings, mailbox: Mailbox, arrived: Callable[[], None]) -> None:
+    def __init__(
+        self, settings: Settings, mailbox: Mailbox, arrived: Callable[[], None], *, committed: bool = False
+    ) -> None:
         self._settings = settings
         self._mailbox = mailbox
         self._arrived = arrived
+        self._gathers = (COMMITTED_BYTES, COMMITTED_MS) if committed else (GATHERED_BYTES, GATHER_MS)
         self._woken, self._wakes = os.pipe()
         os.set_blocking(self._woken, False)
         os.set_blocking(self._wakes, False)
@@ -65,8 +72,8 @@ class Fetcher:
             {
                 **consumer_config(self._settings, self._settings.group),
                 # an answer for every record that a producer adds would cost the broker a core: let it gather
-                "fetch.min.bytes": GATHERED_BYTES,
-                "fetch.wait.max.ms": GATHER_MS,
+                "fetch.min.bytes": self._gathers[0],
+                "fetch.wait.max.ms": self._gathers[1],
                 "fetch.error.backoff.ms": 50,
                 "check.crcs": True,  # librdkafka does not by itself
                 "queued.min.messages": 4 * self._settings.batch_records,

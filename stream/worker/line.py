@@ -43,11 +43,16 @@ class Versions(Protocol):
 
 
 class _Checkpointed(Protocol):
+    @property
+    def walked(self) -> int: ...
+
     def checkpoint(self, publisher: Publisher, partition: int) -> int: ...
 
     def written(self, partition: int) -> None: ...
 
     def dirty(self, partition: int) -> bool: ...
+
+    def unwritten(self, partition: int) -> int: ...
 
     def stands(self, partition: int) -> dict[Place, int]: ...
 
@@ -63,6 +68,10 @@ class Lane:
     asked: bool = False
     """Whether it was told to step and has not ended: told again and again its queue would fill, and Faust would wait
     with what it has for the other hop."""
+    wrote: int = 0
+    """How many records the hop had walked at its last checkpoint, of whichever partition."""
+    behind: bool = False
+    """Whether the last batch was as large as a batch may be: more may wait."""
     due: dict[int, float] = field(default_factory=dict)
     """Monotonic time of each partition's next checkpoint."""
     lock: asyncio.Lock = field(default_factory=asyncio.Lock)
@@ -212,6 +221,7 @@ class Line:
                     if not self.ready or lane.publisher is None:
                         return
                     batch = lane.mailbox.take(self.settings.batch_records)
+                    lane.behind = any(len(records) >= self.settings.batch_records for records in batch.values())
                     await self._run(lane, batch, self._due(lane))
         finally:
             lane.asked = False
@@ -245,6 +255,7 @@ class Line:
             logger.warning("%s: %s; recovering", lane.name, error)
             self.on_lost(str(error))
             return
+        lane.wrote = lane.hop.walked if due else lane.wrote
         for partition in due:
             lane.hop.written(partition)
             lane.due[partition] = self._clock() + self.settings.checkpoint_interval_ms / 1000
@@ -266,14 +277,10 @@ class Line:
         """Process a batch; returns the offsets to commit and what to count once they are."""
         if lane.name == "accounts":
             return self._walk_accounts(publisher, batch)
-        offsets: dict[Place, int] = {}
-        decisions = []
-        for place, records in batch.items():
-            stands, decided = self.payees.process(publisher, place.partition, records)
-            offsets.update(stands)
-            if decided is not None:
-                decisions.append(decided)
-        return offsets, lambda: self.metrics.decided(decisions)
+        offsets, decided = self.payees.process(
+            publisher, {place.partition: records for place, records in batch.items()}
+        )
+        return offsets, lambda: self.metrics.decided(decided)
 
     def _walk_accounts(
         self, publisher: Publisher, batch: Mapping[Place, Records]
@@ -303,7 +310,15 @@ class Line:
                 lane.due[partition] = self._clock() + interval * (0.1 + share)
 
     def _due(self, lane: Lane) -> list[int]:
+        """Partitions whose rows are to be written now.
+
+        Those whose time has come; and, while the hop keeps up, after every so many records the one with the most of
+        them behind its last checkpoint: what waits behind a commit with thousands of rows waits long.
+        """
         if not self.transactional:
             return []
         now = self._clock()
-        return [partition for partition, at in lane.due.items() if at <= now]
+        due = [partition for partition, at in lane.due.items() if at <= now]
+        if due or lane.behind or not lane.due or lane.hop.walked < lane.wrote + self.settings.checkpoint_records:
+            return due
+        return [max(lane.due, key=lane.hop.unwritten)]

@@ -6,17 +6,15 @@ batch record: recovery walks the frames behind the last marker again.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-
-import numpy as np
 
 from stream.core import packed
 from stream.core.decide import Decided, Decider
 from stream.core.frame import Frame, decode_frame
 from stream.core.learning import label_record, scored_records
 from stream.core.packed import Packed
-from stream.core.receive import PayeeHop
+from stream.core.receive import PayeeHop, Received, together
 from stream.core.render import render
 from stream.errors import RiskstreamError
 from stream.settings import Settings
@@ -25,6 +23,9 @@ from stream.worker.log import Headers, Place, Publisher, Reader, Records
 from stream.worker.transactions import now_header
 
 DAY_US = 86_400_000_000
+DECIDED_AT_ONCE = 256
+"""Fewer transactions of one partition are decided with the next one's: what a decision costs besides its rows is paid
+once, and more rows than these would only leave the cache."""
 SOURCE, PROFILED = "riskstream.source", "riskstream.profiled"
 
 
@@ -35,6 +36,8 @@ class PayeePartition:
     core: PayeeHop
     profiled: int
     """Next offset of the frames."""
+    unwritten: int = 0
+    """Payments and feedback since the last checkpoint: no fewer than changed rows."""
 
 
 @dataclass
@@ -44,25 +47,40 @@ class PayeesHop:
     settings: Settings
     decider: Callable[[], Decider]
     owned: dict[int, PayeePartition] = field(default_factory=dict)
+    walked: int = 0
+    """Payments and feedback so far."""
 
     def place(self, partition: int) -> Place:
         """The input of one partition."""
         return Place(self.settings.topic("risk.profiled.v1"), partition)
 
-    def process(
-        self, publisher: Publisher, partition: int, records: Records
-    ) -> tuple[dict[Place, int], Decided | None]:
-        """Walk one batch and write what it causes; returns the offsets to commit and what was decided."""
-        owner = self.owned[partition]
-        received = owner.core.process(_frames(records))
-        owner.profiled = records.next_offset
-        decided: Decided | None = None
-        if len(received.transactions):
-            decider = self.decider()
-            decided = decider.decide(received)
-            self._publish(publisher, partition, decided, decider)
-        self._forward_labels(publisher, partition, received.feedback, received.feedback_frame, received.feedback_place)
-        return {self.place(partition): owner.profiled}, decided
+    def process(self, publisher: Publisher, batch: Mapping[int, Records]) -> tuple[dict[Place, int], list[Decided]]:
+        """Walk one batch, records by partition, and write what it causes; returns the offsets to commit and what was
+        decided."""
+        offsets: dict[Place, int] = {}
+        decided: list[Decided] = []
+        decider = self.decider()
+        waiting: list[Received] = []
+        came: list[tuple[int, Received]] = []
+        for partition, records in batch.items():
+            owner = self.owned[partition]
+            received = owner.core.process(_frames(records))
+            owner.profiled = offsets[self.place(partition)] = records.next_offset
+            walked = len(received.transactions) + len(received.feedback)
+            owner.unwritten += walked
+            self.walked += walked
+            if len(received.transactions):
+                waiting.append(received)
+            if sum(len(part.transactions) for part in waiting) >= DECIDED_AT_ONCE:
+                decided.append(self._decide(publisher, decider, waiting))
+                waiting = []
+            came.append((partition, received))
+        if waiting:
+            decided.append(self._decide(publisher, decider, waiting))
+        # a label of this batch's own payment comes behind the payment's features
+        for partition, received in came:
+            self._forward_labels(publisher, partition, received)
+        return offsets, decided
 
     def checkpoint(self, publisher: Publisher, partition: int) -> int:
         """Write the rows changed since the last checkpoint and a marker of what they stand for."""
@@ -75,14 +93,19 @@ class PayeesHop:
         core = self.owned[partition].core
         return core.table.has_changes or core.busy.has_changes
 
+    def unwritten(self, partition: int) -> int:
+        """Records since the last checkpoint: no fewer than changed rows."""
+        return self.owned[partition].unwritten
+
     def stands(self, partition: int) -> dict[Place, int]:
         """Input offsets that the rows stand for."""
         return {self.place(partition): self.owned[partition].profiled}
 
     def written(self, partition: int) -> None:
         """Say that the last checkpoint was committed."""
-        core = self.owned[partition].core
-        for table in (core.table, core.busy):
+        owner = self.owned[partition]
+        owner.unwritten = 0
+        for table in (owner.core.table, owner.core.busy):
             table.forget_changes(table.changed())
 
     def recover(self, reader: Reader, partition: int, profiled: int) -> None:
@@ -99,7 +122,12 @@ class PayeesHop:
             core.process(_frames(records))
         self.owned[partition] = PayeePartition(core, profiled)
 
-    def _publish(self, publisher: Publisher, partition: int, decided: Decided, decider: Decider) -> None:
+    def _decide(self, publisher: Publisher, decider: Decider, parts: Sequence[Received]) -> Decided:
+        decided = decider.decide(together(parts))
+        self._publish(publisher, decided, decider)
+        return decided
+
+    def _publish(self, publisher: Publisher, decided: Decided, decider: Decider) -> None:
         rendered = render(decided, decider)
         transactions = decided.received.transactions
         topic = self.settings.topic
@@ -110,13 +138,16 @@ class PayeesHop:
             transactions["source_offset"],
         )
         profiled = packed.places(
-            f"{self.place(partition).topic}/{partition}/".encode(), decided.received.frame, decided.received.place
+            topic("risk.profiled.v1").encode() + b"/",
+            decided.received.partition,
+            decided.received.frame,
+            decided.received.place,
         )
         stamp = now_header()
         publisher.send_many(
             decisions, rendered.decisions, rendered.keys, ((SOURCE, source), (PROFILED, profiled), stamp)
         )
-        publisher.send_many(learning, scored_records(decided, partition), Packed.of_ids(transactions["transaction_id"]))
+        publisher.send_many(learning, scored_records(decided), Packed.of_ids(transactions["transaction_id"]))
         for row, alert in rendered.alerts:
             headers: Headers = [(SOURCE, source[row]), (PROFILED, profiled[row]), stamp]
             publisher.send(alerts, alert, rendered.keys[row], headers=headers)
@@ -124,12 +155,11 @@ class PayeesHop:
             headers = [(SOURCE, source[row]), (PROFILED, profiled[row]), stamp]
             publisher.send(topic("riskstream-obligations"), owed, rendered.keys[row], headers=headers)
 
-    def _forward_labels(
-        self, publisher: Publisher, partition: int, feedback: np.ndarray, frames: np.ndarray, places: np.ndarray
-    ) -> None:
+    def _forward_labels(self, publisher: Publisher, partition: int, received: Received) -> None:
         profiled_topic = self.place(partition).topic
         source_topic = self.settings.topic("bank.feedback.v1")
-        for record, frame, place in zip(feedback, frames.tolist(), places.tolist(), strict=True):
+        places = zip(received.feedback_frame.tolist(), received.feedback_place.tolist(), strict=True)
+        for record, (frame, place) in zip(received.feedback, places, strict=True):
             headers: Headers = [
                 (SOURCE, f"{source_topic}/{record['source_partition']}/{record['source_offset']}".encode()),
                 (PROFILED, f"{profiled_topic}/{partition}/{frame}/f{place}".encode()),

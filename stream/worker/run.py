@@ -27,6 +27,8 @@ from stream.worker.topology import Topology
 from stream.worker.versions import Versions
 
 logger = logging.getLogger("riskstream.worker")
+SWITCH_S = 0.0005
+"""A hop waits no longer for the interpreter while the learner, the holds or a fetcher have it; Python's own is 5 ms."""
 
 
 def run_worker(settings: Settings, *, transactional: bool = True, partitions: int | None = None) -> int:
@@ -76,6 +78,7 @@ def run_worker(settings: Settings, *, transactional: bool = True, partitions: in
     # what was imported lives as long as the process: keep the collector from walking it again and again
     gc.collect()
     gc.freeze()
+    sys.setswitchinterval(SWITCH_S)
     worker = faust.Worker(app, holds, probes, loglevel="INFO", redirect_stdouts=False)
     try:
         worker.execute_from_commandline()

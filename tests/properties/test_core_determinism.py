@@ -20,8 +20,9 @@ from stream.core.decide import Decider
 from stream.core.decode import decode_feedback, decode_transactions
 from stream.core.frame import decode_frame
 from stream.core.genesis import first_snapshot
+from stream.core.learning import scored_records
 from stream.core.profile import AccountHop, HopSettings
-from stream.core.receive import PayeeHop
+from stream.core.receive import PayeeHop, together
 from stream.core.render import render
 from stream.simulate import stream as simulated
 
@@ -122,3 +123,22 @@ def test_another_process_computes_the_same(
     )
     assert ended.returncode == 0, ended.stderr
     assert ended.stdout.split()[-1] == reference[2]
+
+
+def test_partitions_decided_together_give_what_each_gives_alone() -> None:
+    transactions, verdicts = traffic()
+    accounts = AccountHop(0, HopSettings(3, 3 * DAY_US, DAY_US))
+    hops = [PayeeHop(partition, 3 * DAY_US) for partition in range(3)]
+    decider = Decider(first_snapshot(1), shipped())
+    for start in range(0, len(transactions), 30):
+        feedback = decode_feedback(list(verdicts[:1]), np.arange(1), np.zeros(1, np.int64), 0, 1)
+        profiled = accounts.process(columns(transactions[start : start + 30], start), feedback.columns)
+        parts = [hops[to].process([(start + to, decode_frame(frame))]) for to, frame in profiled.frames]
+        parts = [part for part in parts if len(part.transactions)]
+        assert len(parts) > 1, "payees are spread over partitions"
+        at_once = decider.decide(together(parts))
+        apart = [decider.decide(part) for part in parts]
+        assert list(render(at_once, decider).decisions) == [
+            decision for decided in apart for decision in render(decided, decider).decisions
+        ]
+        assert list(scored_records(at_once)) == [record for decided in apart for record in scored_records(decided)]

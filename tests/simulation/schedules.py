@@ -56,6 +56,7 @@ class Schedule:
     checkpoint_interval_ms: int
     events: tuple[Event, ...]
     faults: tuple[Fault, ...]
+    checkpoint_records: int
 
 
 def draw(seed: int, most_events: int = 40, most_faults: int = 7) -> Schedule:
@@ -77,7 +78,7 @@ def draw(seed: int, most_events: int = 40, most_faults: int = 7) -> Schedule:
     ]
     return Schedule(
         seed, partitions, chance.randint(1, 3), chance.randint(1, 8), chance.choice((300, 1000, 3000)),
-        events, tuple(sorted(faults, key=lambda fault: fault.turn)),
+        events, tuple(sorted(faults, key=lambda fault: fault.turn)), chance.choice((5, 20, 1000)),
     )  # fmt: skip
 
 
@@ -108,7 +109,9 @@ class Simulation:
         self.turn = 0
         self.versions = SwitchingVersions()
         self.settings = Settings(
-            batch_records=schedule.batch_records, checkpoint_interval_ms=schedule.checkpoint_interval_ms
+            batch_records=schedule.batch_records,
+            checkpoint_interval_ms=schedule.checkpoint_interval_ms,
+            checkpoint_records=schedule.checkpoint_records,
         )
         self._random = random.Random(schedule.seed + 1)
         self.group = SimulatedGroup(schedule.partitions)

@@ -43,7 +43,8 @@ def describe(schedule: Schedule) -> str:
     """A schedule in lines, for a person."""
     lines = [
         f"seed {schedule.seed}: {schedule.partitions} partitions, {schedule.workers} workers, batches of "
-        f"{schedule.batch_records}, checkpoints every {schedule.checkpoint_interval_ms} ms"
+        f"{schedule.batch_records}, checkpoints every {schedule.checkpoint_interval_ms} ms "
+        f"or {schedule.checkpoint_records} records"
     ]
     for event in schedule.events:
         place = f"{event.place.topic}[{event.place.partition}]"

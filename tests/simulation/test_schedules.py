@@ -46,7 +46,7 @@ def test_every_schedule_ends_as_the_oracle_says(request: pytest.FixtureRequest) 
 def test_schedules_are_bad_days() -> None:
     """What the schedules are for does happen in them, each kind often."""
     seen = {"fenced while open": 0, "timed out": 0, "generations": 0, "takeovers": 0, "repeats": 0, "dead": 0}
-    for seed in range(60):
+    for seed in range(150):
         done = run(draw(seed))
         seen["fenced while open"] += done.log.fenced_open
         seen["timed out"] += len(done.log.timed_out)
