@@ -22,7 +22,7 @@ import sys
 import time
 from collections import deque
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -129,14 +129,16 @@ class Result:
     us_per_event: float
 
 
-def record(files: tuple[Path, ...], columns: Path | None, delay_us: int, weeks: list[int]) -> tuple[History, Result]:
-    """Run riskstream over the files as one stream."""
+def record(
+    files: tuple[Path, ...], columns: Path | None, labels: Path | None, delay_us: int, weeks: list[int]
+) -> tuple[History, Result]:
+    """Run riskstream over the files as one stream, as ``riskstream replay`` would over one file of them all."""
     engine = TimedReplay(ReplaySettings(delay_us), shipped())
     days = max(RIVER_DAYS, LIGHTGBM_DAYS + WEEK + delay_us // DAY_US + 1)
     capture = Capture((weeks[0] - days) * DAY_US)
     column_map = None if columns is None else load_column_map(columns)
     for file in files:
-        replay(open_source(file, column_map), engine, [capture])
+        replay(open_source(file, column_map, labels), engine, [capture])
     joined = {name: np.concatenate([part[name] for part in capture.parts]) for name in capture.parts[0]}
     history = History(**joined, delay_us=delay_us)
     cost = 1e6 * (engine.learning_s + capture.scoring_s) / len(history.event_time)
@@ -283,9 +285,9 @@ def figures(history: History, result: Result, weeks: list[int]) -> dict[str, Any
     first = (weeks[0] - KNOWN_FROM) * DAY_US
     chosen = history.event_time >= first
     scored = Scored(history.day[chosen], history.account[chosen], result.score[chosen], history.fraud[chosen])
-    found = asdict(mean(measure(without_known_cards(scored, week)) for week in weeks))
-    rounded = {name: value if isinstance(value, int) else round(value, 5) for name, value in found.items()}
-    return {**rounded, "us_per_event": round(result.us_per_event, 3)}
+    found = mean(measure(without_known_cards(scored, week)) for week in weeks)
+    measures = {name: round(getattr(found, name), 5) for name in ("auc", "ap", "cp100", "ece")}
+    return {**measures, "us_per_event": round(result.us_per_event, 3)}
 
 
 def test_weeks(text: str) -> list[int]:
@@ -318,6 +320,7 @@ def show(models: dict[str, Any], console: Console) -> None:
 )
 @click.argument("more", nargs=-1, type=click.Path(exists=True, path_type=Path))
 @click.option("--columns", type=click.Path(exists=True, path_type=Path), help="Column map with labels.")
+@click.option("--labels", type=click.Path(exists=True, path_type=Path), help="TRUTH file; else the map's labels.")
 @click.option(
     "--test-weeks", "weeks_text", required=True, metavar="DATES", help="First days of the weeks, comma between."
 )
@@ -325,25 +328,24 @@ def show(models: dict[str, Any], console: Console) -> None:
 @click.option("--only", multiple=True, type=click.Choice(list(COMPETITORS)), help="Competitors to run.  [default: all]")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object on the last line of stdout.")
 def main(
-    files: tuple[Path, ...], more: tuple[Path, ...], columns: Path | None, weeks_text: str, label_delay: str,
-    only: tuple[str, ...], as_json: bool,
+    files: tuple[Path, ...], more: tuple[Path, ...], columns: Path | None, labels: Path | None, weeks_text: str,
+    label_delay: str, only: tuple[str, ...], as_json: bool,
 ) -> None:  # fmt: skip
     weeks = test_weeks(weeks_text)
     console = Console(stderr=as_json)
-    history, own = record((*files, *more), columns, parse_delay(label_delay), weeks)
+    history, own = record((*files, *more), columns, labels, parse_delay(label_delay), weeks)
     if not int(history.day[0]) <= weeks[0] - KNOWN_FROM or weeks[-1] + WEEK > int(history.day[-1]) + 1:
         raise click.UsageError("the data must begin 14 days before the first test week and reach the end of the last")
-    models, skipped = {}, {}
+    models = {}
     for name in only or COMPETITORS:
         try:
             models[name] = figures(history, COMPETITORS[name](history, weeks), weeks)
         except ModuleNotFoundError as error:
-            skipped[name] = f"{error.name} is not installed (dependency group benchmarks)"
-            console.print(f"{name}: left out: {skipped[name]}")
+            console.print(f"{name}: left out: {error.name} is not installed (dependency group benchmarks)")
     models["riskstream"] = figures(history, own, weeks)
     show(models, console)
     if as_json:
-        click.echo(orjson.dumps({"models": models, "skipped": skipped, "test_weeks": weeks_text.split(",")}).decode())
+        click.echo(orjson.dumps({"models": models}).decode())
 
 
 if __name__ == "__main__":

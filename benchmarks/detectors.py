@@ -161,7 +161,7 @@ def ensemble(rounds: int) -> dict[str, Any]:
 
 
 def boosted_trees(rounds: int) -> dict[str, Any]:
-    """200 trees of depth 5 on as many columns as the stream has: our walk against LightGBM's predict, and whether they agree in every bit."""
+    """128 trees of depth 5 on as many columns as the stream has: our walk against LightGBM's predict, and whether they agree in every bit."""
     rng = np.random.default_rng(2)
     matrix = rng.normal(size=(20_000, INPUTS))
     label = (matrix[:, 0] + matrix[:, 1] * matrix[:, 2] + rng.normal(size=20_000) > 2.0).astype(float)
@@ -169,11 +169,11 @@ def boosted_trees(rounds: int) -> dict[str, Any]:
         "objective": "binary",
         "num_leaves": 15,
         "max_depth": 5,
-        "learning_rate": 0.03,
+        "learning_rate": 0.047,
         "num_threads": 1,
         "verbosity": -1,
     }
-    booster = lightgbm.train(settings, lightgbm.Dataset(matrix, label), 200)
+    booster = lightgbm.train(settings, lightgbm.Dataset(matrix, label), 128)
     trees = BoostedTrees.from_lightgbm(booster.model_to_string())
     batch = matrix[:BATCH].copy()
     us = taking_turns(

@@ -1,7 +1,8 @@
 """Gradient-boosted trees refit on a bounded sliding window of labelled rows.
 
 All frauds of the window are kept; of the genuine rows a deterministic sample by transaction hash, whose weights stand
-for the rest, so that a refit costs about a second whatever the traffic.
+for the rest, so that a refit costs about a second whatever the traffic. Old rows fade, as fast as there are frauds enough
+to learn from without them: a thief's methods change, but of few frauds none can be spared.
 """
 
 from __future__ import annotations
@@ -17,6 +18,12 @@ from detectors.boosted_trees import BoostedTrees
 from detectors.snapshot import require_array
 
 _COLUMNS: dict[str, str] = {"hash": "<u8", "time": "<i8", "weight": "<f4", "fraud": "|b1"}
+WHOLE = 65_536
+"""Weights fade in whole numbers: no order of adding can show."""
+EIGHTHS = 8
+"""Steps of age in a half-life."""
+_LEFT = np.array([*(round(WHOLE * 0.5 ** (step / EIGHTHS)) for step in range(4 * EIGHTHS)), 0])
+"""What is left of a row by its age in steps: nothing behind four half-lives."""
 _SAMPLE_SHIFT = 32  # sample by the upper half of the hash: the join buffer samples by the lower one
 
 
@@ -32,6 +39,9 @@ class BoostedWindowConfig:
         Most rows of each kind.
     min_frauds
         Trees are fit only with at least so many frauds in the window.
+    half_life_us, enough_frauds
+        A row's weight halves with this age, µs of event time, where the frauds still weigh so much together; else it
+        halves as much later as they need, or never. Rows of less than a sixteenth are left out.
     trees, leaves, depth, learning_rate, min_leaf_rows, column_share, row_share, leaf_ridge, bins
         LightGBM's num_iterations, num_leaves, max_depth, learning_rate, min_data_in_leaf, feature_fraction,
         bagging_fraction, lambda_l2 and max_bin.
@@ -43,12 +53,14 @@ class BoostedWindowConfig:
     genuine_capacity: int = 60_000
     fraud_capacity: int = 20_000
     min_frauds: int = 50
-    trees: int = 200
+    half_life_us: int = 30 * 86_400_000_000
+    enough_frauds: int = 500
+    trees: int = 128
     leaves: int = 15
     depth: int = 5
-    learning_rate: float = 0.03
+    learning_rate: float = 0.047
     min_leaf_rows: int = 20
-    column_share: float = 0.7
+    column_share: float = 0.6
     row_share: float = 0.8
     leaf_ridge: float = 5.0
     bins: int = 255
@@ -159,15 +171,30 @@ class BoostedWindow:
             "force_col_wise": True,
             "verbosity": -1,
         }
-        columns = {name: column[: self._end] for name, column in self._columns.items()}
+        fading = self._fading()
+        kept = np.flatnonzero(fading)
+        columns = {name: column[: self._end][kept] for name, column in self._columns.items()}
         data = lightgbm.Dataset(
-            self._matrix[: self._end],
+            self._matrix[: self._end][kept],
             columns["fraud"].astype(np.float32),
-            weight=columns["weight"],
+            weight=columns["weight"] * (fading[kept] / WHOLE).astype(np.float32),
             params={"max_bin": c.bins},
         )
         booster = lightgbm.train(parameters, data, c.trees)
         return BoostedTrees.from_lightgbm(booster.model_to_string())
+
+    def _fading(self) -> NDArray[np.int64]:
+        """What is left of each row's weight, int64[n] of :data:`WHOLE`."""
+        time, fraud = self._columns["time"][: self._end], self._columns["fraud"][: self._end]
+        age = time.max() - time
+        half_life = self.config.half_life_us
+        while half_life < self.config.window_us:
+            step = np.minimum(age // (half_life // EIGHTHS), len(_LEFT) - 1)
+            left: NDArray[np.int64] = _LEFT[step]
+            if int(left[fraud].sum()) >= self.config.enough_frauds * WHOLE:
+                return left
+            half_life += half_life // 2
+        return np.full(self._end, WHOLE)
 
     def state(self) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
         """Description and arrays for a snapshot."""

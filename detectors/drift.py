@@ -110,6 +110,10 @@ _SCORE_BINS = 2 * SCORE_MOST // SCORE_STEP + 1
 TAIL_FROM_ROWS = 5
 CHANCE_DEVIATIONS = 4.0
 """How much more than its mean sampling alone may give before an input has moved."""
+NEWS_DEVIATIONS = 4.0
+"""How much further than usual, in deviations of its own past index, an input has to move to be told."""
+LATE_PART = 10
+"""An input that fewer than one in so many of the first rows have is binned later, when enough have come."""
 NEVER = np.iinfo(np.int64).max
 
 
@@ -175,8 +179,10 @@ class _Group:
         shape = (width, config.bins + 1)
         self.first: list[tuple[NDArray[np.float64], NDArray[np.int64]]] = []
         self.edges: NDArray[np.float64] | None = None
+        self.late: dict[int, list[NDArray[np.float64]]] = {}  # values of inputs that had too few to set bins by
         levels = len(config.tail_shares)
         self.usual, self.seen = np.zeros(shape), np.zeros(shape)
+        self.usual_index = np.zeros((2, width))  # fading mean and mean square of each input's stability index
         self.usual_rows = 0.0
         self.windows = 0
         self.rows = 0
@@ -261,6 +267,8 @@ class DriftMonitor:
             if sum(len(s) for _, s in group.first) >= self.config.first_rows:
                 self._set_bins(group)
             return
+        if group.late:
+            self._set_late_bins(group, matrix)
         everything = np.ones(len(matrix), dtype=np.bool_)
         _count(matrix, everything, group.edges, group.seen)
         bins = score_bins(score)
@@ -282,17 +290,36 @@ class DriftMonitor:
     def _set_bins(self, group: _Group) -> None:
         matrix = np.concatenate([rows for rows, _ in group.first])
         score = np.concatenate([scores for _, scores in group.first])
-        shares = np.arange(1, self.config.bins) / self.config.bins
-        edges = np.full((len(self.names), len(shares)), np.inf)
+        edges = np.full((len(self.names), self.config.bins - 1), np.inf)
         for j, column in enumerate(matrix.T):
-            known = np.sort(column[~np.isnan(column)])
-            if len(known):
-                edges[j] = known[(shares * len(known)).astype(np.int64)]
+            known = column[~np.isnan(column)]
+            if len(known) >= self.config.first_rows // LATE_PART:
+                edges[j] = self._edges(known)
+            else:
+                group.late[j] = [known]
         group.edges = edges
         group.first = []
         group.usual_scores += np.bincount(score_bins(score), minlength=_SCORE_BINS)
         group.set_tails(self.config.tail_shares)
         _count(matrix, np.ones(len(matrix), dtype=np.bool_), edges, group.usual)
+
+    def _edges(self, known: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Edges of bins of equal counts."""
+        shares = np.arange(1, self.config.bins) / self.config.bins
+        ordered = np.sort(known)
+        edges: NDArray[np.float64] = ordered[(shares * len(ordered)).astype(np.int64)]
+        return edges
+
+    def _set_late_bins(self, group: _Group, matrix: NDArray[np.float64]) -> None:
+        """An input that hardly any first row had (habits, on a line that has just begun) gets its bins when it has come."""
+        assert group.edges is not None
+        for j, values in list(group.late.items()):
+            column = matrix[:, j]
+            values.append(column[~np.isnan(column)])
+            if sum(map(len, values)) >= self.config.first_rows:
+                group.edges[j] = self._edges(np.concatenate(values))
+                group.usual[j], group.seen[j] = 0.0, 0.0
+                del group.late[j]
 
     def _close_until(self, time: int) -> list[Drift]:
         if self._tail_end is None:
@@ -335,7 +362,7 @@ class DriftMonitor:
         reports = []
         if group.edges is not None and group.rows:
             stability = stability_index(group.seen, group.usual, CHANCE_DEVIATIONS) * self._steady
-            moved = self._moved(stability)
+            moved = self._moved(stability * self._news(group, stability))
             if moved and moved[0][1] >= self.config.stability_limit:
                 reports.append(Drift("population", index, at, moved[0][1], self.config.stability_limit, moved, ()))
             usual_rows = group.usual_rows / max(group.windows, 1)
@@ -351,6 +378,18 @@ class DriftMonitor:
         group.seen[:] = 0.0
         group.rows = 0
         return reports
+
+    def _news(self, group: _Group, stability: NDArray[np.float64]) -> NDArray[np.bool_]:
+        """Inputs that moved further than they do by themselves from window to window; learns how far that is.
+
+        Rows are not drawn one by one: payments of a payday, a popular payee, a customer's spree come together, and some
+        inputs never stand still. What was told once is not news again until it has settled.
+        """
+        mean, square = group.usual_index
+        news: NDArray[np.bool_] = stability >= mean + NEWS_DEVIATIONS * np.sqrt(np.maximum(square - mean * mean, 0.0))
+        weight = 1.0 / min(group.windows + 1.0, self.config.memory)
+        group.usual_index += weight * (np.stack((stability, stability * stability)) - group.usual_index)
+        return news
 
     def _moved(self, stability: NDArray[np.float64]) -> tuple[tuple[str, float], ...]:
         order = np.argsort(-stability, kind="stable")[:5]

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from detectors.boosted_trees import BoostedTrees
 from detectors.ensemble_config import FOREST_HEIGHT, FOREST_TREES, FOREST_WINDOW, EnsembleConfig
 from detectors.half_space_trees import grow
-from detectors.inputs import STANDARD_LIMIT, Input, scale_codes
+from detectors.inputs import Input, scale_codes
 from detectors.learner import Learner
 from detectors.scorer import INVERSE, KIND, PRIOR, Scorer
 from detectors.snapshot import Snapshot, SnapshotError
@@ -47,7 +47,8 @@ def genesis(
     Raises
     ------
     ValueError
-        The prior names an unknown input or one of scale ``code``; or the groups are none or too many.
+        The prior names an unknown input or one of scale ``code``; the anomaly model is given no input to watch; or the
+        groups are none or too many.
 
     Examples
     --------
@@ -65,7 +66,11 @@ def genesis(
         weights[position[name]] = weight
     if not 1 <= len(groups) <= 256:
         raise ValueError(f"groups: {len(groups)} given, 1 to 256 are possible")
-    limits = [(0.0, 0.0) if item.scale == "code" else (-STANDARD_LIMIT / 2, STANDARD_LIMIT / 2) for item in inputs]
+    limits = [item.watched for item in inputs]
+    if not any(low < high for low, high in limits):
+        raise ValueError(
+            "inputs: none is watched by the anomaly model; one at least must not be a code or unusual='no'"
+        )
     feature, threshold = grow(limits, FOREST_TREES, FOREST_HEIGHT, random.Random(seed))
     linear = np.zeros((4, len(inputs)))
     linear[INVERSE], linear[PRIOR] = 1.0, weights

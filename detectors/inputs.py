@@ -15,12 +15,16 @@ from numba import njit
 from numpy.typing import NDArray
 
 Scale = Literal["linear", "log", "flag", "code"]
+Unusual = Literal["both", "high", "low", "no"]
 SCALES: tuple[Scale, ...] = ("linear", "log", "flag", "code")
 LINEAR_LIMIT = 20.0
 """A transformed ``linear`` or ``flag`` cell is clipped to plus or minus this."""
 STANDARD_LIMIT = 6.0
 """A standardised cell is clipped to plus or minus this many deviations."""
 
+_SIDES: dict[Unusual, tuple[float, float]] = {
+    "both": (-1.0, 1.0), "high": (0.0, 1.0), "low": (-1.0, 0.0), "no": (0.0, 0.0),
+}  # fmt: skip
 _LOG, _CODE = 1, 3
 _ONE_BITS = np.int64(0x3FF0000000000000)
 _NATURAL = float(np.log(2.0) / 2.0**52)
@@ -37,10 +41,20 @@ class Input:
     scale
         ``linear`` as it is, ``log`` heavy-tailed and mostly non-negative, ``flag`` 0 or 1, ``code`` a small
         enumeration without order (read by trees alone).
+    unusual
+        Where the anomaly model looks for the unusual: ``both`` sides of the mean, ``high`` or ``low`` alone (a payment far
+        below the usual amount is rare too, and harmless), or ``no``: nowhere. Codes have no sides.
     """
 
     name: str
     scale: Scale
+    unusual: Unusual = "both"
+
+    @property
+    def watched(self) -> tuple[float, float]:
+        """Range of the standardised cell that the anomaly model splits; empty where it does not look."""
+        low, high = _SIDES["no" if self.scale == "code" else self.unusual]
+        return low * STANDARD_LIMIT / 2, high * STANDARD_LIMIT / 2
 
 
 def scale_codes(inputs: Sequence[Input]) -> NDArray[np.uint8]:

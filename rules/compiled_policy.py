@@ -236,8 +236,8 @@ class CompiledPolicy:
         degraded
             uint8[n]: dependencies that failed before (``rules.precedence.FAILED_MODEL`` and others).
         prior_milli
-            Share of the weight of rules marked ``until_trained`` that still counts, 0..1000: 1000 while the model
-            knows no confirmed case, less as it learns.
+            Share of the weight of rules marked ``until_trained``, and of familiarity's discount, that still counts,
+            0..1000: 1000 while the model knows no confirmed case, less as it learns.
 
         Returns
         -------

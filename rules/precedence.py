@@ -138,7 +138,8 @@ def settle(matrix, logit, ids, when, degraded, prior_milli, truth, policy, out):
         # A condition that takes familiarity away does so in error too.
         lost = lost_at >= 0 and truth[lost_at, i] != 0
         level = familiarity_ppm(row, familiar_columns, familiar_settings, lost)
-        discount = discount_milli(level, caps[scenario])
+        # the models read the pair's history too: what they have learned of it is not to be taken off twice
+        discount = discount_milli(level, caps[scenario]) * prior_milli // 1000
         risk = risk_ppm(logit[i] + weight - discount, table)
         mark = list_mark(ids[i], when[i], lists)
         essential = essential_at >= 0 and truth[essential_at, i] == TRUE

@@ -18,6 +18,8 @@ from stream.worker.models import PIN_KEY, PROPOSAL_KEY, ModelLog
 from stream.worker.reader import KafkaReader
 
 TOPIC = "risk.models.v1"
+SHOWN_REPORTS = 5
+"""Most reports of drift that are shown to a person; ``--json`` has them all."""
 
 
 @click.group(
@@ -41,7 +43,7 @@ def command() -> None:
 def list_command(as_json: bool, settings: Settings) -> None:
     """Every version on the topic, what it has learned from, which is active, and what is noted about them: a proposal,
     champion and challenger side by side, refusals, drift."""
-    log = _log(settings)
+    log = read_log(settings)
     active = log.active.version
     rows = [
         {
@@ -73,7 +75,7 @@ def list_command(as_json: bool, settings: Settings) -> None:
 def promote_command(version: str, by: str, despite_refusal: bool, as_json: bool, settings: Settings) -> None:
     """Hold the workers to VERSION, or let them follow the learner again with "newest": proposed by one person,
     confirmed by another one with the same command. What is known about the version is recorded with it."""
-    log = _log(settings)
+    log = read_log(settings)
     if version != "newest" and version not in log.complete:
         raise RiskstreamError(f"unknown model {version}; see riskstream model list")
     refusal = log.refused.get(version)
@@ -92,7 +94,7 @@ def promote_command(version: str, by: str, despite_refusal: bool, as_json: bool,
 @with_settings
 def rollback_command(by: str, as_json: bool, settings: Settings) -> None:
     """Hold the workers to the version before the active one: proposed by one person, confirmed by another one."""
-    log = _log(settings)
+    log = read_log(settings)
     if log.proposal.get("rollback"):  # the active version may have changed since
         _decide(settings, log, log.proposal["version"], by, as_json)
         return
@@ -151,22 +153,34 @@ def _notes(log: ModelLog) -> list[str]:
             f"{c['champion_caught']} against {c['challenger_caught']}, of {c['genuine']} genuine {c['champion_false']} "
             f"against {c['challenger_false']}"
         )
-    for report in log.drift[-5:]:
-        moved = ", ".join(item["feature"] for item in report["moved"])
-        lines.append(
-            f"drift: {report['kind']} in {report['scenario']} until {report['at']}: {report['seen']:g} where "
-            f"{report['expected']:g} are usual; moved: {moved or 'nothing'}"
-        )
-    return lines
+    return [*lines, *drift_lines(log.drift)]
 
 
-def _log(settings: Settings) -> ModelLog:
+def drift_lines(reports: list[dict[str, Any]]) -> list[str]:
+    """The latest reports of drift, for a person."""
+    return [
+        f"drift: {report['kind']} in {report['scenario']} until {report['at']}: {report['seen']:g} where "
+        f"{report['expected']:g} are usual; moved: {', '.join(item['feature'] for item in report['moved']) or 'nothing'}"
+        for report in reports[-SHOWN_REPORTS:]
+    ]
+
+
+def read_log(settings: Settings, *, notes_alone: bool = False) -> ModelLog:
+    """What ``risk.models.v1`` says.
+
+    Parameters
+    ----------
+    notes_alone
+        Leave the snapshots out: what is noted beside them costs nothing to decode.
+    """
     check_reachable(settings)
     log, reader = ModelLog(first_snapshot(settings.seed), keep=None), KafkaReader(settings)
     try:
         for chunk in reader.read(Place(settings.topic(TOPIC), 0), 0):
             for record in chunk:
-                log.take(record.key or b"", record.value)
+                key = record.key or b""
+                if not (notes_alone and b"/" in key):
+                    log.take(key, record.value)
     finally:
         reader.close()
     return log

@@ -14,6 +14,7 @@ _EXAMPLES = """
 \b
 Examples:
   riskstream replay bank.jsonl --labels truth.csv --scores scores.parquet
+  riskstream replay bank.jsonl --labels truth.csv --alerts-per-day 20   # which threshold is that, and what does it find?
   riskstream replay cards.parquet --columns deploy/maps/handbook.yaml --decisions decisions.jsonl
   riskstream replay bank.jsonl --labels truth.csv --without-familiarity --json
   riskstream replay bank.jsonl --labels truth.csv --against without-familiarity --report familiarity.html
@@ -62,9 +63,10 @@ def _told(options: ReplayOptions, summary: dict[str, Any], gates: list[Any], *, 
     """Show what came of it, write the report, check the gates; returns whether one failed."""
     from stream.replay.gates import check_all
     from stream.replay.report import write_report
-    from stream.replay.screen import summary_lines, what_if_lines
+    from stream.replay.screen import budget_lines, summary_lines, what_if_lines
 
-    for line in (*summary_lines(summary), *(what_if_lines(summary) if options.what_if else ())):
+    lines = (*summary_lines(summary), *budget_lines(summary), *(what_if_lines(summary) if options.what_if else ()))
+    for line in lines:
         click.echo(line)
     results = check_all(gates, summary)
     for result in results:

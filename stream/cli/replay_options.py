@@ -49,6 +49,10 @@ _OPTIONS: tuple[Callable[[Any], Any], ...] = (
                  help="Exit status 1 where it holds: 'recall < 0.7', 'friction > 1.1x champion'; may be given again."),
     click.option("--without-familiarity", is_flag=True, help="No pair has a history: models fitted so, and no discount."),
     click.option("--what-if", is_flag=True, help="Show each threshold with its alerts, hours, fraud found and customers touched."),
+    click.option("--alerts-per-day", type=click.FloatRange(min=0),
+                 help="Say which threshold of risk keeps to so many alerts a day on this history, and what it finds."),
+    click.option("--false-alerts-per-10k", type=click.FloatRange(0, 10_000),
+                 help="The same for genuine payments touched, of 10,000. With both, the stricter one stands."),
     click.option("--scores", "scores_file", type=_FILE, help="Parquet: one row a decision."),
     click.option("--decisions", "decisions_file", type=_FILE, help="JSON lines: the bytes a worker would publish."),
     click.option("--report", "report_file", type=_FILE, help="One HTML file with pictures, for a risk officer."),
@@ -99,6 +103,8 @@ class ReplayOptions:
     gate_texts: tuple[str, ...]
     without_familiarity: bool
     what_if: bool
+    alerts_per_day: float | None
+    false_alerts_per_10k: float | None
     scores_file: Path | None
     decisions_file: Path | None
     report_file: Path | None

@@ -7,7 +7,7 @@ from typing import Any
 
 from stream.brokers.connect import check_reachable
 from stream.cli.replay_options import ReplayOptions
-from stream.cli.replay_walk import walk_history
+from stream.cli.replay_walk import budgeted, walk_history
 from stream.core.columns import hash_id
 from stream.core.features import SCHEMA
 from stream.errors import UsageError
@@ -82,6 +82,7 @@ def _measure(options: ReplayOptions, log: TopicHistory, terms: InputTerms, setti
         "dead_by_reason": {},
         "late": read.late,
         **tally.result(),
+        **budgeted(options, tally),
         "policy_version": read.policies[-1],
         "policies": read.policies,
         "model_version": read.model_version,

@@ -230,6 +230,7 @@ class _Walk:
             "file": self.source.name,
             **counts(intake, engine),
             **tally.result(),
+            **budgeted(self.options, tally),
             "policy_version": engine.policy.version,
             "model_version": engine.model_version,
             "familiarity": engine.settings.familiarity,
@@ -240,6 +241,18 @@ class _Walk:
             "seconds": round(seconds, 3),
             "events_per_s": round(intake.rows / seconds, 1) if seconds > 0 else 0.0,
         }
+
+
+def budgeted(options: ReplayOptions, tally: Tally) -> dict[str, Any]:
+    """The threshold that keeps to what was asked for, as a row of the what-if table; none where no label is known."""
+    asked = {"alerts_per_day": options.alerts_per_day, "false_per_10k": options.false_alerts_per_10k}
+    if all(limit is None for limit in asked.values()):
+        return {}
+    if not tally.labelled:
+        return {"budget": None}
+    threshold = tally.what_if.threshold_for(tally.days, **asked)
+    row = tally.what_if.table(tally.days, [threshold])[0]
+    return {"budget": {"asked": {name: limit for name, limit in asked.items() if limit is not None}, **row}}
 
 
 def _checkpoint(options: ReplayOptions, source: History, shape: ReplaySettings) -> Checkpoint | None:

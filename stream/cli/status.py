@@ -24,19 +24,24 @@ Examples:
 @with_settings
 @json_option
 def command(settings: Settings, as_json: bool) -> None:
-    """Count every input record by what became of it; exit status 1 where something is missing or came twice.
+    """Count every input record by what became of it, and show the latest drift; exit status 1 where a record is missing or
+    came twice.
 
     Per partition: records = decided + duplicate + dead + in flight, the four counted from four different places on
     the broker. It reads the topics once, about a hundred thousand records a second; the line may run meanwhile. For
-    feedback "decided" means accepted.
+    feedback "decided" means accepted. Drift is a reason to look, not an error: it does not change the exit status.
     """
+    from stream.cli.model import drift_lines, read_log
     from stream.desk.conservation import count
 
     balances = count(settings)
     balanced = all(balance.balanced for balance in balances)
     _print(balances, as_json)
+    drift = read_log(settings, notes_alone=True).drift
+    for line in drift_lines(drift):
+        click.echo(line, err=as_json)
     if as_json:
-        print_json({"partitions": [balance.as_json() for balance in balances], "balanced": balanced})
+        print_json({"partitions": [balance.as_json() for balance in balances], "balanced": balanced, "drift": drift})
     sys.exit(0 if balanced else 1)
 
 

@@ -44,7 +44,7 @@ _WHOLE = np.array(
 )
 """Columns of numbers that history always fills: where one is none, a row is broken and its history says nothing."""
 TRAINED_FRAUDS = 50
-"""With so many confirmed frauds behind the model, rules marked ``until_trained`` count half."""
+"""With so many confirmed frauds behind the model, rules marked ``until_trained`` and familiarity's discount count half."""
 
 
 @dataclass(frozen=True, slots=True)

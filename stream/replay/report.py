@@ -52,7 +52,7 @@ def report_html(summary: Mapping[str, Any]) -> str:
     """The whole page."""
     sections = [_facts(summary), _gates(summary), _difference(summary)]
     if "frauds" in summary:
-        sections += [_charts(summary), _baselines(summary), _flips(summary), _what_if(summary)]
+        sections += [_charts(summary), _baselines(summary), _flips(summary), _what_if(summary), _reliability(summary)]
     else:
         sections += [_flips(summary)]
     sections.append(_scenarios(summary))
@@ -171,6 +171,20 @@ def _what_if(summary: Mapping[str, Any]) -> str:
     ]  # fmt: skip
     names = ("threshold, ppm of risk", "alerts a day", "review hours a day", "frauds found", "missed", "genuine touched per 10,000", "familiar per 10,000")  # fmt: skip
     return "<h2>What if: a threshold and what it costs</h2>" + _table(names, rows)
+
+
+def _reliability(summary: Mapping[str, Any]) -> str:
+    """Stated against observed risk, scenario by scenario."""
+    rows = [
+        (
+            word, f"{row['events']:,}", f"{row['frauds']:,}", f"{1e4 * row['predicted']:,.2f}",
+            f"{1e4 * row['observed']:,.2f}", f"{row['ece']:.5f}",
+            "; ".join(f"{100 * one['predicted']:.2g} → {100 * one['observed']:.2g}" for one in row["curve"]),
+        )
+        for word, row in summary["calibration_by_scenario"].items()
+    ]  # fmt: skip
+    names = ("scenario", "payments with a known outcome", "frauds", "stated per 10,000", "observed per 10,000", "expected calibration error", "stated → observed, %, by bins of risk")  # fmt: skip
+    return "<h2>Calibration by scenario</h2>" + _table(names, rows, words=(6,))
 
 
 def _scenarios(summary: Mapping[str, Any]) -> str:

@@ -5,6 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+LATE_SHARE = 0.01
+"""With more late rows than this a file is in disorder, not a feed with stragglers."""
+
 
 def summary_lines(summary: Mapping[str, Any]) -> Iterator[str]:
     """Lines for a terminal, from the summary's JSON values."""
@@ -13,6 +16,11 @@ def summary_lines(summary: Mapping[str, Any]) -> Iterator[str]:
         f"{summary['dead']:,} refused, {summary['late']:,} late; {summary['seconds']:.1f} s, "
         f"{summary['events_per_s']:,.0f}/s"
     )
+    if summary["late"] > LATE_SHARE * summary["decided"]:
+        yield (
+            f"  NOT IN ORDER: {100 * summary['late'] / summary['decided']:.1f} % of the rows lie more than the lateness bound "
+            "behind a row before them; sort the file by event time, or velocities, labels and models are out of step"
+        )
     if summary["dead_by_reason"]:
         yield "  refused: " + ", ".join(f"{reason} {count:,}" for reason, count in summary["dead_by_reason"].items())
     yield "  outcomes: " + ", ".join(f"{outcome} {count:,}" for outcome, count in summary["outcomes"].items())
@@ -87,6 +95,26 @@ def _baseline_lines(baselines: Mapping[str, Any]) -> Iterator[str]:
             f"{_share(row['recall'])}; {_number(row['touched_per_fraud'])}, {_number(row['per_10k'])}" for row in rows
         ]
         yield f"    {name.replace('_', ' '):<20}" + "".join(f"{cell:>26}" for cell in cells)
+
+
+def budget_lines(summary: Mapping[str, Any]) -> Iterator[str]:
+    """The threshold that keeps to the budget that was asked for."""
+    if "budget" not in summary:
+        return
+    row = summary["budget"]
+    if row is None:
+        yield "  no threshold for the budget: without labels nothing says what it would find; give --labels"
+        return
+    words = {"alerts_per_day": "alerts a day", "false_per_10k": "of 10,000 genuine payments touched"}
+    asked = " and ".join(f"{limit:g} {words[name]}" for name, limit in row["asked"].items())
+    if row["threshold_ppm"] > 1_000_000:
+        yield f"  no threshold keeps to {asked}"
+        return
+    yield (
+        f"  within {asked}: a threshold of {row['threshold_ppm']:,} ppm, {row['alerts_per_day']:,.2f} alerts a day, "
+        f"{_number(row['genuine_touched_per_10k'])} of 10,000 genuine touched, {row['frauds_found']:,} frauds found, "
+        f"{row['frauds_missed']:,} missed"
+    )
 
 
 def what_if_lines(summary: Mapping[str, Any]) -> Iterator[str]:

@@ -25,6 +25,7 @@ from stream.replay.familiar_pairs import FamiliarPairs
 from stream.replay.friction import Bools, counted, differences
 from stream.replay.judged import Judged
 from stream.replay.labels import FRAUD, GENUINE, UNLABELLED, Labels
+from stream.replay.reliability import Reliability
 from stream.replay.review_load import ReviewLoad
 from stream.replay.weeks import Weeks
 from stream.replay.what_if import WhatIf
@@ -110,6 +111,7 @@ class Tally:
         self.weeks = Weeks(measure_from)
         self.accounts = ByAccount()
         self.what_if = WhatIf()
+        self.reliability = Reliability()
         self.drift = Drift()
         self._pairs = FamiliarPairs()
         self._touched_last: dict[int, int] = {}
@@ -153,6 +155,7 @@ class Tally:
         if self.baselines is not None:
             self.baselines.add(step, familiar)
         known = fraud | genuine
+        self.reliability.add(step.verdicts["scenario"][known], step.verdicts["risk_ppm"][known], fraud[known])
         scored = Scored(times // DAY_US, account, step.verdicts["risk_ppm"] / 1e6, fraud)
         self.weeks.add(scored if known.all() else scored.where(known))
         everything = np.ones(len(step), np.bool_)
@@ -267,6 +270,7 @@ class Tally:
             **({} if self.baselines is None else {"baselines": self.baselines.result(self.seed)}),
             "what_if": self.what_if.table(self.days),
             "calibration": self.what_if.calibration(),
+            "calibration_by_scenario": self.reliability.table(),
             "drift": self.drift.table(),
             "detection": _rounded(mean(week for _, week in self.weeks.measured)),
             "weeks": [{"start": str(np.datetime64(day, "D")), **_rounded(week)} for day, week in self.weeks.measured],

@@ -104,6 +104,34 @@ class WhatIf:
         places = np.searchsorted(above, ranks)
         return sorted({VALUES - 1 - place for place in places.tolist()}, reverse=True)
 
+    def threshold_for(
+        self, days: float, *, alerts_per_day: float | None = None, false_per_10k: float | None = None
+    ) -> int:
+        """The lowest threshold that stays within a budget: on this history, of alerts a day, of genuine per 10,000, or both.
+
+        1,000,001 where nothing does. Nobody needs to use a budget up: a threshold that alerts less is a threshold too.
+
+        Parameters
+        ----------
+        days
+            Length of the history, days.
+
+        >>> counts = WhatIf()
+        >>> counts.add(np.array([10, 20, 20, 900]), np.array([0, 0, 1, 1]), np.zeros(4, bool), np.ones(4, np.int64))
+        >>> counts.threshold_for(2.0, alerts_per_day=0.5), counts.threshold_for(2.0, false_per_10k=5_000.0)
+        (21, 11)
+        """
+        lowest = 0
+        genuine = int(self._genuine.sum())
+        for table, most in (
+            (self._events, None if alerts_per_day is None else alerts_per_day * days),
+            (self._genuine, None if false_per_10k is None else false_per_10k * genuine / 10_000),
+        ):
+            if most is not None:
+                above = np.cumsum(table[::-1])[::-1]
+                lowest = max(lowest, int(np.count_nonzero(above > most)))
+        return lowest if lowest < VALUES else VALUES
+
     def calibration(self) -> list[dict[str, Any]]:
         """Stated and observed share of fraud by bins of risk, lowest first; empty bins are left out."""
         bins = []

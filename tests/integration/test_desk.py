@@ -31,6 +31,7 @@ from stream.desk.traffic import chargeback
 from stream.desk.worker_process import WorkerProcess, environment_of
 from stream.settings import Settings
 from stream.simulate import Event, stream
+from stream.worker.models import DRIFT_KEY
 
 pytestmark = pytest.mark.kafka
 
@@ -175,6 +176,9 @@ def test_status_finds_a_decision_that_is_missing_or_came_twice(
         producer.produce(topic("risk.decisions.v1"), b"{}", partition=0, headers=dict(headers))
     frame = encode_frame(np.zeros(0, PROFILED), np.zeros(0, FORWARDED))
     producer.produce(topic("risk.profiled.v1"), frame, partition=0)
+    report = {"kind": "tail", "scenario": "ecommerce", "at": "2026-01-01T00:00:00Z", "seen": 12.0, "expected": 2.5,
+              "moved": [{"feature": "device_new", "stability_index": 1.2}], "examples": ["t1"]}  # fmt: skip
+    producer.produce(topic("risk.models.v1"), json.dumps({"reports": [report]}), DRIFT_KEY, partition=0)
     assert producer.flush(30) == 0
     group = Consumer(consumer_config(settings, settings.group))
     stands = [TopicPartition(topic(TRANSACTIONS), 0, 2), TopicPartition(topic("risk.profiled.v1"), 0, 1)]
@@ -188,6 +192,8 @@ def test_status_finds_a_decision_that_is_missing_or_came_twice(
     assert (called.returncode, told["balanced"]) == (0 if balanced else 1, balanced)
     first = told["partitions"][0]
     assert (first["records"], first["decided"], first["in_flight"]) == (2, len(decisions), 0)
+    assert told["drift"] == [report]
+    assert "drift: tail in ecommerce until 2026-01-01T00:00:00Z: 12 where 2.5 are usual" in called.stderr
 
 
 def test_alerts_are_told_in_both_languages_and_fit_the_contract(fed: FedLine) -> None:

@@ -143,3 +143,33 @@ def test_frauds_beyond_their_capacity_leave_oldest_first() -> None:
     _, arrays = window.state()
     _, label = _rows(3, 4000)
     assert arrays["time"][arrays["fraud"]].tolist() == np.flatnonzero(label > 0)[-100:].tolist()
+
+
+def _two_methods(frauds: int, enough_frauds: int) -> NDArray[np.float64]:
+    """Margins of the old and the new method of fraud, after 130 days of the one and 50 of the other."""
+    rng = np.random.default_rng(11)
+    day = np.sort(rng.integers(0, 180, 12_000))
+    fraud = np.zeros(12_000, np.bool_)
+    fraud[:: 12_000 // frauds] = True
+    rows = rng.normal(0, 1, (12_000, 2)).astype(np.float32)
+    rows[fraud, np.where(day[fraud] < 130, 0, 1)] += 4.0
+    rows[~fraud & (day >= 130), 0] += np.where(rng.random((~fraud & (day >= 130)).sum()) < 0.2, 4.0, 0.0)
+    config = BoostedWindowConfig(min_frauds=5, min_leaf_rows=5, enough_frauds=enough_frauds)
+    window = BoostedWindow(2, config)
+    time = day.astype(np.int64) * 86_400_000_000
+    window.add(np.arange(12_000, dtype=np.uint64), time, rows, np.ones(12_000, np.float32), fraud)
+    return window.fit().margin(np.array([[4.0, 0.0], [0.0, 4.0]]))
+
+
+def test_old_frauds_fade_where_there_are_enough_newer_ones() -> None:
+    """The old method has become what ordinary customers do; a window that forgets nothing still takes it for fraud."""
+    old, new = _two_methods(frauds=3_000, enough_frauds=500)
+    old_kept, _ = _two_methods(frauds=3_000, enough_frauds=3_000)
+    assert new > old
+    assert old < old_kept - 0.5
+
+
+def test_of_few_frauds_none_fades() -> None:
+    assert (
+        _two_methods(frauds=200, enough_frauds=500).tobytes() == _two_methods(frauds=200, enough_frauds=10**6).tobytes()
+    )

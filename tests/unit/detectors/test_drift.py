@@ -86,6 +86,38 @@ def test_a_new_normal_stops_being_reported() -> None:
     assert days[-1] < 20
 
 
+def test_an_input_that_never_stands_still_is_not_told_every_day() -> None:
+    """Each day's payments come from one of two crowds: the index is large day after day, and news only at first."""
+    rng = np.random.default_rng(4)
+    monitor = DriftMonitor(["crowd", "amount"], 1, DriftConfig(first_rows=1000))
+    reports: list[Drift] = []
+    for hour in range(24 * 40):
+        day, change = hour // 24, 3.0 if hour >= 24 * 36 else 0.0
+        rows = np.column_stack((rng.normal(3.0 * (day % 3 == 0), 1, 100), rng.normal(change, 1, 100)))
+        score = np.full(100, -6000)
+        reports += monitor.observe(np.arange(100, dtype=np.uint64), hour * HOUR, rows, np.zeros(100, np.uint8), score)
+    days = [r.at // (24 * HOUR) for r in reports if r.moved[0][0] == "crowd"]
+    assert len(days) <= 4
+    assert max(days) <= 10
+    assert [r.at // (24 * HOUR) for r in reports if r.moved[0][0] == "amount"] == [37], "a real move is told, and once"
+
+
+def test_an_input_that_comes_later_is_watched_from_then_on() -> None:
+    """Habits: nobody has any in a line's first month. Their coming is told once, a later move is told too."""
+    rng = np.random.default_rng(6)
+    monitor = DriftMonitor(["habit"], 1, DriftConfig(first_rows=1000))
+    days = []
+    for hour in range(24 * 60):
+        rows = rng.normal(4.0 if hour >= 24 * 50 else 0.0, 1, (100, 1))
+        if hour < 24 * 20:
+            rows[:] = np.nan
+        score = np.full(100, -6000)
+        found = monitor.observe(np.arange(100, dtype=np.uint64), hour * HOUR, rows, np.zeros(100, np.uint8), score)
+        days += [r.at // (24 * HOUR) for r in found]
+    assert 51 in days
+    assert all(day in (51, 52) or 20 <= day <= 23 for day in days)
+
+
 def test_the_poisson_tail_agrees_with_adding_up() -> None:
     for seen, expected in ((1, 0.5), (10, 3.0), (60, 40.0)):
         below = sum(np.exp(-expected + k * np.log(expected) - sum(np.log(np.arange(1, k + 1)))) for k in range(seen))

@@ -129,6 +129,42 @@ def test_anomaly_is_a_rate(traffic: Traffic) -> None:
     assert np.median(scorer.score(odd, np.zeros(8_000, np.uint8))[1]) > 970_000
 
 
+def test_the_anomaly_model_looks_only_where_and_on_the_side_it_is_told() -> None:
+    rng = np.random.default_rng(8)
+    inputs = [Input("amount", "linear", "high"), Input("shared", "linear", "low"), Input("history", "linear", "no")]
+    learner = Learner(genesis(inputs, {}, -5.0, ["all"], seed=42), CONFIG)
+    rows, quiet = rng.normal(0, 1, (14_000, 3)), np.zeros(14_000, np.bool_)
+    ids = rng.integers(1, 2**63, 14_000, dtype=np.uint64)
+    learner.observe(ids, np.arange(14_000), rows, np.zeros(14_000, np.uint8), quiet)
+    odd = np.zeros((6, 3))
+    odd[[0, 1, 2, 3, 4, 5], [0, 1, 0, 1, 2, 2]] = 5.0, -5.0, -5.0, 5.0, 5.0, -5.0
+    anomaly = Scorer(learner.close_round()).score(odd, np.zeros(6, np.uint8))[1]
+    assert anomaly[:2].min() > 950_000
+    assert anomaly[2:].max() < 600_000
+
+
+def test_an_anomaly_model_with_nothing_to_look_at_is_refused() -> None:
+    with pytest.raises(ValueError, match="none is watched by the anomaly model"):
+        genesis([Input("kind", "code"), Input("age", "log", "no")], {}, -5.0, ["all"], seed=42)
+
+
+def test_a_quiet_day_stays_quiet(traffic: Traffic, history: list[Snapshot]) -> None:
+    """The threshold that uses a budget up on days with fraud is no quota: without fraud hardly anything reaches it."""
+
+    def scores(day: int) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
+        rows = slice(day * traffic.per_day, (day + 1) * traffic.per_day)
+        return Scorer(history[day - 1]).score(traffic.matrix[rows], traffic.group[rows])[0], traffic.fraud[rows]
+
+    usual = [scores(day) for day in range(12, 18)]
+    everything, frauds = np.concatenate([s for s, _ in usual]), int(sum(f.sum() for _, f in usual))
+    threshold = np.sort(everything)[-frauds]  # as many alerts as there are frauds
+    false_rate = sum(((s >= threshold) & ~f).sum() for s, f in usual) / sum((~f).sum() for _, f in usual)
+    quiet = np.concatenate([s[~f] for s, f in map(scores, range(18, 24))])
+    alerts = (quiet >= threshold).mean()
+    assert alerts <= 1.5 * false_rate
+    assert alerts < 0.5 * frauds / len(everything)
+
+
 def test_suspected_events_do_not_teach_the_anomaly_model_until_they_mature(traffic: Traffic) -> None:
     rows, n = traffic.matrix[:6000], 6000
     group = np.zeros(n, np.uint8)

@@ -37,6 +37,12 @@ def summary(output: str) -> dict[str, Any]:
     return document
 
 
+def frauds_of(truth: Path) -> set[str]:
+    """Transaction ids of the frauds of a TRUTH file."""
+    rows = [line.split(",") for line in truth.read_text().splitlines()[1:]]
+    return {row[0] for row in rows if row[1] == "1"}
+
+
 @pytest.fixture(scope="module")
 def written(bank: tuple[Path, Path], tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path, dict[str, Any]]:
     out = tmp_path_factory.mktemp("out")
@@ -154,6 +160,57 @@ def test_what_a_threshold_is_predicted_to_do_it_does_when_applied(bank: tuple[Pa
     assert np.isin(outcome[above], ["challenge", "review", "decline"]).all()
     again = next(one for one in applied["what_if"] if one["threshold_ppm"] == row["threshold_ppm"])
     assert again == row
+
+
+def test_a_budget_sets_the_threshold_and_the_scores_keep_to_it(bank: tuple[Path, Path], tmp_path: Path) -> None:
+    scores = tmp_path / "scores.parquet"
+    asked = ["--alerts-per-day", "2", "--false-alerts-per-10k", "50"]
+    found = summary(call(bank[0], "--labels", bank[1], "--scores", scores, *asked, "--json", *FAST))
+    threshold, days = found["budget"]["threshold_ppm"], 40.0
+    table = pq.read_table(scores, columns=["transaction_id", "risk_ppm"])
+    risk = table.column("risk_ppm").to_numpy()
+    fraud = frauds_of(bank[1])
+    genuine = np.array([name not in fraud for name in table.column("transaction_id").to_pylist()])
+
+    def kept_to(limit: int) -> bool:
+        above = risk >= limit
+        return above.sum() <= 2 * days * 1.01 and 10_000 * (above & genuine).sum() / genuine.sum() <= 50
+
+    assert kept_to(threshold)
+    lower = risk[risk < threshold].max()
+    assert not kept_to(int(lower)), "the lowest threshold that does"
+    assert found["budget"]["alerts"] == np.count_nonzero(risk >= threshold) > 0
+
+
+def test_a_file_out_of_order_is_told_so(bank: tuple[Path, Path], tmp_path: Path) -> None:
+    lines = bank[0].read_bytes().splitlines(keepends=True)[:400]
+    backwards = tmp_path / "backwards.jsonl"
+    backwards.write_bytes(b"".join(reversed(lines)))
+    assert "sort the file by event time" in call(backwards, *FAST)
+    assert "sort the file" not in call(bank[0], "--limit", "400", *FAST)
+
+
+def test_a_budget_without_labels_says_what_is_missing(bank: tuple[Path, Path]) -> None:
+    assert "give --labels" in call(bank[0], "--alerts-per-day", "2", *FAST)
+
+
+def test_each_scenario_is_calibrated_by_itself_as_other_code_finds_it(bank: tuple[Path, Path], tmp_path: Path) -> None:
+    scores = tmp_path / "scores.parquet"
+    found = summary(call(bank[0], "--labels", bank[1], "--scores", scores, "--json", *FAST))["calibration_by_scenario"]
+    table = pq.read_table(scores, columns=["transaction_id", "scenario", "risk_ppm"]).to_pylist()
+    fraud = frauds_of(bank[1])
+    for word in {row["scenario"] for row in table} | {"all"}:
+        rows = [row for row in table if word in ("all", row["scenario"])]
+        bins: dict[int, list[tuple[float, int]]] = {}
+        for row in rows:
+            risk = row["risk_ppm"] / 1e6
+            bins.setdefault(min(int(row["risk_ppm"]) * 20 // 1_000_000, 19), []).append(
+                (risk, row["transaction_id"] in fraud)
+            )
+        gap = sum(abs(sum(risk for risk, _ in each) - sum(hit for _, hit in each)) for each in bins.values())
+        assert found[word]["events"] == len(rows)
+        assert found[word]["ece"] == pytest.approx(gap / len(rows), abs=1e-6)
+        assert sum(one["events"] for one in found[word]["curve"]) == len(rows)
 
 
 @pytest.mark.parametrize(
