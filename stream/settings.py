@@ -78,6 +78,29 @@ class Settings(BaseModel):
             "as it keeps up: one large write would hold up what comes behind it.",
         ),
     ] = 1_000
+    standby_copies: Annotated[
+        int,
+        Field(
+            ge=0,
+            le=4,
+            description="How many other workers keep warm copies of a partition's rows, in memory; every worker the same.",
+        ),
+    ] = 0
+    standby_limit_mb: Annotated[
+        int, Field(ge=1, description="Memory of the copies that one worker keeps, MB; what is beyond is not kept.")
+    ] = 2_048
+    snapshot_interval_s: Annotated[
+        int,
+        Field(ge=0, description="Each owned partition's rows are written to local disk this often, s; 0: never."),
+    ] = 300
+    snapshot_directory: Annotated[
+        str, Field(description="Folder of these snapshots; empty: snapshots/ in the data directory.")
+    ] = ""
+    snapshot_limit_mb: Annotated[int, Field(ge=1, description="Most MB in that folder.")] = 8_192
+    accept_lost_records: Annotated[
+        bool,
+        Field(description="Go on where input records were deleted before they were read; else their partition stands."),
+    ] = False
     recovery_timeout_s: Annotated[
         int, Field(ge=5, description="A recovery without progress for so long ends the process with a reason.")
     ] = 60

@@ -24,14 +24,14 @@ from stream.core import customer
 from stream.core.packed import Packed
 from stream.core.rows import RowTable
 from stream.settings import Settings, load
-from stream.worker.accounts import AccountPartition, AccountsHop
+from stream.worker.accounts import AccountsHop
 from stream.worker.app import build
-from stream.worker.checkpoint import read_rows
 from stream.worker.counts import Counts
 from stream.worker.kafka_log import KafkaLog
 from stream.worker.line import Line
-from stream.worker.log import Place, Publisher, Reader, Records
+from stream.worker.log import Place, Publisher, Records
 from stream.worker.metrics import Metrics
+from stream.worker.replica import Replica
 from stream.worker.run import worker_name
 from stream.worker.versions import Versions
 
@@ -98,15 +98,10 @@ class TrivialHop(AccountsHop):
         counted.add(place, decided=len(columns), dead=len(decoded.refused))
         return {place: owner.transactions, Place(*self.places(partition)[1]): owner.feedback}, counted
 
-    def recover(self, reader: Reader, partition: int, transactions: int, feedback: int) -> None:
-        """As the accounts hop does, into the trivial core."""
-        core: Any = TrivialCore()
-        marker = read_rows(reader, self._rows(partition), core.table)
-        owner = AccountPartition(core, transactions, feedback)
-        if marker is not None:
-            owner.sequence, owner.batches = marker["sequence"], marker["batches"]
-        self.owned[partition] = owner
-        self._repeat(reader, partition, owner, self._batches_behind(reader, partition, owner))
+    def replica(self, partition: int) -> Replica[Any]:
+        """As the accounts hop's, with the trivial core."""
+        core = TrivialCore()
+        return Replica(self.changelog(partition), core, core.table, core.customers)
 
 
 def _keys(records: Records, accepted: npt.NDArray[np.int64]) -> Packed:

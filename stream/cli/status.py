@@ -53,5 +53,7 @@ def _print(balances: list[Balance], as_json: bool) -> None:
         numbers = (balance.records, balance.decided, balance.duplicate, balance.dead, balance.in_flight)
         place = f"{balance.place.topic}[{balance.place.partition}]"
         told = sum(numbers[1:])
-        wrong = "" if balance.balanced else f"  NOT BALANCED: {balance.records - told:+} records unaccounted for"
+        wrong = "" if balance.records == told else f"  NOT BALANCED: {balance.records - told:+} records unaccounted for"
+        if balance.lost:
+            wrong += f"  LOST: {balance.lost:,} offsets were deleted before they were read"
         click.echo(f"{place:<{width}}" + "".join(f"{number:>11,}" for number in numbers) + wrong, err=as_json)

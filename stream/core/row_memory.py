@@ -8,6 +8,7 @@ microseconds, where copying a gigabyte of rows would hold a hop up for most of a
 from __future__ import annotations
 
 import mmap
+import threading
 from typing import Any
 
 import numpy as np
@@ -35,6 +36,7 @@ class RowMemory:
 
     def __init__(self, dtype: np.dtype[np.void], size: int) -> None:
         self._dtype = dtype
+        self._moving = threading.Lock()
         self._pages = _pages(size * dtype.itemsize)
         self.rows = self._view(size)
 
@@ -43,15 +45,22 @@ class RowMemory:
 
         Whoever still holds the array of before, or a row of it, keeps that memory: then the rows are copied.
         """
-        before = len(self.rows)
-        del self.rows
-        try:
-            self._pages.resize(size * self._dtype.itemsize)
-        except (BufferError, SystemError):  # looked at, or a system without mremap
-            held = np.frombuffer(self._pages, np.uint8, before * self._dtype.itemsize)
-            self._pages = _pages(size * self._dtype.itemsize)
-            np.frombuffer(self._pages, np.uint8)[: len(held)] = held
-        self.rows = self._view(size)
+        with self._moving:
+            before = len(self.rows)
+            del self.rows
+            try:
+                self._pages.resize(size * self._dtype.itemsize)
+            except (BufferError, SystemError):  # looked at, or a system without mremap
+                held = np.frombuffer(self._pages, np.uint8, before * self._dtype.itemsize)
+                self._pages = _pages(size * self._dtype.itemsize)
+                np.frombuffer(self._pages, np.uint8)[: len(held)] = held
+            self.rows = self._view(size)
+
+    def copy(self, first: int, stop: int) -> bytes:
+        """The bytes of some rows, for another thread than the one that changes them: it never sees them move, but
+        maybe in the midst of a change."""
+        with self._moving:
+            return self.rows[first:stop].tobytes()
 
     def _view(self, size: int) -> npt.NDArray[np.void]:
         return np.frombuffer(self._pages, self._dtype, size)

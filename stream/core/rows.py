@@ -140,6 +140,16 @@ class RowTable:
     def __len__(self) -> int:
         return self.count
 
+    def copy(self, first: int, stop: int) -> bytes:
+        """The bytes of the rows of some slots; of all methods this one alone may be called by another thread. Rows
+        that are being changed may come half old, half new."""
+        return self._memory.copy(first, stop)
+
+    @property
+    def bytes_held(self) -> int:
+        """Memory of the rows there are, bytes."""
+        return self.count * self.dtype.itemsize
+
     def lookup(self, hashes: npt.NDArray[np.uint64]) -> npt.NDArray[np.int64]:
         """Slots of known keys, -1 for others; int64[n]."""
         found = np.empty(len(hashes), np.int64)

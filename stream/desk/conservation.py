@@ -5,6 +5,8 @@ decided    records of ``risk.decisions.v1`` (for feedback: labels on ``risk.lear
 duplicate  the accounts hop's log of batches
 dead       records of ``<topic>.dlq``, by the offset in their header
 in flight  input behind the group's committed offset, and what stands in frames that the payees hop has not committed
+lost       offsets that were deleted before they were read: between the group's offset and the topic's first one, and
+           what no batch took because it was gone (the accounts hop's log of batches has a gap there)
 ========== ==========================================================================================
 
 The line may run meanwhile. The group's offsets are read first and are the cut: a record before the cut counts by
@@ -52,11 +54,13 @@ class Balance:
     duplicate: int = 0
     dead: int = 0
     in_flight: int = 0
+    lost: int = 0
+    """Offsets, of which some may have been control records."""
 
     @property
     def balanced(self) -> bool:
         """Whether nothing is lost and nothing came twice."""
-        return self.records == self.decided + self.duplicate + self.dead + self.in_flight
+        return not self.lost and self.records == self.decided + self.duplicate + self.dead + self.in_flight
 
     def before_cut(self, offset: int) -> bool:
         """Whether an input offset is one the accounts hop has taken, and the topic still has."""
@@ -74,6 +78,7 @@ class Balance:
             "duplicate": self.duplicate,
             "dead": self.dead,
             "in_flight": self.in_flight,
+            "lost": self.lost,
             "balanced": self.balanced,
         }
 
@@ -111,6 +116,8 @@ class Count:
     """The payees hop's next frame, by partition."""
     unknown: list[str] = field(default_factory=list)
     """Output records that name no input this line has."""
+    taken: dict[Place, int] = field(default_factory=dict)
+    """Where the last batch of each input ended."""
 
     def take(self, place: Place, message: Any) -> None:
         """Visit one record of any topic."""
@@ -154,6 +161,10 @@ class Count:
                 balance.in_flight += sum(map(balance.before_cut, offsets))
 
     def _batch(self, partition: int, batch: Mapping[str, Any]) -> None:
+        for topic, name in ((TRANSACTIONS, "transactions"), (FEEDBACK, "feedback")):
+            place, (first, stop) = Place(self.settings.topic(topic), partition), batch[name]
+            self.balances[place].lost += max(first - self.taken.get(place, first), 0)
+            self.taken[place] = stop
         balance = self.balances[Place(self.settings.topic(TRANSACTIONS), partition)]
         first, stop = batch["transactions"]
         # a batch that the topic's retention has cut into cannot be told apart; it counts as gone
@@ -209,7 +220,7 @@ def _cut(settings: Settings, reader: KafkaReader, partitions: Mapping[str, int])
     for place in inputs:
         start, end = reader.watermarks(place)
         cut = positions[place]
-        balances[place] = Balance(place, start, max(end, cut), cut)
+        balances[place] = Balance(place, start, max(end, cut), cut, lost=max(start - cut, 0))
     profiled = {place.partition: positions[place] for place in frames}
     starts = {place: balance.start for place, balance in balances.items()}
     starts |= {place: profiled[place.partition] for place in frames}

@@ -6,7 +6,7 @@ causes, its batch record and, when due, its rows, into one transaction of the pu
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -16,14 +16,18 @@ import orjson
 from stream.core import account_row
 from stream.core.decode import Decoded, Refusal, decode_feedback, decode_transactions
 from stream.core.profile import AccountHop, HopSettings
+from stream.core.rows import RowTable
 from stream.errors import RiskstreamError
 from stream.settings import Settings
-from stream.worker.checkpoint import Marker, read_rows, write_rows
+from stream.worker.checkpoint import Marker, write_rows
 from stream.worker.counts import Counts
 from stream.worker.dead_letters import dead_letter
 from stream.worker.log import Place, Publisher, Reader, Records
+from stream.worker.lost_records import RecordsLost, refuse_lost
+from stream.worker.replica import Replica
 
 DAY_US = 86_400_000_000
+REPEATED = "decided, but not yet in the rows of a checkpoint"
 
 
 def hop_settings(settings: Settings, partitions: int) -> HopSettings:
@@ -71,11 +75,18 @@ class AccountsHop:
     owned: dict[int, AccountPartition] = field(default_factory=dict)
     walked: int = 0
     """Transactions and feedback so far."""
+    kept: dict[int, AccountPartition] = field(default_factory=dict)
+    """What was owned before a rebalance, as of its last commit."""
+    name: str = "accounts"
 
     def places(self, partition: int) -> tuple[Place, Place]:
         """The inputs of one partition: transactions, feedback."""
         topic = self.settings.topic
         return Place(topic("bank.transactions.v1"), partition), Place(topic("bank.feedback.v1"), partition)
+
+    def inputs(self, partition: int) -> tuple[Place, ...]:
+        """The same, as every hop has them."""
+        return self.places(partition)
 
     def process(
         self, publisher: Publisher, partition: int, transactions: Records, feedback: Records
@@ -114,7 +125,12 @@ class AccountsHop:
         written = publisher.acknowledged.get(self._batches(partition), owner.batches)
         owner.batches = max(owner.batches, written)
         core = owner.core
-        return write_rows(publisher, self._rows(partition), core.table, self._marker(owner), core.customers)
+        return write_rows(publisher, self.changelog(partition), core.table, self._marker(owner), core.customers)
+
+    def tables(self, partition: int) -> tuple[Place, tuple[RowTable, ...]]:
+        """The rows of an owned partition, and the changelog they are written to."""
+        core = self.owned[partition].core
+        return self.changelog(partition), (core.table, core.customers)
 
     def dirty(self, partition: int) -> bool:
         """Whether rows have changed since the last checkpoint."""
@@ -137,16 +153,52 @@ class AccountsHop:
         for table in (owner.core.table, owner.core.customers):
             table.forget_changes(table.changed())
 
-    def recover(self, reader: Reader, partition: int, transactions: int, feedback: int) -> None:
+    def keep(self, publisher: Publisher | None) -> None:
+        """Set aside what is owned, which is as the last commit left it: it may come back with the next generation."""
+        acknowledged = publisher.acknowledged if publisher is not None else {}
+        for partition, owner in dict(self.owned).items():
+            owner.batches = max(owner.batches, acknowledged.get(self._batches(partition), -1))
+            self.kept[partition] = owner
+
+    def forget_kept(self, but: Sequence[int]) -> None:
+        """Let go of what was set aside, these partitions' aside: it is another worker's now."""
+        self.kept = {partition: kept for partition, kept in self.kept.items() if partition in but}
+
+    def take_up(self, partition: int, transactions: int, feedback: int) -> bool:
+        """Own again what was set aside, if the group still stands where its rows do: then nobody has taken a record
+        since, and there is nothing to recover."""
+        kept = self.kept.pop(partition, None)
+        if kept is None or (kept.transactions, kept.feedback) != (transactions, feedback):
+            return False
+        self.owned[partition] = kept
+        return True
+
+    def replica(self, partition: int) -> Replica[AccountHop]:
+        """An empty replica of one partition's rows."""
+        core = AccountHop(partition, hop_settings(self.settings, self.partitions))
+        return Replica(self.changelog(partition), core, core.table, core.customers)
+
+    def recover(
+        self, reader: Reader, partition: int, transactions: int, feedback: int,
+        replica: Replica[AccountHop] | None = None,
+    ) -> None:  # fmt: skip
         """Rebuild one partition: rows as of the last marker, then the batches recorded after it once more, silently.
 
         Parameters
         ----------
         transactions, feedback
             Where the group stands: what the batches must add up to.
+        replica
+            Rows to begin with, which are this hop's from now on; without it they are read from the beginning.
+
+        Raises
+        ------
+        RecordsLost
+            What must be walked again is not there any more.
         """
-        core = AccountHop(partition, hop_settings(self.settings, self.partitions))
-        marker = read_rows(reader, self._rows(partition), core.table, core.customers)
+        replica = replica or self.replica(partition)
+        replica.read_on(reader)
+        core, marker = replica.core, replica.marker
         owner = AccountPartition(core, transactions, feedback)
         holds: tuple[int, int] | None = None
         if marker is not None:
@@ -162,13 +214,21 @@ class AccountsHop:
 
     def _batches_behind(self, reader: Reader, partition: int, owner: AccountPartition) -> list[dict[str, Any]]:
         """Batches recorded behind the marker, in order."""
-        batches = []
+        batches: list[dict[str, Any]] = []
         for chunk in reader.read(self._batches(partition), owner.batches):
             for record in chunk:
                 batch = orjson.loads(record.value or b"{}")
                 if batch["sequence"] > owner.sequence:
                     batches.append(batch)
                 owner.batches = record.offset
+        if batches and batches[0]["sequence"] != owner.sequence + 1 and not self.settings.accept_lost_records:
+            place = self._batches(partition)
+            raise RecordsLost(
+                f"{place.topic}[{partition}]: the rows stand for batch {owner.sequence}, the first one recorded behind "
+                f"them is {batches[0]['sequence']}: those in between were deleted; keep that topic longer "
+                "(retention.ms), and see the operations guide on records lost",
+                place, batches[0]["sequence"] - owner.sequence - 1,
+            )  # fmt: skip
         return batches
 
     def _refuse_unrecorded(
@@ -180,7 +240,7 @@ class AccountsHop:
             places = zip(self.places(partition), stands, strict=True)
             passed = any(next(reader.read_many(place, 0, stop), None) for place, stop in places)
         else:
-            passed = holds != stands
+            passed = holds != stands and not self._given_up(reader, partition, holds, stands)
         if passed:
             raise RiskstreamError(
                 f"partition {partition}: rows and recorded batches end at offsets {holds}, the group stands at "
@@ -188,10 +248,20 @@ class AccountsHop:
                 "if offsets were reset by hand, reset the topic prefix too"
             )
 
+    def _given_up(self, reader: Reader, partition: int, holds: tuple[int, int], stands: tuple[int, int]) -> bool:
+        """Whether all that lies between was deleted, and that was accepted."""
+        return self.settings.accept_lost_records and all(
+            held == at or held < at <= reader.watermarks(place)[0]
+            for place, held, at in zip(self.places(partition), holds, stands, strict=True)
+        )
+
     def _repeat(self, reader: Reader, partition: int, owner: AccountPartition, batches: list[dict[str, Any]]) -> None:
         if not batches:
             return
         names = ("transactions", "feedback")
+        for place, name in zip(self.places(partition), names, strict=True):
+            if batches[0][name][0] < batches[-1][name][1]:
+                refuse_lost(reader, place, batches[0][name][0], REPEATED, accept=self.settings.accept_lost_records)
         records = [
             Records.joined(list(reader.read_many(place, batches[0][name][0], batches[-1][name][1])))
             for place, name in zip(self.places(partition), names, strict=True)
@@ -245,7 +315,8 @@ class AccountsHop:
             "highest": int(owner.core.highest[0]),
         }
 
-    def _rows(self, partition: int) -> Place:
+    def changelog(self, partition: int) -> Place:
+        """Where one partition's rows are written to."""
         return Place(self.settings.topic("riskstream-accounts-rows"), partition)
 
     def _batches(self, partition: int) -> Place:

@@ -30,7 +30,7 @@ from stream.settings import Settings
 from stream.worker.assignor import LineAssignor
 from stream.worker.fetcher import Fetcher
 from stream.worker.line import HOPS, Line
-from stream.worker.log import PublishFailed
+from stream.worker.log import Place, PublishFailed
 from stream.worker.transactions import Membership
 
 logger = logging.getLogger("riskstream.transport")
@@ -52,6 +52,10 @@ class BatchConsumerThread(AIOKafkaConsumerThread):
     def _create_worker_consumer(self, transport: Any) -> aiokafka.AIOKafkaConsumer:
         settings = line_of(self.app).settings
         self._assignor = LineAssignor
+        standbys = line_of(self.app).standbys
+        if standbys is not None:
+            LineAssignor.copies = settings.standby_copies
+            LineAssignor.warm = lambda: standbys.warm
         session = settings.session_timeout_ms
         return aiokafka.AIOKafkaConsumer(
             client_id="riskstream",
@@ -105,9 +109,12 @@ class BatchConsumer(KafkaConsumer):
         def arrived() -> None:
             loop.call_soon_threadsafe(self._arrived.set)
 
+        def deleted(place: Place) -> None:
+            loop.call_soon_threadsafe(self._on_deleted, place)
+
         self.fetchers = {
             name: Fetcher(
-                self.line.settings, self.line.lanes[name].mailbox, arrived,
+                self.line.settings, self.line.lanes[name].mailbox, arrived, deleted,
                 committed=name == "payees" and self.line.transactional,
             )
             for name in HOPS
@@ -190,6 +197,12 @@ class BatchConsumer(KafkaConsumer):
         if self._recovery is None or self._recovery.done():
             self._recovery = asyncio.get_running_loop().create_task(self._recover())
 
+    def _on_deleted(self, place: Place) -> None:
+        """Records were deleted before they were read: a recovery says what that means."""
+        logger.error("%s[%d]: the next records to read were deleted", place.topic, place.partition)
+        self.line.ready = False
+        self._on_lost("records were deleted before they were read")
+
     async def _recover(self) -> None:
         loop = asyncio.get_running_loop()
         while not self.should_stop:
@@ -211,6 +224,8 @@ class BatchConsumer(KafkaConsumer):
         for fetcher in self.fetchers.values():
             fetcher.stop()
         offsets = self.line.recover(partitions, membership)
+        if self.line.standbys is not None:
+            self.line.standbys.keep(LineAssignor.standby - set(partitions))
         for name, fetcher in self.fetchers.items():
             lane = self.line.lanes[name]
             fetcher.start({place: at for place, at in offsets.items() if self.line.lane_of(place.topic) is lane})

@@ -3,6 +3,7 @@
 A changelog topic is compacted by row key; the marker has a key that no id can have. Because rows and marker commit
 together, a committed reader sees either all of a checkpoint or nothing of it. A second table of the same hop (customers
 beside accounts, busy rows beside payees) shares the topic: its keys begin with a byte that no id can have.
+``replica.py`` reads it back.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ import orjson
 from stream.core.columns import ID_BYTES
 from stream.core.packed import Packed
 from stream.core.rows import RowTable
-from stream.worker.log import Place, Publisher, Reader
+from stream.worker.log import Place, Publisher
 
 MARKER_KEY = b"\x00marker"
 BESIDE = b"\x01"
@@ -25,11 +26,12 @@ def write_rows(
     publisher: Publisher, place: Place, table: RowTable, marker: Marker, beside: RowTable | None = None
 ) -> int:
     """Send every changed row, then the marker; returns how many rows. The tables still call them changed:
-    only the commit makes them written."""
+    only the commit makes them written. The commit also tells, in ``publisher.acknowledged``, where the marker lies."""
+    publisher.acknowledged.pop(place, None)
     count = _send(publisher, place, table, b"")
     if beside is not None:
         count += _send(publisher, place, beside, BESIDE)
-    publisher.send(place.topic, orjson.dumps(marker), MARKER_KEY, partition=place.partition)
+    publisher.send(place.topic, orjson.dumps(marker), MARKER_KEY, partition=place.partition, tracked=True)
     return count
 
 
@@ -46,19 +48,3 @@ def _send(publisher: Publisher, place: Place, table: RowTable, prefix: bytes) ->
         partition=place.partition,
     )
     return len(slots)
-
-
-def read_rows(reader: Reader, place: Place, table: RowTable, beside: RowTable | None = None) -> Marker | None:
-    """Fill a table, and the one beside it, from their changelog; returns the last marker, None where there was never a
-    checkpoint."""
-    marker: Marker | None = None
-    for records in reader.read_many(place, 0):
-        first = records.keys.data[records.keys.starts]
-        markers = np.flatnonzero(first == MARKER_KEY[0])
-        if len(markers):
-            marker = orjson.loads(records.values[int(markers[-1])])
-        is_beside = first == BESIDE[0]
-        table.put(records.chosen(~is_beside & (first != MARKER_KEY[0])).values)
-        if beside is not None:
-            beside.put(records.chosen(is_beside).values)
-    return marker

@@ -43,14 +43,18 @@ class Fetcher:
         Whether the input comes in transactions alone, that is from riskstream's own hop.
     arrived
         Called on the fetching thread after records were put into the mailbox.
+    deleted
+        Called there when what was to be read next is not there any more: retention was faster.
     """
 
     def __init__(
-        self, settings: Settings, mailbox: Mailbox, arrived: Callable[[], None], *, committed: bool = False
-    ) -> None:
+        self, settings: Settings, mailbox: Mailbox, arrived: Callable[[], None], deleted: Callable[[Place], None], *,
+        committed: bool = False,
+    ) -> None:  # fmt: skip
         self._settings = settings
         self._mailbox = mailbox
         self._arrived = arrived
+        self._deleted = deleted
         self._gathers = (COMMITTED_BYTES, COMMITTED_MS) if committed else (GATHERED_BYTES, GATHER_MS)
         self._woken, self._wakes = os.pipe()
         os.set_blocking(self._woken, False)
@@ -71,6 +75,8 @@ class Fetcher:
         consumer = Consumer(
             {
                 **consumer_config(self._settings, self._settings.group),
+                # what was deleted unread is not passed over
+                "auto.offset.reset": "error",
                 # an answer for every record that a producer adds would cost the broker a core: let it gather
                 "fetch.min.bytes": self._gathers[0],
                 "fetch.wait.max.ms": self._gathers[1],
@@ -137,6 +143,8 @@ class Fetcher:
                 batch = queue.read(0.0)
                 if len(batch):
                     records = _good(place, batch)
+                    if (batch.errors == KafkaError._AUTO_OFFSET_RESET).any():
+                        self._deleted(place)
                     came = came or len(records) > 0
                     self._mailbox.put(place, records)
         return came, left

@@ -10,12 +10,13 @@ import asyncio
 import logging
 import threading
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass, field
 from typing import Protocol
 
 from stream.core.decide import Decider
+from stream.core.rows import RowTable
 from stream.settings import Settings
 from stream.worker.accounts import AccountsHop
 from stream.worker.commits import CommitThread
@@ -26,6 +27,8 @@ from stream.worker.metrics import Metrics
 from stream.worker.payees import PayeesHop
 from stream.worker.recovery import HOPS as HOPS
 from stream.worker.recovery import Log, Recovery
+from stream.worker.snapshots import Snapshots
+from stream.worker.standbys import Standbys
 from stream.worker.transactions import Membership
 
 logger = logging.getLogger("riskstream.line")
@@ -45,6 +48,15 @@ class Versions(Protocol):
 class _Checkpointed(Protocol):
     @property
     def walked(self) -> int: ...
+
+    @property
+    def owned(self) -> Mapping[int, object]: ...
+
+    def keep(self, publisher: Publisher | None) -> None: ...
+
+    def forget_kept(self, but: Sequence[int]) -> None: ...
+
+    def tables(self, partition: int) -> tuple[Place, tuple[RowTable, ...]]: ...
 
     def checkpoint(self, publisher: Publisher, partition: int) -> int: ...
 
@@ -72,6 +84,8 @@ class Lane:
     """How many records the hop had walked at its last checkpoint, of whichever partition."""
     behind: bool = False
     """Whether the last batch was as large as a batch may be: more may wait."""
+    sound: bool = False
+    """Whether the rows are as the last commit left them: not while a batch is walked, nor after one that failed."""
     due: dict[int, float] = field(default_factory=dict)
     """Monotonic time of each partition's next checkpoint."""
     lock: asyncio.Lock = field(default_factory=asyncio.Lock)
@@ -92,11 +106,14 @@ class Line:
         What the line lives on.
     clock
         Monotonic time, s: paces checkpoints, decides nothing.
+    snapshots, standbys
+        Rows on disk, and copies of other workers' rows in memory; None for none.
     """
 
     def __init__(
         self, settings: Settings, partitions: int, worker: str, versions: Versions, metrics: Metrics, log: Log,
-        clock: Callable[[], float] = time.monotonic,
+        clock: Callable[[], float] = time.monotonic, snapshots: Snapshots | None = None,
+        standbys: Standbys | None = None,
     ) -> None:  # fmt: skip
         self.settings = settings
         self.worker = worker
@@ -104,12 +121,18 @@ class Line:
         self.metrics = metrics
         self.accounts = AccountsHop(settings, partitions, versions.trusts)
         self.payees = PayeesHop(settings, versions.decider)
+        if standbys is not None:
+            standbys.hops = (self.accounts, self.payees)
         limit = 4 * settings.batch_records
         self.lanes = {
             "accounts": Lane("accounts", Mailbox(limit), self.accounts),
             "payees": Lane("payees", Mailbox(limit), self.payees),
         }
         self.ready = False
+        self.snapshots = snapshots
+        self.standbys = standbys
+        self.refused: list[str] = []
+        """Why partitions that this worker was given are left alone."""
         self._log = log
         self._clock = clock
         self._recovering: Recovery | None = None
@@ -149,7 +172,14 @@ class Line:
     def progress(self) -> int:
         """A number that changes while a recovery gets on: partitions done, and records read for the next one."""
         recovery = self._recovering
-        return len(self.accounts.owned) + len(self.payees.owned) + (recovery.records_read if recovery else 0)
+        read = (recovery.records_read if recovery else 0) + (self.snapshots.blocks_read if self.snapshots else 0)
+        return len(self.accounts.owned) + len(self.payees.owned) + read
+
+    @property
+    def doing(self) -> str:
+        """What a recovery is at, in words; empty while there is none."""
+        recovery = self._recovering
+        return recovery.doing if recovery is not None else ""
 
     def lane_of(self, topic: str) -> Lane:
         """The lane that an input topic belongs to."""
@@ -177,14 +207,22 @@ class Line:
 
     def _recover(self, owned: list[int], membership: Membership) -> dict[Place, int]:
         began = self._clock()
-        self._recovering = Recovery(self._log, self.accounts, self.payees)
+        for lane in self.lanes.values():
+            lane.hop.forget_kept(owned)
+            # what an attempt that fails has rebuilt is as the group left it, too
+            lane.sound = True
+        sources = [source for source in (self.standbys, self.snapshots) if source is not None]
+        self._recovering = Recovery(self._log, self.accounts, self.payees, sources)
         try:
             recovered = self._recovering.run(owned, self._names(membership), membership)
         finally:
             self._recovering = None
         for name, publisher in recovered.publishers.items():
             self.lanes[name].publisher = publisher
-        self._schedule_checkpoints(owned)
+        self.refused = [str(error) for error in recovered.refused.values()]
+        self.metrics.recovered(recovered.sources)
+        self.metrics.lost({error.place: error.offsets for error in recovered.refused.values()})
+        self._schedule_checkpoints()
         logger.info("recovered %d partitions in %.1f s", len(owned), self._clock() - began)
         return recovered.offsets
 
@@ -193,10 +231,16 @@ class Line:
         self.ready = True
 
     def release(self) -> None:
-        """Forget rows, waiting records and publishers: what the log holds is the truth."""
+        """Own nothing any more: what the log holds is the truth. Rows that are as the log has them are set aside, in
+        case the group gives them back unchanged; waiting records and publishers are forgotten."""
         self.ready = False
+        self.refused = []
+        if self.snapshots is not None:
+            self.snapshots.forget()
         for lane in self.lanes.values():
-            lane.asked = False
+            if lane.sound:
+                lane.hop.keep(lane.publisher)
+            lane.sound = lane.asked = False
             lane.mailbox.clear()
             lane.due.clear()
             if lane.publisher is not None:
@@ -229,7 +273,13 @@ class Line:
     def waits(self, name: str) -> bool:
         """Whether a hop has something to do: records, or changed rows that are due though no records come."""
         lane = self.lanes[name]
-        return bool(lane.mailbox) or (self.ready and any(lane.hop.dirty(partition) for partition in self._due(lane)))
+        return bool(lane.mailbox) or (self.ready and any(self._asks(lane, partition) for partition in self._due(lane)))
+
+    def _asks(self, lane: Lane, partition: int) -> bool:
+        """Whether a partition has changed rows to write, or a snapshot that waits for its marker."""
+        if lane.hop.dirty(partition):
+            return True
+        return self.snapshots is not None and self.snapshots.awaits(lane.hop.tables(partition)[0])
 
     async def checkpoint_all(self) -> None:
         """Write every changed row now: the last act of a worker that is asked to end."""
@@ -241,6 +291,7 @@ class Line:
     async def _run(self, lane: Lane, batch: Mapping[Place, Records], due: list[int]) -> None:
         publisher = lane.publisher
         assert publisher is not None
+        lane.sound = False
         try:
             publisher.begin()
             offsets, after = self._walk(lane, publisher, batch)
@@ -259,6 +310,9 @@ class Line:
         for partition in due:
             lane.hop.written(partition)
             lane.due[partition] = self._clock() + self.settings.checkpoint_interval_ms / 1000
+            if self.snapshots is not None:
+                self.snapshots.marked(*lane.hop.tables(partition), publisher.acknowledged)
+        lane.sound = True
         after()
 
     async def _commit(self, lane: Lane, publisher: Publisher, offsets: Mapping[Place, int]) -> None:
@@ -296,17 +350,24 @@ class Line:
             counts.merge(counted)
         return offsets, lambda: self.metrics.counted(counts)
 
+    def is_own(self, transactional_id: str) -> bool:
+        """Whether a transactional id is, or was, one of this worker's."""
+        return transactional_id.startswith(self._id_prefix)
+
+    @property
+    def _id_prefix(self) -> str:
+        return f"{self.settings.topic_prefix}{self.settings.group}-{self.worker}-"
+
     def _names(self, membership: Membership) -> dict[str, str]:
         """Transactional ids of this worker in this generation of the group, by hop."""
-        begins = f"{self.settings.topic_prefix}{self.settings.group}-{self.worker}-{membership.generation}"
-        return {name: f"{begins}-{name}" for name in HOPS}
+        return {name: f"{self._id_prefix}{membership.generation}-{name}" for name in HOPS}
 
-    def _schedule_checkpoints(self, owned: list[int]) -> None:
+    def _schedule_checkpoints(self) -> None:
         """Let the partitions take turns, so that their rows do not come in one burst."""
         interval = self.settings.checkpoint_interval_ms / 1000
         for order, lane in enumerate(self.lanes.values()):
-            for number, partition in enumerate(owned):
-                share = (number + order / 2) / max(len(owned), 1)
+            for number, partition in enumerate(lane.hop.owned):
+                share = (number + order / 2) / len(lane.hop.owned)
                 lane.due[partition] = self._clock() + interval * (0.1 + share)
 
     def _due(self, lane: Lane) -> list[int]:

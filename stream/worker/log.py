@@ -192,6 +192,9 @@ class Reader(Protocol):
     def positions(self, places: Sequence[Place]) -> dict[Place, Position]:
         """Where the group stands; places it never committed stand at the log's beginning, owned by nobody."""
 
+    def watermarks(self, place: Place) -> tuple[int, int]:
+        """First offset that the log still has, and its end (last stable offset)."""
+
     def read(self, place: Place, start: int, stop: int | None = None) -> Iterator[list[Record]]:
         """Committed records from ``start`` up to ``stop`` (exclusive), or to the last stable offset as of now."""
 

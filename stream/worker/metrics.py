@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -96,6 +96,27 @@ class Metrics:
         self._missed = Counter(
             "riskstream_deadline_missed_total", "Decisions published past decide_by.", registry=registry
         )
+        self._recovered = Counter(
+            "riskstream_recovered_total",
+            "Recoveries of a partition's rows in one hop, by where they came from.",
+            ("source",),
+            registry=registry,
+        )
+        self._standby_lag = Gauge(
+            "riskstream_standby_lag",
+            "Offsets of a changelog that the standby copy here has not read.",
+            ("topic", "partition"),
+            registry=registry,
+        )
+        self._snapshots = Counter(
+            "riskstream_snapshots_total", "Local snapshots by what became of them.", ("result",), registry=registry
+        )
+        self._lost = Gauge(
+            "riskstream_records_lost",
+            "Offsets deleted before they were read; their partition stands.",
+            ("topic", "partition"),
+            registry=registry,
+        )
         self.alert_load = AlertLoad(registry)
         self.last_commit = time.monotonic()
 
@@ -149,6 +170,28 @@ class Metrics:
     def in_flight(self, place: Place, records: int) -> None:
         """How many records of a partition are between the hops."""
         self._in_flight.labels(place.topic, str(place.partition)).set(records)
+
+    def recovered(self, sources: Iterable[str]) -> None:
+        """Rows were recovered from these sources: ``kept``, ``standby copy``, ``snapshot`` or ``changelog``."""
+        for source in sources:
+            self._recovered.labels(source).inc()
+
+    def standby(self, place: Place, behind: int | None) -> None:
+        """How many offsets of its changelog a standby copy has not read; None where there is none any more."""
+        if behind is None:
+            self._standby_lag.remove(place.topic, str(place.partition))
+        else:
+            self._standby_lag.labels(place.topic, str(place.partition)).set(behind)
+
+    def snapshot(self, result: str) -> None:
+        """A snapshot was ``written``, ``failed`` or was ``refused`` by a recovery."""
+        self._snapshots.labels(result).inc()
+
+    def lost(self, offsets: Mapping[Place, int]) -> None:
+        """Partitions of this worker that stand because offsets were deleted unread, and how many."""
+        self._lost.clear()
+        for place, count in offsets.items():
+            self._lost.labels(place.topic, str(place.partition)).set(count)
 
     def _committed(self) -> None:
         self.last_commit = time.monotonic()

@@ -16,16 +16,20 @@ from stream.core.learning import label_record, scored_records
 from stream.core.packed import Packed
 from stream.core.receive import PayeeHop, Received, together
 from stream.core.render import render
+from stream.core.rows import RowTable
 from stream.errors import RiskstreamError
 from stream.settings import Settings
-from stream.worker.checkpoint import Marker, read_rows, write_rows
+from stream.worker.checkpoint import Marker, write_rows
 from stream.worker.log import Headers, Place, Publisher, Reader, Records
+from stream.worker.lost_records import refuse_lost
+from stream.worker.replica import Replica
 from stream.worker.transactions import now_header
 
 DAY_US = 86_400_000_000
 DECIDED_AT_ONCE = 256
 """Fewer transactions of one partition are decided with the next one's: what a decision costs besides its rows is paid
 once, and more rows than these would only leave the cache."""
+REPEATED = "decided, but not yet in the rows of a checkpoint"
 SOURCE, PROFILED = "riskstream.source", "riskstream.profiled"
 
 
@@ -49,10 +53,17 @@ class PayeesHop:
     owned: dict[int, PayeePartition] = field(default_factory=dict)
     walked: int = 0
     """Payments and feedback so far."""
+    kept: dict[int, PayeePartition] = field(default_factory=dict)
+    """What was owned before a rebalance, as of its last commit."""
+    name: str = "payees"
 
     def place(self, partition: int) -> Place:
         """The input of one partition."""
         return Place(self.settings.topic("risk.profiled.v1"), partition)
+
+    def inputs(self, partition: int) -> tuple[Place, ...]:
+        """The same, as every hop has them."""
+        return (self.place(partition),)
 
     def process(self, publisher: Publisher, batch: Mapping[int, Records]) -> tuple[dict[Place, int], list[Decided]]:
         """Walk one batch, records by partition, and write what it causes; returns the offsets to commit and what was
@@ -86,7 +97,12 @@ class PayeesHop:
         """Write the rows changed since the last checkpoint and a marker of what they stand for."""
         owner = self.owned[partition]
         marker: Marker = {"profiled": owner.profiled}
-        return write_rows(publisher, self._rows(partition), owner.core.table, marker, owner.core.busy)
+        return write_rows(publisher, self.changelog(partition), owner.core.table, marker, owner.core.busy)
+
+    def tables(self, partition: int) -> tuple[Place, tuple[RowTable, ...]]:
+        """The rows of an owned partition, and the changelog they are written to."""
+        core = self.owned[partition].core
+        return self.changelog(partition), (core.table, core.busy)
 
     def dirty(self, partition: int) -> bool:
         """Whether rows have changed since the last checkpoint."""
@@ -108,19 +124,58 @@ class PayeesHop:
         for table in (owner.core.table, owner.core.busy):
             table.forget_changes(table.changed())
 
-    def recover(self, reader: Reader, partition: int, profiled: int) -> None:
-        """Rebuild one partition: rows as of the last marker, then the frames behind it once more, silently."""
+    def keep(self, publisher: Publisher | None) -> None:
+        """Set aside what is owned, which is as the last commit left it: it may come back with the next generation."""
+        self.kept.update(dict(self.owned))
+
+    def forget_kept(self, but: Sequence[int]) -> None:
+        """Let go of what was set aside, these partitions' aside: it is another worker's now."""
+        self.kept = {partition: kept for partition, kept in self.kept.items() if partition in but}
+
+    def take_up(self, partition: int, profiled: int) -> bool:
+        """Own again what was set aside, if the group still stands where its rows do."""
+        kept = self.kept.pop(partition, None)
+        if kept is None or kept.profiled != profiled:
+            return False
+        self.owned[partition] = kept
+        return True
+
+    def replica(self, partition: int) -> Replica[PayeeHop]:
+        """An empty replica of one partition's rows."""
         core = PayeeHop(partition, round(self.settings.maturity_days * DAY_US))
-        marker = read_rows(reader, self._rows(partition), core.table, core.busy)
-        start = marker["profiled"] if marker is not None else 0
+        return Replica(self.changelog(partition), core, core.table, core.busy)
+
+    def recover(
+        self, reader: Reader, partition: int, profiled: int, replica: Replica[PayeeHop] | None = None
+    ) -> None:  # fmt: skip
+        """Rebuild one partition: rows as of the last marker, then the frames behind it once more, silently.
+
+        Parameters
+        ----------
+        profiled
+            Where the group stands.
+        replica
+            As for the accounts hop.
+
+        Raises
+        ------
+        RecordsLost
+            What must be walked again is not there any more.
+        """
+        replica = replica or self.replica(partition)
+        replica.read_on(reader)
+        start = replica.marker["profiled"] if replica.marker is not None else 0
+        place = self.place(partition)
         if start > profiled:
             raise RiskstreamError(
-                f"{self.place(partition).topic}[{partition}]: the rows stand for offset {start}, the group stands at "
+                f"{place.topic}[{partition}]: the rows stand for offset {start}, the group stands at "
                 f"{profiled}: they do not belong together; if offsets were reset by hand, reset the topic prefix too"
             )
-        for records in reader.read_many(self.place(partition), start, profiled):
-            core.process(_frames(records))
-        self.owned[partition] = PayeePartition(core, profiled)
+        if start < profiled and (replica.marker is not None or reader.watermarks(place)[0] < profiled):
+            refuse_lost(reader, place, start, REPEATED, accept=self.settings.accept_lost_records)
+        for records in reader.read_many(place, start, profiled):
+            replica.core.process(_frames(records))
+        self.owned[partition] = PayeePartition(replica.core, profiled)
 
     def _decide(self, publisher: Publisher, decider: Decider, parts: Sequence[Received]) -> Decided:
         decided = decider.decide(together(parts))
@@ -168,7 +223,8 @@ class PayeesHop:
                 self.settings.topic("risk.learning.v1"), label_record(record), record["transaction_id"], headers=headers
             )
 
-    def _rows(self, partition: int) -> Place:
+    def changelog(self, partition: int) -> Place:
+        """Where one partition's rows are written to."""
         return Place(self.settings.topic("riskstream-payees-rows"), partition)
 
 

@@ -56,6 +56,10 @@ class ObservedLine(Protocol):
     def progress(self) -> int:
         """A number that changes while a recovery gets on."""
 
+    @property
+    def doing(self) -> str:
+        """What a recovery is at, in words."""
+
 
 class ObservedVersions(Protocol):
     """What is looked at of :class:`stream.worker.versions.Versions`."""
@@ -160,6 +164,7 @@ class Sampler:
             broker=broker,
             recovered=ready and self._line.ready,
             progress=progress,
+            doing=self._line.doing,
             positions=sample.positions,
             lag={place: unread.records for place, unread in sample.unread.items()},
             parts={name: why() for name, why in self._parts.items()},
@@ -211,6 +216,8 @@ class ProbesService(mode.Service):
         The worker's.
     parts
         See :class:`Sampler`.
+    notes
+        What else the answers say, by name; it makes no worker unready.
 
     Raises
     ------
@@ -225,9 +232,11 @@ class ProbesService(mode.Service):
         metrics: Metrics,
         versions: ObservedVersions,
         parts: Mapping[str, Callable[[], str]] | None = None,
+        notes: Mapping[str, Callable[[], object]] | None = None,
         **options: Any,
     ) -> None:
         super().__init__(**options)
+        self._notes = dict(notes or {})
         self._line = line
         self._metrics = metrics
         self._versions = versions
@@ -266,6 +275,7 @@ class ProbesService(mode.Service):
             "partitions": self._line.owned,
             "model_version": decider.model_version,
             "policy_version": decider.policy_version,
+            **{name: note() for name, note in self._notes.items()},
         }
         status = HTTPStatus.OK if fine else HTTPStatus.SERVICE_UNAVAILABLE
         return status, "application/json", orjson.dumps(body) + b"\n"

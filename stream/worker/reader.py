@@ -171,6 +171,8 @@ class KafkaReader:
             **consumer_config(self._settings, self._settings.group),
             "isolation.level": isolation,
             "enable.partition.eof": True,
+            # a read that begins at what is there never goes on somewhere else
+            "auto.offset.reset": "error",
             "fetch.wait.max.ms": 10,
             "retry.backoff.ms": 10,
         }

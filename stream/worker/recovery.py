@@ -5,7 +5,10 @@
 3. Fence the previous owners: what they have open is aborted now, and they can commit nothing more.
 4. Read where the group stands; nothing of theirs is pending any more.
 5. Claim: commit the same offsets under the own names, so that the next owner knows whom to fence.
-6. Rebuild the rows: the last marker, then silently what was recorded behind it.
+6. Have the rows: those that this worker had before and nobody has changed since; else as of the last marker, from a
+   standby copy, a snapshot or the whole changelog, and then silently what was recorded behind it.
+
+A partition of which records were deleted before they were read is left alone, with a word; the others go on.
 
 Nothing here knows Kafka: the worker runs it on ``kafka_log.py``, the simulator of bad days on a log in memory.
 """
@@ -13,21 +16,26 @@ Nothing here knows Kafka: the worker runs it on ``kafka_log.py``, the simulator 
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from stream.errors import RiskstreamError
 from stream.worker.accounts import AccountsHop
 from stream.worker.log import Place, Publisher, Reader
+from stream.worker.lost_records import RecordsLost, refuse_lost
 from stream.worker.payees import PayeesHop
+from stream.worker.replica import Replica, RowHop, RowSource
 
 if TYPE_CHECKING:
     from stream.worker.transactions import Membership
 
 logger = logging.getLogger("riskstream.recovery")
 HOPS = ("accounts", "payees")
+UNREAD = "to be decided"
+Refused = dict[tuple[str, int], RecordsLost]
+"""By hop and partition."""
 
 
 class RecoveryReader(Reader, Protocol):
@@ -61,10 +69,24 @@ class Log(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Recovered:
-    """What a recovery gives: a publisher for each hop, and the next offset to read of every input."""
+    """What a recovery gives.
+
+    Parameters
+    ----------
+    publishers
+        One for each hop.
+    offsets
+        Next offset to read of every input.
+    refused
+        Why partitions of a hop were left alone.
+    sources
+        What each hop's rows of each partition came from: ``kept``, ``standby copy``, ``snapshot``, ``changelog``.
+    """
 
     publishers: dict[str, Publisher]
     offsets: dict[Place, int]
+    refused: Refused
+    sources: list[str]
 
 
 class Recovery:
@@ -76,12 +98,20 @@ class Recovery:
         Where the line lives.
     accounts, payees
         The hops whose rows are rebuilt; nothing is owned in them yet.
+    sources
+        Where rows may be had faster than from the changelog's beginning, the best first.
     """
 
-    def __init__(self, log: Log, accounts: AccountsHop, payees: PayeesHop) -> None:
+    def __init__(
+        self, log: Log, accounts: AccountsHop, payees: PayeesHop, sources: Sequence[RowSource] = ()
+    ) -> None:  # fmt: skip
         self._log = log
-        self._accounts = accounts
-        self._payees = payees
+        self._hops = (accounts, payees)
+        self._accept = accounts.settings.accept_lost_records
+        self._sources = sources
+        self._came: list[str] = []
+        self.doing = ""
+        """What it is at, in words."""
         self._reader: RecoveryReader | None = None
         self._abandoned = False
 
@@ -111,30 +141,35 @@ class Recovery:
         """
         reader = self._reader = self._log.reader()
         publishers: dict[str, Publisher] = {}
+        refused: Refused = {}
         try:
             with _closing_on_failure(publishers):
-                offsets = self._take_over(reader, partitions, names, membership, publishers)
+                self.doing = "taking over from the last owners"
+                offsets = self._take_over(reader, partitions, names, membership, publishers, refused)
                 for number, partition in enumerate(partitions, 1):
                     if self._abandoned:
                         raise RiskstreamError("a recovery was abandoned: another generation has begun")
-                    self._rebuild(reader, partition, offsets)
-                    logger.info(
-                        "recovered partition %d (%d of %d): %d accounts, %d payees",
-                        partition, number, len(partitions), len(self._accounts.owned[partition].core.table),
-                        len(self._payees.owned[partition].core.table),
-                    )  # fmt: skip
+                    for hop in self._hops:
+                        if (hop.name, partition) not in refused:
+                            self._have(reader, hop, partition, f"{number} of {len(partitions)}", offsets, refused)
         finally:
             reader.close()
-        return Recovered(publishers, offsets)
+        for (name, partition), why in refused.items():
+            logger.error("%s of partition %d are left alone: %s", name, partition, why)
+        left = {
+            place: offsets[place]
+            for hop in self._hops
+            for partition in partitions
+            if (hop.name, partition) not in refused
+            for place in hop.inputs(partition)
+        }
+        return Recovered(publishers, left, refused, self._came)
 
     def _take_over(
         self, reader: RecoveryReader, partitions: Sequence[int], names: Mapping[str, str], membership: Membership,
-        publishers: dict[str, Publisher],
+        publishers: dict[str, Publisher], refused: Refused,
     ) -> dict[Place, int]:  # fmt: skip
-        inputs = {
-            "accounts": [place for partition in partitions for place in self._accounts.places(partition)],
-            "payees": [self._payees.place(partition) for partition in partitions],
-        }
+        inputs = {hop.name: [place for p in partitions for place in hop.inputs(p)] for hop in self._hops}
         places = [place for hop in HOPS for place in inputs[hop]]
         previous = (
             sorted(set(reader.owners(places).values()) - {*names.values(), ""}) if self._log.transactional else []
@@ -143,16 +178,61 @@ class Recovery:
             publishers[hop] = self._log.publisher(names[hop], membership)
         for transactional_id in previous:
             self._log.fence(transactional_id)
-        offsets = {place: position.offset for place, position in reader.positions(places).items()}
+        stands = {place: position.offset for place, position in reader.positions(places).items()}
+        offsets = {}
+        for hop in HOPS:
+            for place in inputs[hop]:
+                try:
+                    offsets[place] = refuse_lost(reader, place, stands[place], UNREAD, accept=self._accept)
+                except RecordsLost as error:
+                    refused.setdefault((hop, place.partition), error)
         for hop in HOPS:
             publishers[hop].begin()
-            publishers[hop].commit({place: offsets[place] for place in inputs[hop]})
+            mine = {place: offsets[place] for place in inputs[hop] if (hop, place.partition) not in refused}
+            publishers[hop].commit(mine)
         return offsets
 
-    def _rebuild(self, reader: RecoveryReader, partition: int, offsets: Mapping[Place, int]) -> None:
-        transactions, feedback = self._accounts.places(partition)
-        self._accounts.recover(reader, partition, offsets[transactions], offsets[feedback])
-        self._payees.recover(reader, partition, offsets[self._payees.place(partition)])
+    def _have(
+        self, reader: RecoveryReader, hop: AccountsHop | PayeesHop, partition: int, number: str,
+        offsets: Mapping[Place, int], refused: Refused,
+    ) -> None:  # fmt: skip
+        """One hop's rows of one partition."""
+        self.doing = f"{hop.name} of partition {partition} ({number})"
+        stands = [offsets[place] for place in hop.inputs(partition)]
+        recover: Callable[..., None] = hop.recover  # each hop has as many inputs as it has
+        came = "kept"
+        try:
+            if not hop.take_up(partition, *stands):
+                came = self._rebuild(
+                    hop, partition, lambda replica: recover(reader, partition, *stands, replica=replica)
+                )
+        except RecordsLost as error:
+            refused[hop.name, partition] = error
+            return
+        self._came.append(came)
+        logger.info("recovered %s: %d rows (%s)", self.doing, len(hop.tables(partition)[1][0]), came)
+
+    def _rebuild(
+        self, hop: RowHop, partition: int, recover: Callable[[Replica[Any] | None], None]
+    ) -> str:  # fmt: skip
+        """Recover from the best source that has the rows; returns which it was."""
+        begins = self.doing
+        for source in self._sources:
+            try:
+                replica = source.take(hop, partition)
+                if replica is not None:
+                    self.doing = f"{begins} from its {source.what}"
+                    recover(replica)
+                    self.doing = begins
+                    return source.what
+            except RecordsLost:
+                raise
+            except RiskstreamError as error:
+                logger.warning("%s of partition %d: %s not used: %s", hop.name, partition, source.what, error)
+        self.doing = f"{begins} from the changelog"
+        recover(None)
+        self.doing = begins
+        return "changelog"
 
 
 @contextmanager

@@ -17,12 +17,16 @@ from stream.brokers.topics import ensure_topics
 from stream.settings import Settings
 from stream.warm_up import warm_up
 from stream.worker.app import build
+from stream.worker.hanging import HangingWatch
 from stream.worker.holds import HoldsService
 from stream.worker.kafka_log import EmbeddedLog, KafkaLog
 from stream.worker.learner import LearnerThread
 from stream.worker.line import Line
 from stream.worker.metrics import Metrics
 from stream.worker.probes import ProbesService
+from stream.worker.snapshot_folder import SnapshotFolder
+from stream.worker.snapshots import Snapshots
+from stream.worker.standbys import Standbys
 from stream.worker.topology import Topology
 from stream.worker.versions import Versions
 
@@ -56,7 +60,11 @@ def run_worker(settings: Settings, *, transactional: bool = True, partitions: in
 
     versions.on_change = changed
     log = KafkaLog(settings) if transactional else EmbeddedLog(settings)
-    line = Line(settings, count, worker_name(settings), versions, metrics, log)
+    snapshots = _snapshots(settings, log, metrics) if transactional and settings.snapshot_interval_s else None
+    standbys = Standbys(log, settings.standby_limit_mb << 20, metrics) if settings.standby_copies else None
+    line = Line(
+        settings, count, worker_name(settings), versions, metrics, log, snapshots=snapshots, standbys=standbys
+    )  # fmt: skip
     topology = Topology(settings, count) if transactional else None
     if topology is not None:
         line.accounts.on_wrong_partition = topology.doubt
@@ -68,12 +76,28 @@ def run_worker(settings: Settings, *, transactional: bool = True, partitions: in
         "holds": lambda: holds.failure,
         "learner": lambda: learner.failure,
         "versions": lambda: versions.failure,
+        "records lost": lambda: "; ".join(line.refused),
     }
-    probes = ProbesService(settings, line, metrics, versions, parts)
+    notes = {
+        **({"snapshots": lambda: snapshots.failure or "written"} if snapshots else {}),
+        **(
+            {
+                "standbys": lambda: {
+                    "of": [f"{p.topic}[{p.partition}]" for p in standbys.places],
+                    "failure": standbys.failure,
+                }
+            }
+            if standbys
+            else {}
+        ),
+    }
+    probes = ProbesService(settings, line, metrics, versions, parts, notes)
+    hanging = HangingWatch(settings, count, line.is_own, log.fence, time.monotonic) if transactional else None
+    beside = [service for service in (snapshots, standbys, topology, hanging) if service is not None]
+    for service in beside:
+        service.start()
     versions.start()
     learner.start()
-    if topology is not None:
-        topology.start()
     app = build(settings, line)
     # what was imported lives as long as the process: keep the collector from walking it again and again
     gc.collect()
@@ -85,11 +109,18 @@ def run_worker(settings: Settings, *, transactional: bool = True, partitions: in
     except SystemExit as ended:
         return int(ended.code or 0)
     finally:
-        if topology is not None:
-            topology.stop()
+        for service in beside:
+            service.stop()
         learner.stop()
         versions.stop()
     return 0
+
+
+def _snapshots(settings: Settings, log: KafkaLog, metrics: Metrics) -> Snapshots:
+    """The folder of this installation, in the data directory unless the settings say where."""
+    directory = Path(settings.snapshot_directory or Path(settings.data_directory) / "snapshots")
+    folder = SnapshotFolder(directory, settings.snapshot_limit_mb << 20)
+    return Snapshots(folder, log.identity, settings.snapshot_interval_s, metrics)
 
 
 def worker_name(settings: Settings) -> str:

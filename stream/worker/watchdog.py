@@ -51,6 +51,8 @@ class Observation:
     progress
         A number that grows while a recovery gets on; only a new height is progress, so that one that fails and begins
         anew again and again is not taken for one that gets on.
+    doing
+        What a recovery is at, in words.
     positions
         Next offset of each input partition that this worker owns.
     lag
@@ -63,6 +65,7 @@ class Observation:
     broker: str = ""
     recovered: bool = True
     progress: int = 0
+    doing: str = ""
     positions: Mapping[Place, int] = field(default_factory=dict)
     lag: Mapping[Place, int] = field(default_factory=dict)
     parts: Mapping[str, str] = field(default_factory=dict)
@@ -107,7 +110,8 @@ class Watchdog:
     def observe(self, seen: Observation) -> Health:
         """Judge what was seen now; observations come in the order of their times."""
         fatal = [*self._broker(seen), *self._recovery(seen), *self._stalls(seen)]
-        soft = [] if seen.recovered else ["recovering: rows are being rebuilt, or no partition was assigned yet"]
+        at = f" ({seen.doing})" if seen.doing else ""
+        soft = [] if seen.recovered else [f"recovering{at}: rows are being rebuilt, or no partition was assigned yet"]
         if seen.broker and not fatal:
             soft.append(f"the broker does not answer: {seen.broker}")
         soft += [f"{name}: {why}" for name, why in sorted(seen.parts.items()) if why]
@@ -139,7 +143,8 @@ class Watchdog:
         still = seen.at - self._recovering[0]
         if still <= self._limits.recovery_s:
             return []
-        return [f"recovery has made no progress for {still:.0f} s"]
+        at = f", at {seen.doing}" if seen.doing else ""
+        return [f"recovery has made no progress for {still:.0f} s{at}"]
 
     def _stalls(self, seen: Observation) -> list[str]:
         if seen.broker or not seen.recovered:

@@ -3,21 +3,25 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from functools import partial
+from typing import TYPE_CHECKING, Any
 
 import orjson
 from simulation.deciders import by_versions, declares_failure
-from simulation.simulated_log import SimulatedReader
-from simulation.simulated_worker import Violation
+from simulation.simulated_log import ConnectedLog, SimulatedReader
+from simulation.simulated_worker import UncountedMetrics, Violation
 
 from stream.core.rows import RowTable
+from stream.errors import RiskstreamError
 from stream.replay.verify import Item, Recorded, Verified, verify
 from stream.worker.accounts import AccountsHop, hop_settings
 from stream.worker.checkpoint import MARKER_KEY
 from stream.worker.log import Place, Record
 from stream.worker.payees import PayeesHop
+from stream.worker.replica import Replica, RowHop, RowSource
+from stream.worker.snapshots import Snapshots
 
 if TYPE_CHECKING:
     from simulation.schedules import Simulation
@@ -48,19 +52,47 @@ class Oracle:
 
     def assert_recovered(self, simulation: Simulation) -> None:
         """A recovery from the log rebuilds the oracle's rows, byte for byte."""
-        log, versions = simulation.log, simulation.versions
+        log = simulation.log
         for transaction in list(log.unsettled):
             log.settle(transaction) if transaction.state != "open" else log.finish(transaction, "aborted")
+        accounts, payees = self._recovered(simulation, None)
+        for partition in range(log.partitions):
+            _assert_bounded(simulation, partition, accounts)
+        assert_rows(accounts, payees, self, "rows after a recovery")
+
+    def assert_warm(self, simulation: Simulation) -> None:
+        """So does one from every disk and every standby copy; what nobody has damaged is not refused either."""
+        quiet, bystander = UncountedMetrics(), ConnectedLog(simulation.log, Bystander())
+        for number, disk in enumerate(simulation.disks):
+            snapshots = Snapshots(disk, bystander.identity, 1, quiet, simulation.log.now)
+            accounts, payees = self._recovered(simulation, snapshots, refusable=disk.damaged)
+            assert_rows(accounts, payees, self, f"rows from the snapshots of disk {number}")
+        for worker in simulation.workers:
+            accounts, payees = self._recovered(simulation, worker.standbys)
+            assert_rows(accounts, payees, self, f"rows from the standby copies of {worker.name}")
+
+    def _recovered(
+        self, simulation: Simulation, source: RowSource | None, refusable: bool = False
+    ) -> tuple[AccountsHop, PayeesHop]:
+        log, versions = simulation.log, simulation.versions
         reader = SimulatedReader(log, Bystander())
         accounts = AccountsHop(simulation.settings, log.partitions, versions.trusts)
         payees = PayeesHop(simulation.settings, versions.decider)
+
+        def rebuild(hop: RowHop, partition: int, recover: Callable[[Replica[Any] | None], None]) -> None:
+            try:
+                recover(source.take(hop, partition) if source is not None else None)
+            except RiskstreamError:
+                if not refusable:
+                    raise
+                recover(None)
+
         for partition in range(log.partitions):
             places = (*accounts.places(partition), payees.place(partition))
-            transactions, feedback, profiled = (p.offset for p in reader.positions(places).values())
-            accounts.recover(reader, partition, transactions, feedback)
-            payees.recover(reader, partition, profiled)
-            _assert_bounded(simulation, partition, accounts)
-        assert_rows(accounts, payees, self, "rows after a recovery")
+            stands = [p.offset for p in reader.positions(places).values()]
+            rebuild(accounts, partition, partial(accounts.recover, reader, partition, stands[0], stands[1]))
+            rebuild(payees, partition, partial(payees.recover, reader, partition, stands[2]))
+        return accounts, payees
 
 
 def assert_rows(accounts: AccountsHop, payees: PayeesHop, oracle: Oracle, whose: str) -> None:

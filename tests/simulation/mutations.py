@@ -7,6 +7,7 @@ log grants it) for as long as the context lasts.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import orjson
@@ -15,10 +16,13 @@ from simulation.deciders import deciders
 from simulation.simulated_log import ConnectedLog, SimulatedLog, SimulatedPublisher, SimulatedReader
 
 from stream.core.rows import RowTable
-from stream.worker import accounts, checkpoint, payees
+from stream.worker import accounts, checkpoint, payees, snapshot
 from stream.worker.accounts import AccountsHop
 from stream.worker.log import Place, Position, PublishFailed, Record
 from stream.worker.mailbox import Mailbox
+from stream.worker.replica import Replica
+from stream.worker.snapshot import Copying
+from stream.worker.snapshots import Snapshots
 
 Mutation = Callable[[pytest.MonkeyPatch], None]
 
@@ -161,7 +165,72 @@ def silent_degradation(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(deciders()[-1], "_failed", 0)
 
 
+def kept_unasked(patch: pytest.MonkeyPatch) -> None:
+    """What was owned before a rebalance is owned again, whatever the group did meanwhile."""
+
+    def take_up(self: Any, partition: int, *stands: int) -> bool:
+        kept = self.kept.pop(partition, None)
+        if kept is not None:
+            self.owned[partition] = kept
+        return kept is not None
+
+    patch.setattr(AccountsHop, "take_up", take_up)
+    patch.setattr(payees.PayeesHop, "take_up", take_up)
+
+
+def copy_not_read_on(patch: pytest.MonkeyPatch) -> None:
+    """Rows that came from a standby copy or a snapshot are taken as they are."""
+    read_on = Replica.read_on
+
+    def content(self: Replica[Any], *rest: Any) -> bool:
+        return bool(self.next_offset) or read_on(self, *rest)
+
+    patch.setattr(Replica, "read_on", content)
+
+
+def snapshot_unvouched(patch: pytest.MonkeyPatch) -> None:
+    """A snapshot is published as soon as it is copied, though rows were changed meanwhile."""
+    step = Copying.step
+
+    def hasty(self: Copying, file: Any) -> bool:
+        done = step(self, file)
+        if done:
+            job = next(job for snapshots in _SNAPSHOTS for job in snapshots._jobs.values() if job.copying is self)
+            job.vouched = -1
+        return done
+
+    _SNAPSHOTS.clear()
+    made = Snapshots.__init__
+
+    def remembered(self: Snapshots, *rest: Any) -> None:
+        made(self, *rest)
+        _SNAPSHOTS.append(self)
+
+    patch.setattr(Snapshots, "__init__", remembered)
+    patch.setattr(Copying, "step", hasty)
+
+
+_SNAPSHOTS: list[Snapshots] = []
+
+
+def snapshot_unchecked(patch: pytest.MonkeyPatch) -> None:
+    """A snapshot's checksums are not looked at."""
+    patch.setattr(snapshot.zlib, "crc32", lambda data, before=0: 0)
+
+
+def snapshot_from_its_end(patch: pytest.MonkeyPatch) -> None:
+    """A recovery reads on from the marker that a snapshot was finished by, not from the one it was begun at."""
+    header = Copying.header
+
+    def later(self: Copying, identity: str, vouched: int) -> snapshot.Header:
+        return replace(header(self, identity, vouched), start=vouched + 1)
+
+    patch.setattr(Copying, "header", later)
+
+
 MUTATIONS: tuple[Mutation, ...] = (
     no_fence, no_claim, no_batch_record, marker_outside, no_ring, no_generation, offsets_apart, failure_ignored,
     mailbox_kept, reads_uncommitted, positions_pending, trust_of_today, marker_without_clock, silent_degradation,
+    kept_unasked, copy_not_read_on, snapshot_unvouched, snapshot_unchecked,
+    snapshot_from_its_end,
 )  # fmt: skip

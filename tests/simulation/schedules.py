@@ -12,6 +12,7 @@ from typing import Literal
 
 from simulation.deciders import SwitchingVersions
 from simulation.invariants import assert_exact, assert_rows
+from simulation.simulated_disk import Damage, SimulatedDisk
 from simulation.simulated_group import SimulatedGroup
 from simulation.simulated_log import SimulatedLog
 from simulation.simulated_worker import SimulatedWorker, Violation
@@ -19,7 +20,9 @@ from simulation.traffic import Bank, Event
 
 from stream.settings import Settings
 
-FaultKind = Literal["kill", "freeze", "start", "end", "switch"]
+FaultKind = Literal["kill", "freeze", "start", "end", "switch", "disk", "fence"]
+DISKS = 2
+"""Machines: a worker that starts finds what one before it has left there."""
 MOST_WORKERS = 4
 PATIENCE = 200
 MOST_TURNS = 5_000
@@ -36,6 +39,8 @@ class Fault:
         How long a frozen worker stays so.
     within
         Wait for a moment in which the worker has a transaction open.
+    damage
+        What happens to a disk.
     """
 
     turn: int
@@ -43,6 +48,7 @@ class Fault:
     worker: int
     turns: int = 0
     within: bool = False
+    damage: Damage = "torn"
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +63,8 @@ class Schedule:
     events: tuple[Event, ...]
     faults: tuple[Fault, ...]
     checkpoint_records: int
+    standby_copies: int = 0
+    snapshot_interval_s: int = 1
 
 
 def draw(seed: int, most_events: int = 40, most_faults: int = 7) -> Schedule:
@@ -76,9 +84,26 @@ def draw(seed: int, most_events: int = 40, most_faults: int = 7) -> Schedule:
         )
         for _ in range(chance.randint(0, most_faults))
     ]
+    workers, batch, checkpoint = chance.randint(1, 3), chance.randint(1, 8), chance.choice((300, 1000, 3000))
+    kinds_of_damage: tuple[Damage, ...] = ("torn", "flipped", "flipped", "out of date", "full", "emptied")
+    faults += [
+        Fault(
+            chance.randint(1, 10 * most_events), "disk", chance.randrange(DISKS), damage=chance.choice(kinds_of_damage)
+        )
+        for _ in range(chance.choice((0, 1, 1, 3)))
+    ]
+    faults += [
+        Fault(chance.randint(1, 10 * most_events), "fence", 0, chance.randrange(100))
+        for _ in range(chance.choice((0, 0, 1, 3)))
+    ]
+    # somebody who sleeps while others take over, and comes back with rows that are no longer true
+    faults += [
+        Fault(chance.randint(1, most_events), "freeze", chance.randrange(MOST_WORKERS), chance.randint(80, 200))
+        for _ in range(chance.choice((0, 1, 2)))
+    ]
     return Schedule(
-        seed, partitions, chance.randint(1, 3), chance.randint(1, 8), chance.choice((300, 1000, 3000)),
-        events, tuple(sorted(faults, key=lambda fault: fault.turn)), chance.choice((5, 20, 1000)),
+        seed, partitions, workers, batch, checkpoint, events, tuple(sorted(faults, key=lambda fault: fault.turn)),
+        chance.choice((5, 20, 1000)), chance.choice((0, 1, 1, 2)), chance.choice((1, 1, 3)),
     )  # fmt: skip
 
 
@@ -109,12 +134,13 @@ class Simulation:
         self.turn = 0
         self.versions = SwitchingVersions()
         self.settings = Settings(
-            batch_records=schedule.batch_records,
-            checkpoint_interval_ms=schedule.checkpoint_interval_ms,
+            batch_records=schedule.batch_records, checkpoint_interval_ms=schedule.checkpoint_interval_ms,
             checkpoint_records=schedule.checkpoint_records,
-        )
+            standby_copies=schedule.standby_copies, snapshot_interval_s=schedule.snapshot_interval_s,
+        )  # fmt: skip
+        self.disks = [SimulatedDisk() for _ in range(DISKS)]
         self._random = random.Random(schedule.seed + 1)
-        self.group = SimulatedGroup(schedule.partitions)
+        self.group = SimulatedGroup(schedule.partitions, schedule.standby_copies)
         self.log = SimulatedLog(
             schedule.partitions, random.Random(schedule.seed + 2), lambda: self.time, self.group.valid
         )
@@ -157,6 +183,7 @@ class Simulation:
             while self.alive:
                 self._turn()
         oracle.assert_recovered(self)
+        oracle.assert_warm(self)
 
     def close(self) -> None:
         """Leave no thread."""
@@ -206,6 +233,13 @@ class Simulation:
     def _apply(self, fault: Fault) -> None:
         if fault.kind == "switch":
             self.versions.number += 1 + fault.worker
+        elif fault.kind == "fence":
+            # a worker that took another for dead: wherever that one is, it must come to no harm
+            ids = sorted(self.log.epochs)
+            if ids:
+                self.log.initialise(ids[fault.turns % len(ids)])
+        elif fault.kind == "disk":
+            self.disks[fault.worker].damage(fault.damage, self._random)
         elif fault.kind == "start" or not self.alive:
             if len(self.alive) < MOST_WORKERS:
                 self._start()
@@ -222,8 +256,8 @@ class Simulation:
 
     def _start(self) -> None:
         self._started += 1
-        name = f"w{self._started}"
-        self.workers.append(SimulatedWorker(name, self.settings, self.log, self.group, self.versions))
+        name, disk = f"w{self._started}", self.disks[self._started % DISKS]
+        self.workers.append(SimulatedWorker(name, self.settings, self.log, self.group, self.versions, disk))
 
     def _waiting(self) -> dict[str, int]:
         """Committed records that nobody has taken yet, by place."""

@@ -44,12 +44,16 @@ def describe(schedule: Schedule) -> str:
     lines = [
         f"seed {schedule.seed}: {schedule.partitions} partitions, {schedule.workers} workers, batches of "
         f"{schedule.batch_records}, checkpoints every {schedule.checkpoint_interval_ms} ms "
-        f"or {schedule.checkpoint_records} records"
+        f"or {schedule.checkpoint_records} records, "
+        f"{schedule.standby_copies} standby copies, snapshots every {schedule.snapshot_interval_s} s"
     ]
     for event in schedule.events:
         place = f"{event.place.topic}[{event.place.partition}]"
         lines.append(f"  event {event.expect:<20} {place:<26} {event.value.decode()[:160]}")
-    lines += [f"  fault at turn {f.turn}: {f.kind} worker {f.worker}, {f.turns} turns" for f in schedule.faults]
+    lines += [
+        f"  fault at turn {f.turn}: {f.kind} {f.worker}, {f.damage if f.kind == 'disk' else f'{f.turns} turns'}"
+        for f in schedule.faults
+    ]
     return "\n".join(lines)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from stream.worker.assignor import share_out
+from stream.worker.assignor import place_copies, share_out
 from stream.worker.transactions import Membership
 
 GROUP = "riskstream"
@@ -19,15 +19,21 @@ class SimulatedGroup:
     ----------
     partitions
         To be shared out.
+    standby_copies
+        To be kept of each.
     """
 
     partitions: int
+    standby_copies: int = 0
     generation: int = 0
     seen: dict[str, float] = field(default_factory=dict)
     """When each member was heard of last."""
     joined: set[str] = field(default_factory=set)
     """Members of the next generation so far; of the current one while there is no rebalance."""
     assignment: dict[str, tuple[int, ...]] = field(default_factory=dict)
+    copies: dict[str, list[int]] = field(default_factory=dict)
+    """Partitions that each member is to keep standby copies of."""
+    warm: dict[str, frozenset[int]] = field(default_factory=dict)
     rebalancing: bool = False
     history: dict[tuple[str, int], tuple[int, ...]] = field(default_factory=dict)
     """Partitions of each member in each generation."""
@@ -36,8 +42,9 @@ class SimulatedGroup:
         """Whether a member has to give up what it has and join."""
         return name not in self.joined
 
-    def join(self, name: str, now: float) -> None:
+    def join(self, name: str, now: float, warm: frozenset[int]) -> None:
         """Become a member, of the next generation."""
+        self.warm[name] = warm
         if not self.rebalancing:
             self.rebalancing, self.joined = True, set()
         self.seen[name] = now
@@ -80,6 +87,8 @@ class SimulatedGroup:
             self.rebalancing = False
             self.generation += 1
             held = {name: frozenset(self.assignment.get(name, ())) for name in self.joined}
-            shares = share_out(range(self.partitions), held)
+            warm = {name: self.warm[name] for name in self.joined}
+            shares = share_out(range(self.partitions), held, warm)
+            self.copies = place_copies(shares, warm, self.standby_copies)
             self.assignment = {name: tuple(sorted(share)) for name, share in shares.items()}
             self.history |= {(name, self.generation): share for name, share in self.assignment.items()}

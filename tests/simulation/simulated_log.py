@@ -88,6 +88,10 @@ class SimulatedLog:
         self.now = now
         self.valid = valid
         self.entries: dict[Place, list[Entry]] = {}
+        self.low: dict[Place, int] = {}
+        """First offset that retention has left, where it has deleted any."""
+        self.made: dict[str, int] = {}
+        """How often a topic was deleted and made anew."""
         self.group: dict[Place, Position] = {}
         self.epochs: dict[str, int] = {}
         self.unsettled: list[Transaction] = []
@@ -323,11 +327,16 @@ class SimulatedReader:
                 self._caller.pause()
         return {place: self._log.group.get(place, Position(0, "")) for place in places}
 
+    def watermarks(self, place: Place) -> tuple[int, int]:
+        """First offset that is still there, and the last stable offset."""
+        self._caller.operation()
+        return self._log.low.get(place, 0), self._log.stable_end(place)
+
     def read(self, place: Place, start: int, stop: int | None = None) -> Iterator[list[Record]]:
         """Chunks of committed records up to the last stable offset as of now."""
         self._caller.operation()
         end = self._log.stable_end(place)
-        stop = end if stop is None else min(stop, end)
+        start, stop = max(start, self._log.low.get(place, 0)), end if stop is None else min(stop, end)
         while start < stop:
             upto = min(stop, start + self._log.random.randint(1, 40))
             chunk = self._log.committed(place, start, upto)
@@ -358,6 +367,10 @@ class ConnectedLog:
     def reader(self) -> SimulatedReader:
         """A new reader."""
         return SimulatedReader(self.log, self._caller)
+
+    def identity(self, topic: str) -> str:
+        """The id of a topic, which its name's next bearer does not have."""
+        return f"cluster/{topic}/{self.log.made.get(topic, 0)}"
 
     def publisher(self, transactional_id: str, membership: Membership) -> SimulatedPublisher:
         """A new publisher; an older one of the same id is fenced."""

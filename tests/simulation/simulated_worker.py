@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import Executor, Future
 from typing import Any
 
 from simulation.process import Process
+from simulation.simulated_disk import SimulatedDisk
 from simulation.simulated_group import SimulatedGroup
 from simulation.simulated_log import OPEN, ConnectedLog, SimulatedLog
 
@@ -18,9 +20,15 @@ from stream.worker.counts import Counts
 from stream.worker.line import Line, Versions
 from stream.worker.log import Place, Records
 from stream.worker.recovery import HOPS
+from stream.worker.snapshots import Snapshots
+from stream.worker.standbys import Standbys
 
 FETCHED = 6
 """Most records of one partition that one fetch brings."""
+BLOCK_BYTES = 6_000
+"""Of a snapshot: two or three rows, so that much happens between two blocks."""
+BESIDE = 0.2
+"""How often one of the threads beside the hops has a turn."""
 
 
 class Violation(AssertionError):
@@ -28,7 +36,15 @@ class Violation(AssertionError):
 
 
 class UncountedMetrics:
-    """Counts nothing: the simulation counts from the topics, which a crash does not touch."""
+    """Counts no records: the simulation counts from the topics, which a crash does not touch."""
+
+    def __init__(self) -> None:
+        self.events: Counter[str] = Counter()
+        """What happened to rows: sources of recoveries, and ends of snapshots."""
+
+    def recovered(self, sources: Iterable[str]) -> None:
+        """Rows were recovered from these."""
+        self.events.update(sources)
 
     def counted(self, counts: Counts) -> None:
         """A batch of the accounts hop was committed."""
@@ -38,6 +54,16 @@ class UncountedMetrics:
 
     def transaction_failed(self, *, fenced: bool) -> None:
         """A transaction was refused, aborted, or ended in doubt."""
+
+    def lost(self, offsets: Mapping[Place, int]) -> None:
+        """Offsets were deleted unread."""
+
+    def snapshot(self, result: str) -> None:
+        """A snapshot was written, failed or was refused."""
+        self.events[result] += 1
+
+    def standby(self, place: Place, behind: int | None) -> None:
+        """A standby copy has been read on."""
 
 
 class AtOnce(Executor):
@@ -62,11 +88,14 @@ class SimulatedWorker(Process):
         Unique, also among workers that are no more.
     versions
         What decides.
+    disk
+        Of its machine.
     """
 
     def __init__(
-        self, name: str, settings: Settings, log: SimulatedLog, group: SimulatedGroup, versions: Versions
-    ) -> None:
+        self, name: str, settings: Settings, log: SimulatedLog, group: SimulatedGroup, versions: Versions,
+        disk: SimulatedDisk,
+    ) -> None:  # fmt: skip
         self.asked_to_end = False
         self._log = log
         self._group = group
@@ -74,7 +103,14 @@ class SimulatedWorker(Process):
         self._lost = False
         self._next: dict[Place, int] = {}
         connected = ConnectedLog(log, self)
-        self.line = Line(settings, log.partitions, name, versions, UncountedMetrics(), connected, log.now)  # type: ignore[arg-type]
+        self.metrics = metrics = UncountedMetrics()
+        self.snapshots = Snapshots(
+            disk, connected.identity, settings.snapshot_interval_s, metrics, log.now, BLOCK_BYTES
+        )  # fmt: skip
+        self.standbys = Standbys(connected, settings.standby_limit_mb << 20, metrics)
+        self.line = Line(
+            settings, log.partitions, name, versions, metrics, connected, log.now, self.snapshots, self.standbys  # type: ignore[arg-type]
+        )  # fmt: skip
         for lane in self.line.lanes.values():
             lane.commits = AtOnce()
         self.line.on_lost = self._on_lost
@@ -93,14 +129,18 @@ class SimulatedWorker(Process):
             loop.close()
 
     def _poll(self, loop: asyncio.AbstractEventLoop) -> None:
+        if self._log.random.random() < BESIDE:
+            self.snapshots.step()
+        if self._log.random.random() < BESIDE:
+            self.standbys.step()
         if self._group.must_join(self.name):
             self.line.release()
-            self._group.join(self.name, self._log.now())
+            self._group.join(self.name, self._log.now(), self.standbys.warm)
         if self._group.rebalancing:
             self.pause()
         elif self._lost or self._generation != self._group.generation:
             self._recover()
-        elif self._fetch():
+        elif self._fetch() or any(self.line.waits(name) for name in HOPS):
             for name in HOPS:
                 loop.run_until_complete(self.line.step(name))
         else:
@@ -117,6 +157,7 @@ class SimulatedWorker(Process):
             self.pause()
             return
         self._generation = membership.generation
+        self.standbys.keep(self._group.copies.get(self.name, ()))
         if self._group.valid(membership):
             self._refuse_blocked(partitions)
         self.line.resume()

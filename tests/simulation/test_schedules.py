@@ -6,6 +6,7 @@ pytest tests/simulation --seed 1177        runs one schedule again, and shrinks 
 from __future__ import annotations
 
 import os
+from collections import Counter
 from collections.abc import Iterable
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
@@ -43,9 +44,13 @@ def test_every_schedule_ends_as_the_oracle_says(request: pytest.FixtureRequest) 
         fail(*found)
 
 
+ROWS_FROM = {"kept": 50, "standby copy": 10, "snapshot": 5, "changelog": 50, "written": 20, "failed": 3, "refused": 1}
+
+
 def test_schedules_are_bad_days() -> None:
     """What the schedules are for does happen in them, each kind often."""
     seen = {"fenced while open": 0, "timed out": 0, "generations": 0, "takeovers": 0, "repeats": 0, "dead": 0}
+    rows: Counter[str] = Counter()
     for seed in range(150):
         done = run(draw(seed))
         seen["fenced while open"] += done.log.fenced_open
@@ -53,8 +58,11 @@ def test_schedules_are_bad_days() -> None:
         seen["generations"] += done.group.generation
         seen["takeovers"] += len(done.workers)
         seen["repeats"] += sum(1 for event in done.schedule.events if event.repeats)
+        for worker in done.workers:
+            rows.update(worker.metrics.events)
         seen["dead"] += sum(1 for event in done.schedule.events if event.expect == "dead")
     assert all(count >= 5 for count in seen.values()), seen
+    assert all(rows[name] >= ROWS_FROM[name] for name in ROWS_FROM), rows
 
 
 def test_a_schedule_is_the_same_each_time() -> None:

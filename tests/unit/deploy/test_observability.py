@@ -39,6 +39,10 @@ METRICS: dict[str, dict[str, set[str]]] = {
     "riskstream_event_hour_seconds": {},
     "riskstream_below_line_total": {"scenario": SCENARIOS},
     "riskstream_alerts_judged_total": {"scenario": SCENARIOS, "verdict": {"genuine", "fraud"}},
+    "riskstream_recovered_total": {"source": {"kept", "standby copy", "snapshot", "changelog"}},
+    "riskstream_standby_lag": {"topic": set(), "partition": set()},
+    "riskstream_snapshots_total": {"result": {"written", "failed", "refused"}},
+    "riskstream_records_lost": {"topic": set(), "partition": set()},
     "up": {"job": {"riskstream-worker"}},
 }
 """The contract's metrics, with each label's values where it lists them."""
@@ -46,6 +50,7 @@ JUDGED = "riskstream_alerts_judged_total"
 SHOWN_ALONE = {
     "riskstream_in_flight", "riskstream_genuine_matured_total", "riskstream_alerts_event_hour",
     "riskstream_event_hour_seconds", "riskstream_below_line_total", JUDGED,
+    "riskstream_recovered_total", "riskstream_standby_lag",
 }  # fmt: skip
 """On the board, and no alert: a high value of one is no fault."""
 

@@ -28,6 +28,7 @@ class StillLine:
     owned: list[int] = field(default_factory=list)
     positions: dict[Place, int] = field(default_factory=dict)
     progress: int = 0
+    doing: str = ""
 
 
 @dataclass(frozen=True)
