@@ -18,13 +18,13 @@ from stream.errors import RiskstreamError
 
 _TIME_MS = 1_767_225_600_000
 _TRANSACTIONS: list[bytes | None] = [
-    b'{"transaction_id":"w-%d","account_id":"warm-up","payee_id":"p","event_time":"2026-01-01T00:00:0%dZ",'
+    b'{"transaction_id":"w-%d","account_id":"warm-up-%d","customer_id":"c","payee_id":"p","event_time":"2026-01-01T00:00:0%dZ",'
     b'"amount_minor":%d,"currency":"CNY","channel":"app","device_id":"d%d","lat":31.2,"lon":121.5,"country":"CN"}'
-    % (n, n, 10 ** (n + 2), n)
+    % (n, n // 2, n, 10 ** (n + 2), n)
     for n in range(3)
 ]
 _FEEDBACK: list[bytes | None] = [
-    b'{"feedback_id":"f","transaction_id":"w-0","account_id":"warm-up","kind":"chargeback","verdict":"fraud",'
+    b'{"feedback_id":"f","transaction_id":"w-0","account_id":"warm-up-0","customer_id":"c","kind":"chargeback","verdict":"fraud",'
     b'"actor":"warm-up","occurred_at":"2026-01-02T00:00:00Z"}'
 ]
 

@@ -36,7 +36,7 @@ from stream.core.account_row import (
     record_remote,
     whole_seconds,
 )
-from stream.core.customer import fill_customer, fill_own, knows_device, record_customer
+from stream.core.customer import account_currency, fill_customer, fill_own, knows_device, record_customer
 
 
 @njit(cache=True, nogil=True)
@@ -111,6 +111,9 @@ def _record_attempt(transaction: Any, row: Any, new_payee: Any, device_known: An
     row["last_amounts"][1] = row["last_amounts"][0]
     row["last_amounts"][0] = amount
     row["slips_month"] += transaction["slip_count"]
+    currency = account_currency(transaction)
+    if currency != 0:
+        row["currency"] = currency
     payee = transaction["payee_hash"]
     if payee != 0:
         pair = claim_pair(row, payee, seconds)
@@ -146,12 +149,12 @@ def profile(
     rows : ACCOUNT_ROW[capacity]
         Updated in place.
     customers : CUSTOMER_ROW[capacity]
-        The same, of customers that are not their account.
+        The same, of customers with several accounts.
     transactions : columns.TRANSACTION[n]
     slots : int64[n]
         Row of each transaction's account.
     customer_slots : int64[n]
-        Row of its customer, -1 where the account is the customer.
+        Row of its customer, -1 where the account alone stands for it.
     maturity_us, lateness_us : int
         Settings, µs.
     highest : int64[1]

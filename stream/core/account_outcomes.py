@@ -80,7 +80,7 @@ def learn_outcomes(
     slots : int64[n]
         Row of each record's account, -1 where the account is not known (then only forwarded).
     customer_slots : int64[n]
-        Row of its customer, -1 where there is none.
+        Row of its customer, -1 where it has none.
     resolved_payee : uint64[n]
         Out: the payee's hash, from the record or from the pending payment it speaks of; 0 unknown.
     event_time : int64[n]

@@ -38,6 +38,8 @@ ACCOUNT_ROW = np.dtype(
         ("attempts", "u4"),
         ("matured", "u4"),
         ("matured_early", "u4"),  # how often a full ring made the oldest mature before its time
+        ("customer", "u8"),  # hash of the one this account alone stands for, 0 none; see customer.py
+        ("currency", "u2"),  # the account's as far as it is known, else 0
         ("home_country", "u2"),
         ("countries", "u2", (COUNTRIES,)),
         # decayed to last_seen; hour, day, week, month

@@ -1,8 +1,9 @@
 """The customer row: what one person does through several accounts, so that nobody is asked twice for the same thing.
 
-Kept only where a record's customer is not its account: a bank with one account a customer pays nothing for it. It knows
-the customer's devices, the payees that any of the accounts knows, what was cleared through any of them, and velocities
-over all. The account row stays what it is; where both know something, the features take whichever knows more.
+Kept only for a customer with several accounts; until then the account is the customer, its row says which, and nothing is
+paid for it. When another account comes, the customer row begins with what the first one knows. It knows the customer's
+devices, the payees that any of the accounts knows, what was cleared through any of them, and velocities over all. The
+account row stays what it is; where both know something, the features take whichever knows more.
 
 Amounts of accounts in different currencies are not compared: a payee's entry keeps the currency it was last paid in, and
 forgets the amounts when that changes. What an entry says of a payee is copied from the account's pair when the account
@@ -15,15 +16,19 @@ import math
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 from numba import njit
 
-from stream.core.account_row import DAY_US, find, whole_seconds
+from stream.core.account_row import DAY_US, PAIRS, find, whole_seconds
+from stream.core.account_row import DEVICES as ACCOUNT_DEVICES
 from stream.core.features import INDEX
+from stream.core.row_layout import RowLayout
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 PAYEES = 24
 DEVICES = 6
 CLEARED = 4
+PAYEE_BITS = np.uint64((1 << 48) - 1)
 
 CUSTOMER_ROW = np.dtype(
     [
@@ -42,7 +47,7 @@ CUSTOMER_ROW = np.dtype(
         ("device_first", "u4", (DEVICES,)),  # s
         ("device_last", "u4", (DEVICES,)),  # s
         ("device_change", "i8"),  # µs, 0 never
-        ("pair_payee", "u8", (PAYEES,)),
+        ("pair_payee", "u8", (PAYEES,)),  # PAYEE_BITS of the hash, as many as an account row has
         ("pair_first", "u4", (PAYEES,)),  # s
         ("pair_last", "u4", (PAYEES,)),  # s
         ("pair_max", "f4", (PAYEES,)),  # minor units of pair_currency, matured
@@ -53,7 +58,7 @@ CUSTOMER_ROW = np.dtype(
         ("cleared_max", "f4", (CLEARED,)),  # minor units
     ]
 )
-"""One customer with more than an account of the same name. Packed; a change of layout raises :data:`SCHEMA_VERSION`."""
+"""One customer with several accounts. Packed; a change of layout raises :data:`SCHEMA_VERSION`."""
 
 _COUNT_HOUR, _COUNT_DAY = INDEX["customer_count_hour"], INDEX["customer_count_day"]
 _NEW_PAYEES = INDEX["customer_new_payees_day"]
@@ -95,7 +100,7 @@ def fill_customer(transaction: Any, customer: Any, out: Any) -> None:
     time_us = transaction["event_time"]
     _advance(customer, time_us)
     payee = transaction["payee_hash"]
-    pair = find(customer["pair_payee"], payee)
+    pair = find(customer["pair_payee"], payee & PAYEE_BITS)
     out[_COUNT_HOUR] = max(customer["counts"][0] + 1.0, out[_OWN_HOUR])
     out[_COUNT_DAY] = max(customer["counts"][1] + 1.0, out[_OWN_DAY])
     new = 1.0 if payee != 0 and pair < 0 else 0.0
@@ -124,7 +129,7 @@ def _fill_pair(transaction: Any, customer: Any, pair: Any, out: Any) -> None:
     """What any account knows of the payee, where that is more than this one knows."""
     seconds = whole_seconds(transaction["event_time"])
     amount = float(transaction["account_amount_minor"])
-    comparable = customer["pair_currency"][pair] == _currency(transaction)
+    comparable = customer["pair_currency"][pair] == account_currency(transaction)
     cleared = find(customer["cleared_payee"], transaction["payee_hash"])
     in_time = cleared >= 0 and seconds <= np.int64(customer["cleared_until"][cleared])
     if comparable and in_time and amount <= np.float64(customer["cleared_max"][cleared]):
@@ -158,11 +163,11 @@ def record_customer(transaction: Any, row: Any, pair: Any, customer: Any) -> Non
     if payee == 0:
         return
     seconds = whole_seconds(time_us)
-    place = find(customer["pair_payee"], payee)
+    place = find(customer["pair_payee"], payee & PAYEE_BITS)
     if place < 0:
         customer["new_payees_day"] += 1.0
-        place = _claim(customer, payee, seconds)
-    currency = _currency(transaction)
+        place = _claim(customer, payee & PAYEE_BITS, seconds)
+    currency = account_currency(transaction)
     if customer["pair_currency"][place] != currency:
         customer["pair_currency"][place] = currency
         customer["pair_max"][place] = 0.0
@@ -180,7 +185,7 @@ def record_customer(transaction: Any, row: Any, pair: Any, customer: Any) -> Non
 @njit(cache=True, nogil=True)
 def customer_fraud(customer: Any, payee: Any) -> None:
     """A confirmed fraud: the payee is nobody's familiar any more, and nothing about it is cleared."""
-    place = find(customer["pair_payee"], payee)
+    place = find(customer["pair_payee"], payee & PAYEE_BITS)
     if place >= 0:
         customer["pair_matured"][place] = 0
         customer["pair_max"][place] = 0.0
@@ -197,7 +202,50 @@ def customer_failed(customer: Any, time_us: Any) -> None:
 
 
 @njit(cache=True, nogil=True)
-def _currency(transaction: Any) -> Any:
+def begin_customer(customers: Any, slot: Any, rows: Any, account: Any) -> None:
+    """A new customer row takes over what the customer's first account knows."""
+    customer, row = customers[slot], rows[account]
+    customer["attempts"] = row["attempts"]
+    customer["window_time"] = row["last_seen"]
+    customer["counts"][0] = row["counts"][0]
+    customer["counts"][1] = row["counts"][1]
+    customer["new_payees_day"] = row["new_payees_day"]
+    customer["slips_month"] = row["slips_month"]
+    customer["failed_week"] = row["failed_week"]
+    for i in range(ACCOUNT_DEVICES):
+        customer["device_hash"][i] = row["device_hash"][i]
+        customer["device_first"][i] = row["device_first"][i]
+        customer["device_last"][i] = row["device_last"][i]
+    customer["device_change"] = row["device_change"]
+    for i in range(CLEARED):
+        customer["cleared_payee"][i] = row["cleared_payee"][i]
+        customer["cleared_until"][i] = row["cleared_until"][i]
+        customer["cleared_max"][i] = row["cleared_max"][i]
+    customer["cleared_next"] = row["cleared_next"]
+    for pair in range(PAIRS):
+        _take_pair(customer, row, pair)
+
+
+@njit(cache=True, nogil=True)
+def _take_pair(customer: Any, row: Any, pair: Any) -> None:
+    """Copy a payee that an account knows, unless all that are known already are more familiar."""
+    payee = np.uint64(row["pair_low"][pair]) | (np.uint64(row["pair_high"][pair]) << np.uint64(32))
+    if payee == 0:
+        return
+    matured, last = np.int64(row["pair_matured"][pair]), np.int64(row["pair_last"][pair])
+    place = _weakest(customer)
+    if customer["pair_payee"][place] != 0 and _rank(customer, place) >= 1.0e10 * matured + last:
+        return
+    customer["pair_payee"][place] = payee
+    customer["pair_first"][place] = row["pair_first"][pair]
+    customer["pair_last"][place] = last
+    customer["pair_max"][place] = row["pair_max"][pair] if matured > 0 and row["currency"] != 0 else 0.0
+    customer["pair_currency"][place] = row["currency"]
+    customer["pair_matured"][place] = matured
+
+
+@njit(cache=True, nogil=True)
+def account_currency(transaction: Any) -> Any:
     """The account's currency as far as it is known: that of the payment, where both amounts are one."""
     return transaction["currency"] if transaction["amount_minor"] == transaction["account_amount_minor"] else 0
 
@@ -242,16 +290,28 @@ def _see_device(transaction: Any, customer: Any) -> None:
 
 
 @njit(cache=True, nogil=True)
-def _claim(customer: Any, payee: Any, seconds: Any) -> int:
-    """A place for a new payee: an empty one, else that of the least familiar."""
+def _rank(customer: Any, place: Any) -> float:
+    """How familiar a known payee is."""
+    return 1.0e10 * np.int64(customer["pair_matured"][place]) + np.int64(customer["pair_last"][place])
+
+
+@njit(cache=True, nogil=True)
+def _weakest(customer: Any) -> int:
+    """An empty place, else that of the least familiar payee."""
     weakest, weakest_rank = 0, 1.0e300
     for candidate in range(PAYEES):
         if customer["pair_payee"][candidate] == 0:
-            weakest = candidate
-            break
-        rank = 1.0e10 * np.int64(customer["pair_matured"][candidate]) + np.int64(customer["pair_last"][candidate])
+            return candidate
+        rank = _rank(customer, candidate)
         if rank < weakest_rank:
             weakest, weakest_rank = candidate, rank
+    return weakest
+
+
+@njit(cache=True, nogil=True)
+def _claim(customer: Any, payee: Any, seconds: Any) -> int:
+    """A place for a new payee."""
+    weakest = _weakest(customer)
     customer["pair_payee"][weakest] = payee
     customer["pair_first"][weakest] = seconds
     customer["pair_last"][weakest] = seconds
@@ -259,3 +319,11 @@ def _claim(customer: Any, payee: Any, seconds: Any) -> int:
     customer["pair_currency"][weakest] = 0
     customer["pair_matured"][weakest] = 0
     return weakest
+
+
+def _mask_payees(old: npt.NDArray[np.void], new: npt.NDArray[np.void]) -> None:
+    new["pair_payee"] &= PAYEE_BITS
+
+
+OLDER = {1: RowLayout(CUSTOMER_ROW, _mask_payees)}
+"""Layouts by their schema version: version 1 had whole hashes of payees in the same fields."""

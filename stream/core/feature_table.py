@@ -24,7 +24,7 @@ _ROOMS: dict[str, tuple[str, str]] = {
     ),
     "customer": (
         "The customer, over several accounts",
-        "From the customer row (`stream/core/customer.py`), kept where customer_id is not account_id; else the account's own "
+        "From the customer row (`stream/core/customer.py`), kept for customers with several accounts; else the account's own "
         "values. `device_new`, `pair_cleared`, `slips_recent` and `failed_checks` above take it in too.",
     ),
     "customer_pair": (

@@ -13,6 +13,7 @@ import numpy.typing as npt
 
 from stream.core import account, account_outcomes, account_row, customer
 from stream.core.account_row_history import OLDER
+from stream.core.customer_slots import CustomerSlots
 from stream.core.features import ACCOUNT_WIDTH
 from stream.core.frame import FORWARDED, PROFILED, encode_frame
 from stream.core.rows import RowTable
@@ -60,8 +61,9 @@ class AccountHop:
         self.partition = partition
         self.settings = settings
         self.table = RowTable(account_row.ACCOUNT_ROW, account_row.SCHEMA_VERSION, older=OLDER)
-        self.customers = RowTable(customer.CUSTOMER_ROW, customer.SCHEMA_VERSION)
-        """Rows of customers that are not their account."""
+        self.customers = RowTable(customer.CUSTOMER_ROW, customer.SCHEMA_VERSION, older=customer.OLDER)
+        """Rows of customers with several accounts."""
+        self._customer_slots = CustomerSlots(self.table, self.customers)
         self.highest = np.full(1, np.iinfo(np.int64).min // 2, np.int64)
         """The partition's highest event time so far, µs: what lateness is measured against."""
 
@@ -85,11 +87,17 @@ class AccountHop:
         features = np.zeros((count, ACCOUNT_WIDTH))
         hashes = np.ascontiguousarray(transactions["account_hash"])
         slots = self.table.claim(hashes, transactions["account_id"])
-        customer_slots = self._customer_slots(transactions, hashes)
-        account.profile(
-            self.table.rows, self.customers.rows, transactions, slots, customer_slots, self.settings.maturity_us, self.settings.lateness_us,
-            self.highest, features, status, late,
-        )  # fmt: skip
+        customer_slots, begins = self._customer_slots.find(transactions, slots)
+        start = 0
+        for beginning, stop in zip([None, *begins], [*(begin.at for begin in begins), count], strict=True):
+            if beginning is not None:
+                self._customer_slots.begin(beginning, transactions, customer_slots)
+            part = slice(start, stop)
+            account.profile(
+                self.table.rows, self.customers.rows, transactions[part], slots[part], customer_slots[part],
+                self.settings.maturity_us, self.settings.lateness_us, self.highest, features[part], status[part], late[part],
+            )  # fmt: skip
+            start = stop
         self.table.mark_changed(slots)
         self.customers.mark_changed(customer_slots)
         kept = status == account_row.DECIDED
@@ -106,17 +114,6 @@ class AccountHop:
         profiled["late"] = late
         profiled["features"] = features
         return profiled, status
-
-    def _customer_slots(
-        self, transactions: npt.NDArray[np.void], accounts: npt.NDArray[np.uint64]
-    ) -> npt.NDArray[np.int64]:
-        """Customer rows, -1 where the account is the customer."""
-        hashes = transactions["customer_hash"]
-        found = np.full(len(hashes), -1, np.int64)
-        other = np.flatnonzero(hashes != accounts)
-        if len(other):
-            found[other] = self.customers.claim(np.ascontiguousarray(hashes[other]), transactions["customer_id"][other])
-        return found
 
     def _learn(self, feedback: npt.NDArray[np.void]) -> npt.NDArray[np.void]:
         forwarded = np.zeros(len(feedback), FORWARDED)

@@ -45,7 +45,7 @@ class RowLayout:
 
     def upgraded(self, rows: npt.NDArray[np.void], today: np.dtype[np.void], schema: int) -> npt.NDArray[np.void]:
         """Rows of this layout in today's."""
-        if self.dtype == today:
+        if self.dtype == today and self.complete is _nothing:
             return rows
         new = np.zeros(len(rows), today)
         for name in self.dtype.names or ():

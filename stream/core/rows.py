@@ -1,7 +1,7 @@
 """A table of fixed-size rows found by the 64-bit hash of their key.
 
 The rows of one hop and one partition: a numpy structured array that grows where it lies (``row_memory.py``), an
-open-addressing index from hash to slot, and the set of slots changed since they were last written. The row's bytes are
+index from hash to slot (``slot_index.py``), and the set of slots changed since they were last written. The row's bytes are
 its changelog record and its dump.
 """
 
@@ -18,9 +18,9 @@ from stream.core.fingerprint import hash_bytes
 from stream.core.packed import Packed
 from stream.core.row_layout import RowLayout
 from stream.core.row_memory import RowMemory
+from stream.core.slot_index import SlotIndex
 from stream.errors import RiskstreamError
 
-_EMPTY = -1
 _FIRST_ROWS = 64
 
 
@@ -30,55 +30,6 @@ class RowsFull(RiskstreamError):
 
 class UnknownSchema(RiskstreamError):
     """A stored row has a layout this version does not know."""
-
-
-@njit(cache=True, nogil=True)
-def _lookup(hashes: Any, slots: Any, wanted: Any, found: Any) -> None:
-    """Slot of each wanted hash, -1 where it is not in the index."""
-    mask = np.uint64(hashes.shape[0] - 1)
-    for i in range(wanted.shape[0]):
-        found[i] = _EMPTY
-        place = wanted[i] & mask
-        while slots[np.int64(place)] != _EMPTY:
-            if hashes[np.int64(place)] == wanted[i]:
-                found[i] = slots[np.int64(place)]
-                break
-            place = (place + np.uint64(1)) & mask
-
-
-@njit(cache=True, nogil=True)
-def _claim(hashes: Any, slots: Any, wanted: Any, skip_zero: Any, next_slot: Any, found: Any, created: Any) -> int:
-    """Slot of each wanted hash; a new one takes the next free slot. Returns how many were new."""
-    mask = np.uint64(hashes.shape[0] - 1)
-    new = 0
-    for i in range(wanted.shape[0]):
-        if skip_zero and wanted[i] == 0:
-            found[i] = _EMPTY
-            continue
-        place = wanted[i] & mask
-        while slots[np.int64(place)] != _EMPTY and hashes[np.int64(place)] != wanted[i]:
-            place = (place + np.uint64(1)) & mask
-        if slots[np.int64(place)] == _EMPTY:
-            hashes[np.int64(place)] = wanted[i]
-            slots[np.int64(place)] = next_slot + new
-            created[new] = i
-            new += 1
-        found[i] = slots[np.int64(place)]
-    return new
-
-
-@njit(cache=True, nogil=True)
-def _index_again(hashes: Any, slots: Any, wider_hashes: Any, wider_slots: Any) -> None:
-    """Put every key of an index into a wider, empty one."""
-    mask = np.uint64(wider_hashes.shape[0] - 1)
-    for i in range(hashes.shape[0]):
-        if slots[i] == _EMPTY:
-            continue
-        place = hashes[i] & mask
-        while wider_slots[np.int64(place)] != _EMPTY:
-            place = (place + np.uint64(1)) & mask
-        wider_hashes[np.int64(place)] = hashes[i]
-        wider_slots[np.int64(place)] = slots[i]
 
 
 @njit(cache=True, nogil=True)
@@ -127,9 +78,10 @@ class RowTable:
         self.schema = schema
         self.limit = limit
         self.count = 0
+        self.loads = 0
+        """How often stored rows were put: whoever reads the rows for an index of its own reads them again."""
         self._memory = RowMemory(dtype, _FIRST_ROWS)
-        self._hashes = np.zeros(256, np.uint64)
-        self._slots = np.full(256, _EMPTY, np.int32)
+        self._index = SlotIndex()
         self._changed = np.zeros(_FIRST_ROWS, np.bool_)
 
     @property
@@ -152,23 +104,19 @@ class RowTable:
 
     def lookup(self, hashes: npt.NDArray[np.uint64]) -> npt.NDArray[np.int64]:
         """Slots of known keys, -1 for others; int64[n]."""
-        found = np.empty(len(hashes), np.int64)
-        _lookup(self._hashes, self._slots, hashes, found)
-        return found
+        return self._index.lookup(hashes)
 
     def claim(
         self, hashes: npt.NDArray[np.uint64], keys: npt.NDArray[np.bytes_], *, skip_zero: bool = False
     ) -> npt.NDArray[np.int64]:
         """Slots of keys, made where they are new; with ``skip_zero`` hash 0 means "no key" and yields -1."""
         self._reserve(len(hashes))
-        found = np.empty(len(hashes), np.int64)
-        created = np.empty(len(hashes), np.int64)
-        new = _claim(self._hashes, self._slots, hashes, skip_zero, self.count, found, created)
-        if new:
-            fresh = slice(self.count, self.count + new)
-            self.rows["key"][fresh] = keys[created[:new]]
+        found, created = self._index.claim(hashes, self.count, skip_zero=skip_zero)
+        if len(created):
+            fresh = slice(self.count, self.count + len(created))
+            self.rows["key"][fresh] = keys[created]
             self.rows["schema"][fresh] = self.schema
-            self.count += new
+            self.count += len(created)
         return found
 
     def mark_changed(self, slots: npt.NDArray[np.int64]) -> None:
@@ -200,6 +148,7 @@ class RowTable:
             A row's schema version, or its length for that version, is none that this version knows.
         """
         rows, migrated = self._read(stored)
+        self.loads += 1
         slots = self._place(rows)
         self._changed[slots] = migrated
 
@@ -250,16 +199,6 @@ class RowTable:
             changed = np.zeros(size, np.bool_)
             changed[: self.count] = self._changed[: self.count]
             self._changed = changed
-        if needed * 5 > len(self._slots) * 3:
-            self._grow_index(needed)
-
-    def _grow_index(self, needed: int) -> None:
-        size = len(self._slots)
-        while needed * 5 > size * 3:
-            size *= 2
-        hashes, slots = np.zeros(size, np.uint64), np.full(size, _EMPTY, np.int32)
-        _index_again(self._hashes, self._slots, hashes, slots)
-        self._hashes, self._slots = hashes, slots
 
     def __getstate__(self) -> dict[str, Any]:
         state = self.__dict__.copy()

@@ -2,9 +2,22 @@
 
 from __future__ import annotations
 
+import hashlib
+from itertools import islice
+from typing import Any
+
 import numpy as np
 import pytest
 from accounts_line import Line
+
+from benchmarks.traffic import events
+from stream.core.columns import FEEDBACK
+from stream.core.decode import decode_transactions
+from stream.core.frame import decode_frame
+from stream.core.packed import Packed
+from stream.core.profile import AccountHop, HopSettings
+
+DAY_US = 86_400_000_000
 
 
 @pytest.fixture
@@ -82,6 +95,87 @@ def test_a_bank_with_one_account_a_customer_keeps_no_customer_rows() -> None:
     own |= {"amount_to_customer_pair_max": "amount_to_pair_max"}
     for name, same in own.items():
         assert np.array_equal(found[name], found[same], equal_nan=True), name
+
+
+def test_a_customer_of_one_account_with_an_id_of_its_own_has_no_row_until_another_account_comes() -> None:
+    line = Line()
+    for _ in range(7):
+        found = line.pay("a-1", after_days=30.0)
+        assert found["customer_pair_payments"] == found["pair_payments"]
+    line.pay("a-3", customer="c-3")
+    assert len(line.hop.customers) == 0
+    line.pay("a-2", device_id="phone")
+    assert [row["key"] for row in line.hop.customers.sorted_rows()] == [b"c-1"]
+
+
+def second_account(line: Line) -> dict[str, float]:
+    """First payment of a customer's second account, after half a year with the first one."""
+    for _ in range(7):
+        line.pay("a-1", after_days=30.0, slips=["wrong_date"])
+    line.tell("a-1", "failed", "challenge_result")
+    line.pay("a-1")
+    line.tell("a-1", "genuine")
+    return line.pay("a-2", after_days=0.01, payee_id="landlord", device_id="phone")
+
+
+def test_another_account_finds_all_that_the_first_one_knew() -> None:
+    found = second_account(Line())
+    assert found["pair_attempts"] == found["account_payments"] == found["device_new"] == 0.0
+    assert found["customer_pair_payments"] == 7.0
+    assert found["amount_to_customer_pair_max"] == pytest.approx(1.0)
+    assert found["pair_cleared"] == 1.0
+    assert found["customer_count_hour"] > 1.7
+    assert min(found["slips_recent"], found["failed_checks"]) > 0.5
+
+
+def test_who_has_several_accounts_is_known_after_a_recovery() -> None:
+    def again(hop: AccountHop) -> AccountHop:
+        recovered = AccountHop(0, hop.settings)
+        for ours, theirs in ((hop.table, recovered.table), (hop.customers, recovered.customers)):
+            theirs.put(Packed.of_structs(ours.rows[: len(ours)]))
+        recovered.highest[:] = hop.highest
+        return recovered
+
+    class Restarted(Line):
+        def pay(self, account: str, **fields: Any) -> dict[str, float]:
+            self.hop = again(self.hop)
+            return super().pay(account, **fields)
+
+    once, restarted = Line(), Restarted()
+    assert str(second_account(restarted)) == str(second_account(once))
+    assert str(restarted.pay("a-1")) == str(once.pay("a-1"))
+
+
+def test_an_account_of_two_customers_stands_for_the_first() -> None:
+    line = Line()
+    line.pay("a-1")
+    line.pay("a-1", customer="c-2")
+    assert [row["key"] for row in line.hop.customers.sorted_rows()] == [b"c-2"]
+    line.pay("a-2", customer="c-2")
+    assert len(line.hop.customers) == 1
+    line.pay("a-2")
+    assert len(line.hop.customers) == 2
+
+
+def test_the_cut_of_batches_does_not_show_in_customers_rows() -> None:
+    def walked(size: int) -> tuple[str, list[bytes]]:
+        hop, digest = AccountHop(0, HopSettings(1, DAY_US, DAY_US)), hashlib.sha256()
+        for start in range(0, len(columns), size):
+            part = columns[start : start + size]
+            for _, frame in hop.process(part, np.zeros(0, FEEDBACK)).frames:
+                digest.update(decode_frame(frame).transactions["features"].tobytes())
+        tables = (hop.table, hop.customers)
+        return digest.hexdigest(), [row.tobytes() for table in tables for row in table.sorted_rows()]
+
+    values = [event.transaction for event in islice(events(600, 40), 600)]
+    columns = decode_transactions(values, np.arange(600), np.zeros(600, np.int64), 0, 1, future_ms=1 << 60).columns
+    # every third account belongs to one of five customers
+    several = columns["account_hash"] % 3 == 0
+    columns["customer_hash"][several] = columns["account_hash"][several] % 5 + 1
+    columns["customer_id"][several] = columns["customer_hash"][several].astype("S64")
+    whole = walked(600)
+    assert walked(1) == walked(37) == whole
+    assert 40 < len(whole[1]) <= 46
 
 
 def test_the_table_of_payees_is_bounded_and_keeps_the_familiar(line: Line) -> None:

@@ -12,6 +12,7 @@ from benchmarks.traffic import events
 from stream.core.account_row import ACCOUNT_ROW, PAIRS, RECENT, SCHEMA_VERSION
 from stream.core.account_row_history import OLDER
 from stream.core.columns import FEEDBACK
+from stream.core.customer import CUSTOMER_ROW
 from stream.core.decode import decode_transactions
 from stream.core.frame import decode_frame
 from stream.core.packed import Packed
@@ -140,6 +141,16 @@ def test_payee_rows_of_version_1_become_the_rows_they_would_be(parts: tuple[np.n
             for listed, count in (("payers", "payers_count"), ("before", "before_count")):
                 assert sorted(new[listed][: new[count]]) == sorted(old[listed][: old[count]])
             assert new["days"].tolist() == old["days"].tolist()
+
+
+def test_a_customer_row_of_version_1_knows_its_payees_as_accounts_do() -> None:
+    rows = np.zeros(1, CUSTOMER_ROW)
+    rows["schema"], rows["key"], rows["pair_payee"][0, :2] = 1, b"c", (0xABCD_1234_5678_9ABC, 7)
+    hop = AccountHop(0, SETTINGS)
+    hop.customers.put(Packed.of_structs(rows))
+    assert hop.customers.rows["pair_payee"][0, :3].tolist() == [0x1234_5678_9ABC, 7, 0]
+    assert hop.customers.rows["schema"][0] == 2
+    assert hop.customers.changed().tolist() == [0]
 
 
 def test_what_waited_from_before_verifications_is_normal_after_the_upgrade() -> None:
