@@ -63,7 +63,8 @@ def warm_up_line() -> None:
     decided = decider.decide(received)
     render(decided, decider)
     packed.places(b"", np.zeros(1, np.int64), np.zeros(1, np.int64))
-    accounts.table.put(Packed.of_structs(np.repeat(accounts.table.rows[:1], 200)))  # so many that the index is widened
+    stored = Packed.of_structs(np.repeat(accounts.table.rows[:1], 200))  # so many that the index is widened
+    accounts.table.put(Packed(stored.data.copy(), stored.starts, stored.lengths))  # as Kafka's, which may be written to
     learner = StreamLearner.begin(first, 1)
     learner.absorb(scored_records(decided))
     learner.close_round(with_state=True)

@@ -14,6 +14,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+LARGE_BYTES = 64 << 20
+"""From this size on a table asks for large pages."""
+
 
 class RowMemory:
     """Zeroed rows of one dtype.
@@ -54,6 +57,7 @@ class RowMemory:
                 held = np.frombuffer(self._pages, np.uint8, before * self._dtype.itemsize)
                 self._pages = _pages(size * self._dtype.itemsize)
                 np.frombuffer(self._pages, np.uint8)[: len(held)] = held
+            _prefer_large_pages(self._pages)
             self.rows = self._view(size)
 
     def copy(self, first: int, stop: int) -> bytes:
@@ -64,6 +68,13 @@ class RowMemory:
 
     def _view(self, size: int) -> npt.NDArray[np.void]:
         return np.frombuffer(self._pages, self._dtype, size)
+
+
+def _prefer_large_pages(pages: Any) -> None:
+    """Rows of a big table are looked up all over: pages of 2 MiB are taken faster and miss the TLB less often. A small
+    table would mostly waste one."""
+    if len(pages) >= LARGE_BYTES and hasattr(mmap, "MADV_HUGEPAGE"):
+        pages.madvise(mmap.MADV_HUGEPAGE)
 
 
 def _pages(length: int) -> Any:

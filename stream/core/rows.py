@@ -15,7 +15,7 @@ import numpy.typing as npt
 from numba import njit
 
 from stream.core.fingerprint import hash_bytes
-from stream.core.packed import Packed
+from stream.core.packed import Packed, put_bytes
 from stream.core.row_layout import RowLayout
 from stream.core.row_memory import RowMemory
 from stream.core.slot_index import SlotIndex
@@ -33,13 +33,21 @@ class UnknownSchema(RiskstreamError):
 
 
 @njit(cache=True, nogil=True)
-def _hash_keys(keys: Any, hashes: Any) -> None:
-    """:func:`stream.core.columns.hash_id` of each key, which zeros fill up to its width."""
+def _read_keys(data: Any, starts: Any, keys: Any, hashes: Any) -> None:
+    """Copy the keys that begin there, which zeros fill up to their width, and hash each as
+    :func:`stream.core.columns.hash_id` does."""
     for i in range(keys.shape[0]):
         length = keys.shape[1]
+        put_bytes(keys[i], 0, data, starts[i], length)
         while length > 0 and keys[i, length - 1] == 0:
             length -= 1
         hashes[i] = hash_bytes(keys[i], 0, length)
+
+
+@njit(cache=True, nogil=True)
+def _copy_rows(data: Any, starts: Any, rows: Any, slots: Any) -> None:
+    for i in range(starts.shape[0]):
+        put_bytes(rows[slots[i]], 0, data, starts[i], rows.shape[1])
 
 
 class RowTable:
@@ -147,24 +155,30 @@ class RowTable:
         UnknownSchema
             A row's schema version, or its length for that version, is none that this version knows.
         """
-        rows, migrated = self._read(stored)
-        self.loads += 1
-        slots = self._place(rows)
-        self._changed[slots] = migrated
-
-    def _place(self, rows: npt.NDArray[np.void]) -> npt.NDArray[np.int64]:
-        """Take whole rows, later ones of the same key winning; returns their slots."""
-        hashes = np.empty(len(rows), np.uint64)
-        _hash_keys(rows["key"].copy().view(np.uint8).reshape(len(rows), rows["key"].dtype.itemsize), hashes)
-        slots = self.claim(hashes, rows["key"])
-        self.rows[slots] = rows
-        return slots
-
-    def _read(self, stored: Packed) -> tuple[npt.NDArray[np.void], npt.NDArray[np.bool_]]:
-        """Stored rows in this version's layout, and which of them had an older one."""
         if len(stored) and int(stored.lengths.min()) < 2:
             raise UnknownSchema("a stored row is too short to have a schema version")
+        self.loads += 1
         versions = stored.data[stored.starts] + 256 * stored.data[stored.starts + 1].astype(np.int64)
+        if (versions == self.schema).all() and (stored.lengths == self.dtype.itemsize).all():
+            slots = self._place(stored.data, stored.starts)
+        else:
+            slots = self._place_rows(self._upgraded(stored, versions))
+        self._changed[slots] = versions != self.schema
+
+    def _place_rows(self, rows: npt.NDArray[np.void]) -> npt.NDArray[np.int64]:
+        return self._place(rows.view(np.uint8), np.arange(len(rows)) * rows.dtype.itemsize)
+
+    def _place(self, data: npt.NDArray[np.uint8], starts: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+        """Take whole rows from where they begin in a buffer, later ones of the same key winning; returns their slots."""
+        key, offset = (self.dtype.fields or {})["key"][:2]
+        keys, hashes = np.empty((len(starts), key.itemsize), np.uint8), np.empty(len(starts), np.uint64)
+        _read_keys(data, starts + offset, keys, hashes)
+        slots = self.claim(hashes, keys.view(key)[:, 0])
+        _copy_rows(data, starts, self.rows.view(np.uint8).reshape(-1, self.dtype.itemsize), slots)
+        return slots
+
+    def _upgraded(self, stored: Packed, versions: npt.NDArray[np.int64]) -> npt.NDArray[np.void]:
+        """Stored rows in this version's layout."""
         rows = np.zeros(len(stored), self.dtype)
         for version in np.unique(versions).tolist():
             chosen = np.flatnonzero(versions == version)
@@ -181,8 +195,8 @@ class RowTable:
             own = Packed(stored.data, stored.starts[chosen], lengths).structs(layout.dtype)
             rows[chosen] = layout.upgraded(own, self.dtype, self.schema)
             if layout.beside is not None and self._beside is not None:
-                self._beside.mark_changed(self._beside._place(layout.beside(own)))
-        return rows, versions != self.schema
+                self._beside.mark_changed(self._beside._place_rows(layout.beside(own)))
+        return rows
 
     def sorted_rows(self) -> Iterator[np.void]:
         """The rows in ascending order of their keys."""
