@@ -170,7 +170,9 @@ class RowTable:
 
     def _place(self, data: npt.NDArray[np.uint8], starts: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
         """Take whole rows from where they begin in a buffer, later ones of the same key winning; returns their slots."""
-        key, offset = (self.dtype.fields or {})["key"][:2]
+        fields = self.dtype.fields
+        assert fields is not None
+        key, offset = fields["key"][:2]
         keys, hashes = np.empty((len(starts), key.itemsize), np.uint8), np.empty(len(starts), np.uint64)
         _read_keys(data, starts + offset, keys, hashes)
         slots = self.claim(hashes, keys.view(key)[:, 0])
