@@ -25,7 +25,7 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from itertools import islice
 from pathlib import Path
 
@@ -56,17 +56,21 @@ PARTITIONS = 4
 CHUNK = 4_000
 CHECKPOINT_ROWS = 20_000
 DAY_US = 86_400_000_000
+Split = list[list[bytes | None]]
+"""Transactions by input partition."""
 FUTURE_MS = 1 << 60
 
 
-def fill(accounts: int, days: float = 0.0) -> tuple[list[AccountHop], list[PayeeHop], int]:
+def fill(
+    accounts: int, days: float = 0.0, source: Iterator[Split] | None = None
+) -> tuple[list[AccountHop], list[PayeeHop], int]:
     """Both hops of every partition, with so many accounts between them and so many days behind them; and the events it
-    took."""
+    took of the source (:func:`bank`)."""
     settings = Settings()
     hops = [AccountHop(p, hop_settings(settings, PARTITIONS)) for p in range(PARTITIONS)]
     payees = [PayeeHop(p, hops[0].settings.maturity_us) for p in range(PARTITIONS)]
     events, began = 0, 0
-    for split in _batches(accounts):
+    for split in source or bank(accounts):
         for partition, values in enumerate(split):
             offsets = np.arange(events, events + len(values), dtype=np.int64)
             decoded = decode_transactions(
@@ -87,23 +91,23 @@ def fill(accounts: int, days: float = 0.0) -> tuple[list[AccountHop], list[Payee
 _NO_FEEDBACK = np.zeros(0, FEEDBACK)
 
 
-def _batches(accounts: int) -> Iterator[list[list[bytes | None]]]:
+def bank(accounts: int) -> Generator[Split, None, None]:
     """The bank's payments by input partition, some thousand at a time: of a bank half as large again, because not
     every account pays within days. It lives in a process of its own: its memory is not what is measured."""
     command = [sys.executable, "-m", "benchmarks.traffic", str(accounts + accounts // 2)]
     with subprocess.Popen(
         command, cwd=ROOT, env={**os.environ, "PYTHONPATH": str(ROOT)}, stdout=subprocess.PIPE
-    ) as bank:
-        assert bank.stdout is not None
+    ) as process:
+        assert process.stdout is not None
         try:
             while True:
-                split: list[list[bytes | None]] = [[] for _ in range(PARTITIONS)]
-                for line in islice(bank.stdout, CHUNK):
+                split: Split = [[] for _ in range(PARTITIONS)]
+                for line in islice(process.stdout, CHUNK):
                     key, _, value = line.rstrip(b"\n").partition(b"\t")
                     split[partition_of(key, PARTITIONS)].append(value)
                 yield split
         finally:
-            bank.kill()
+            process.kill()
 
 
 def make_full(hops: list[AccountHop]) -> None:
