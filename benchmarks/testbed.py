@@ -51,7 +51,7 @@ class Testbed:
             os.sched_setaffinity(0, {BROKER_CORE})
         self.partitions = partitions
         self.directory = Path(tempfile.mkdtemp(prefix="riskstream-benchmark-"))
-        self._kafka = DevelopmentKafka(0, self.directory / "kafka", progress=say)
+        self._kafka = DevelopmentKafka(0, self.directory / "kafka", progress=say, long_lived=True)
         self._started: list[subprocess.Popen[bytes]] = []
         self._admin: AdminClient
         self._reader: KafkaReader

@@ -62,8 +62,13 @@ class Settings(BaseModel):
         1_000
     )
     pace_ms: Annotated[
-        int, Field(ge=0, le=1_000, description="Shortest time between two polls: batches grow, commits get fewer.")
-    ] = 3
+        int,
+        Field(
+            ge=0,
+            le=1_000,
+            description="After a commit a hop rests as long as the commit took, but no longer than this.",
+        ),
+    ] = 15
     checkpoint_interval_ms: Annotated[
         int,
         Field(

@@ -28,6 +28,8 @@ logger = logging.getLogger("riskstream.fetcher")
 FULL_WAIT_S = 0.01
 """Before a partition is looked at again whose mailbox was full."""
 IDLE_WAIT_S = 0.5
+SWEEP_S = 0.003
+"""Between two looks at the queues: many tiny batches cost a core at moderate rates."""
 GATHERED_BYTES, GATHER_MS = 65_536, 5
 """The broker answers a fetch with so many bytes, or with what there is after so long."""
 COMMITTED_BYTES, COMMITTED_MS = 1, 500
@@ -126,8 +128,7 @@ class Fetcher:
             came, left = self._sweep()
             if came:
                 self._arrived()
-                # let records gather: tiny batches cost a core at moderate rates
-                time.sleep(self._settings.pace_ms / 1000)
+                time.sleep(SWEEP_S)
             wait = 0.0 if came else FULL_WAIT_S if left else IDLE_WAIT_S
 
     def _sweep(self) -> tuple[bool, bool]:

@@ -135,7 +135,7 @@ class Simulation:
         self.versions = SwitchingVersions()
         self.settings = Settings(
             batch_records=schedule.batch_records, checkpoint_interval_ms=schedule.checkpoint_interval_ms,
-            checkpoint_records=schedule.checkpoint_records,
+            checkpoint_records=schedule.checkpoint_records, pace_ms=0,
             standby_copies=schedule.standby_copies, snapshot_interval_s=schedule.snapshot_interval_s,
         )  # fmt: skip
         self.disks = [SimulatedDisk() for _ in range(DISKS)]
