@@ -123,7 +123,7 @@ class Testbed:
 
     def ends(self, topic: str) -> int:
         """Sum of the partitions' ends: committed records and control records."""
-        deadline = time.monotonic() + 30
+        deadline = time.monotonic() + 100  # a reading itself gives up after 30
         while True:
             try:
                 return sum(self._reader.watermarks(Place(topic, partition))[1] for partition in range(self.partitions))
