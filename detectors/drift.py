@@ -179,7 +179,7 @@ class _Group:
         shape = (width, config.bins + 1)
         self.first: list[tuple[NDArray[np.float64], NDArray[np.int64]]] = []
         self.edges: NDArray[np.float64] | None = None
-        self.late: dict[int, list[NDArray[np.float64]]] = {}  # values of inputs that had too few to set bins by
+        self.late: dict[int, NDArray[np.float64]] = {}  # values of inputs that had too few to set bins by
         levels = len(config.tail_shares)
         self.usual, self.seen = np.zeros(shape), np.zeros(shape)
         self.usual_index = np.zeros((2, width))  # fading mean and mean square of each input's stability index
@@ -296,7 +296,7 @@ class DriftMonitor:
             if len(known) >= self.config.first_rows // LATE_PART:
                 edges[j] = self._edges(known)
             else:
-                group.late[j] = [known]
+                group.late[j] = known
         group.edges = edges
         group.first = []
         group.usual_scores += np.bincount(score_bins(score), minlength=_SCORE_BINS)
@@ -313,11 +313,14 @@ class DriftMonitor:
     def _set_late_bins(self, group: _Group, matrix: NDArray[np.float64]) -> None:
         """An input that hardly any first row had (habits, on a line that has just begun) gets its bins when it has come."""
         assert group.edges is not None
-        for j, values in list(group.late.items()):
+        late = np.array(list(group.late))
+        known = ~np.isnan(matrix[:, late])
+        for j in late[known.any(axis=0)].tolist():
             column = matrix[:, j]
-            values.append(column[~np.isnan(column)])
-            if sum(map(len, values)) >= self.config.first_rows:
-                group.edges[j] = self._edges(np.concatenate(values))
+            # joined at once, so that no more is kept than the first rows, however many batches they come in
+            values = group.late[j] = np.concatenate((group.late[j], column[~np.isnan(column)]))
+            if len(values) >= self.config.first_rows:
+                group.edges[j] = self._edges(values)
                 group.usual[j], group.seen[j] = 0.0, 0.0
                 del group.late[j]
 
