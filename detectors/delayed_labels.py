@@ -95,26 +95,27 @@ class DelayedLabels:
     ) -> list[tuple[int, int, float]]:
         """Append rows; returns (row, label, trust) for those whose label came first. A hash already here is left alone."""
         hashes = transaction_hash.tolist()
-        first = {h: i for i, h in reversed(list(enumerate(hashes))) if h not in self._place and self._sampled(h)}
-        kept = sorted(first.values())
+        kept = self._new(hashes)
         while len(self) + len(kept) > self.capacity:
             self._halve()
             kept = [i for i in kept if self._sampled(hashes[i])]
         self._reserve(len(kept))
         span = slice(self._end, self._end + len(kept))
-        self._columns["hash"][span] = transaction_hash[kept]
-        self._columns["time"][span] = event_time[kept]
-        self._columns["group"][span] = group[kept]
-        self._columns["suspected"][span] = suspected[kept]
+        chosen = slice(None) if len(kept) == len(hashes) else kept  # all of them need no copy
+        self._columns["hash"][span] = transaction_hash[chosen]
+        self._columns["time"][span] = event_time[chosen]
+        self._columns["group"][span] = group[chosen]
+        self._columns["suspected"][span] = suspected[chosen]
         self._columns["weight"][span] = 2.0**self.level
-        self._matrix[span] = matrix[kept]
-        early = []
-        for row, i in enumerate(kept, self._end):
-            self._place[hashes[i]] = row
-            if hashes[i] in self._early:
-                _, label, trust = self._early.pop(hashes[i])
-                early.append((row, label, trust))
+        self._matrix[span] = matrix[chosen]
         self._end = span.stop
+        new = [hashes[i] for i in kept]
+        self._place.update(zip(new, range(span.start, span.stop), strict=True))
+        early = []
+        for h in new if self._early else ():
+            if h in self._early:
+                _, label, trust = self._early.pop(h)
+                early.append((self._place[h], label, trust))
         return early
 
     def find(self, transaction_hash: int) -> int | None:
@@ -178,6 +179,13 @@ class DelayedLabels:
         names = (("early_hash", "u8"), ("early_time", "i8"), ("early_label", "i4"), ("early_trust", "f8"))
         early = [require_array(arrays, name, dtype, (-1,)).tolist() for name, dtype in names]
         self._early = {h: (t, label, trust) for h, t, label, trust in zip(*early, strict=True)}
+
+    def _new(self, hashes: list[int]) -> list[int]:
+        """Places of the hashes to keep: the first of each that is not here and belongs to the sample."""
+        if not self.level and len(set(hashes)) == len(hashes) and self._place.keys().isdisjoint(hashes):
+            return list(range(len(hashes)))
+        first = {h: i for i, h in reversed(list(enumerate(hashes))) if h not in self._place and self._sampled(h)}
+        return sorted(first.values())
 
     def _sampled(self, transaction_hash: int) -> bool:
         return not transaction_hash & ((1 << self.level) - 1)
