@@ -18,6 +18,7 @@ from stream.worker.log import Place, Position, Record, Records
 REQUEST_TIMEOUT_S = 30.0
 RETRY_S = 0.05
 CHUNK = 10_000
+FETCH_BYTES = 16 << 20
 WAIT_S = 0.005
 """Of one call: librdkafka waits so long for a batch to become full, whatever has come."""
 
@@ -167,13 +168,18 @@ class KafkaReader:
         return found
 
     def _connect(self, isolation: str) -> Consumer:
+        base = consumer_config(self._settings, self._settings.group)
         configuration: dict[str, Any] = {
-            **consumer_config(self._settings, self._settings.group),
+            **base,
             "isolation.level": isolation,
             "enable.partition.eof": True,
             # a read that begins at what is there never goes on somewhere else
             "auto.offset.reset": "error",
             "fetch.wait.max.ms": 10,
+            # a partition is read from end to end: much at a time, and on at once when there is room again, not after a
+            # second
+            "fetch.message.max.bytes": max(FETCH_BYTES, int(base["fetch.message.max.bytes"])),
+            "fetch.queue.backoff.ms": 5,
             "retry.backoff.ms": 10,
         }
         return Consumer(configuration)
