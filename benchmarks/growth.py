@@ -156,12 +156,13 @@ def by_workers(testbed: Testbed, workers: int) -> Point:
     testbed.topics(prefix)
     testbed.load(job.input, transactions(BACKLOG))
     every = set(range(os.cpu_count() or 1))
-    processes = [
-        testbed.start(
-            whole_line(job), f"{prefix}{number}", {"RISKSTREAM_DATA_DIRECTORY": str(testbed.directory / prefix / str(number))}, every
-        )
-        for number in range(workers)
-    ]  # fmt: skip
+    processes = []
+    for number in range(workers):
+        folder = testbed.directory / f"{prefix}{number}"
+        folder.mkdir()
+        # the first one's log is where `reach` looks
+        name = prefix if number == 0 else f"{prefix}{number}"
+        processes.append(testbed.start(whole_line(job), name, {"RISKSTREAM_DATA_DIRECTORY": str(folder)}, every))
     meters = Meters(processes)
     try:
         early, late = (

@@ -291,7 +291,8 @@ def document(figures: dict[str, list[Figures]], accounts: int) -> dict[str, obje
     if accounts:
         command = [sys.executable, str(ROOT / "benchmarks" / "memory.py"), "--accounts", str(accounts), "--json"]
         said = subprocess.run(command, capture_output=True, text=True, check=True).stdout
-        found["bytes_per_account"] = json.loads(said.splitlines()[-1])["bytes_per_account"]
+        memory = json.loads(said.splitlines()[-1])
+        found |= {name: memory[name] for name in ("bytes_per_account", "bytes_per_account_with_payees")}
     return found
 
 
