@@ -106,20 +106,25 @@ class HangingWatch:
         Whether a transactional id is this worker's.
     fence
         Aborts what an id has open.
+    active
+        Whether this worker's own hops run: one that recovers fences by itself whom it takes over from, and is in no
+        position to judge others.
     clock
         Monotonic time, s.
     """
 
     def __init__(
         self, settings: Settings, partitions: int, own: Callable[[str], bool], fence: Callable[[str], None],
-        clock: Callable[[], float],
+        active: Callable[[], bool], clock: Callable[[], float],
     ) -> None:  # fmt: skip
         def places(*topics: str) -> list[TopicPartition]:
             return [TopicPartition(settings.topic(name), number) for name in topics for number in range(partitions)]
 
         self._settings = settings
+        self._own = own
         self._judge = HangingTransactions(own)
         self._fence = fence
+        self._active = active
         self._clock = clock
         self._outputs = places("risk.decisions.v1", "risk.profiled.v1")
         self._inputs = places("bank.transactions.v1", "bank.feedback.v1", "risk.profiled.v1")
@@ -143,6 +148,9 @@ class HangingWatch:
         consumer = Consumer({**group, "isolation.level": "read_uncommitted"})
         try:
             while not self._stop.wait(LOOK_S):
+                if not self._active():
+                    self._judge = HangingTransactions(self._own)
+                    continue
                 try:
                     for transactional_id in self._judge.observe(
                         self._clock(), self._ends(admin), self._stands(consumer)

@@ -92,7 +92,11 @@ def run_worker(settings: Settings, *, transactional: bool = True, partitions: in
         ),
     }
     probes = ProbesService(settings, line, metrics, versions, parts, notes)
-    hanging = HangingWatch(settings, count, line.is_own, log.fence, time.monotonic) if transactional else None
+    hanging = (
+        HangingWatch(settings, count, line.is_own, log.fence, lambda: line.ready, time.monotonic)
+        if transactional
+        else None
+    )
     beside = [service for service in (snapshots, standbys, topology, hanging) if service is not None]
     for service in beside:
         service.start()
