@@ -27,7 +27,8 @@ demo: setup ## watch the whole line work (Python alone; ARGS="--broker kafka" fo
 test: setup-dev ## lint, types, layers, doctests, unit, property, integration (real Kafka) and end-to-end tests
 	.venv/bin/ruff check .
 	.venv/bin/ruff format --check .
-	.venv/bin/mypy
+	@echo "compiling the core and checking types, side by side"
+	@.venv/bin/python -m stream.warm_up & compiling=$$!; .venv/bin/mypy; checked=$$?; wait $$compiling && exit $$checked
 	.venv/bin/lint-imports
 	.venv/bin/pytest --doctest-modules -m "not soak" stream detectors rules tests $(ARGS)
 

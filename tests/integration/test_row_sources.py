@@ -116,6 +116,7 @@ def part(line: Any, traffic: BadTraffic, start: int, stop: int) -> Sender:
     return Sender(line, replace(traffic, records=traffic.records[start:stop]), rate=250.0)
 
 
+@pytest.mark.soak
 @pytest.mark.timeout(180)
 def test_a_survivor_keeps_its_own_rows_and_takes_the_victims_from_its_standby_copies(line: Any, until: Any) -> None:
     traffic = bad_traffic(5_000, seed=32)
@@ -148,6 +149,7 @@ def warm(line: Any, number: int) -> list[str]:
     return list(notes["of"]) if notes else []
 
 
+@pytest.mark.soak
 @pytest.mark.timeout(120)
 def test_a_full_disk_is_told_and_loses_nothing(line: Any, until: Any, tmp_path: Path) -> None:
     """Every file that this worker would write its rows to is /dev/full: the kernel itself says ENOSPC."""
@@ -177,6 +179,7 @@ def test_a_full_disk_is_told_and_loses_nothing(line: Any, until: Any, tmp_path: 
     assert_rows(line)
 
 
+@pytest.mark.soak
 @pytest.mark.timeout(180)
 def test_records_deleted_unread_stop_their_partition_alone_until_that_is_accepted(line: Any, until: Any) -> None:
     transactions, _ = traffic(1_200, seed=34)

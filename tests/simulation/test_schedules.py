@@ -15,7 +15,7 @@ import pytest
 from simulation.schedules import Simulation, draw, run
 from simulation.shrink import describe, failure, shrink
 
-SCHEDULES = 300
+SCHEDULES = 150
 SOAK_SCHEDULES = int(os.environ.get("RISKSTREAM_SOAK_SCHEDULES", "20000"))
 
 
