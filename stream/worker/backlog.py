@@ -150,9 +150,12 @@ class Backlog:
                 unsure.append(place)
             else:
                 unread[place] = Unread(start, end, end - start, exact=False)
+        cut: set[Place] = set()
         if unsure:
-            unread |= self._count({place: (positions[place], ends[place]) for place in unsure})
-        self._known = unread
+            counted, cut = self._count({place: (positions[place], ends[place]) for place in unsure})
+            unread |= counted
+        # what its time cut short is counted again, though nothing may have moved
+        self._known = {place: found for place, found in unread.items() if place not in cut}
         return Sample(dict(positions), unread)
 
     def ping(self) -> None:
@@ -180,8 +183,8 @@ class Backlog:
             for place, answer in answers.items()
         }
 
-    def _count(self, spans: Mapping[Place, tuple[int, int]]) -> dict[Place, Unread]:
-        """Read a little of each partition."""
+    def _count(self, spans: Mapping[Place, tuple[int, int]]) -> tuple[dict[Place, Unread], set[Place]]:
+        """Read a little of each partition; also returns the places whose records did not come in time."""
         found: dict[Place, list[Any]] = {place: [] for place in spans}
         open_places = set(spans)
         self._peek.assign([TopicPartition(p.topic, p.partition, start) for p, (start, _) in spans.items()])
@@ -203,10 +206,11 @@ class Backlog:
                 ):
                     open_places.discard(place)
         self._peek.unassign()
-        return {
+        counted = {
             place: self._estimate(place, start, end, found[place], place in open_places)
             for place, (start, end) in spans.items()
         }
+        return counted, open_places
 
     def _most(self, place: Place) -> int:
         """So many records of a partition are counted."""

@@ -216,6 +216,22 @@ def test_a_partition_far_behind_is_told_by_offsets_until_its_reader_stands_still
         backlog.close()
 
 
+def test_a_count_that_was_cut_short_is_taken_again_though_nothing_has_moved(
+    settings: Settings, until: Callable[..., None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ensure_topics(settings)
+    send(settings, transactions(20))
+    starts = {Place(settings.topic("bank.transactions.v1"), p): 0 for p in range(2)}
+    backlog = Backlog(settings, timeout_s=20.0)
+    try:
+        monkeypatch.setattr("stream.worker.backlog.PEEK_S", 0.0)
+        assert not any(unread.exact for unread in backlog.sample(starts).unread.values())
+        monkeypatch.undo()
+        until(lambda: all(unread.exact for unread in backlog.sample(starts).unread.values()), "an exact count")
+    finally:
+        backlog.close()
+
+
 def test_a_worker_is_unready_while_it_recovers_then_ready_and_its_gauges_are_zero_when_idle(
     settings: Settings, tmp_path: Path
 ) -> None:
