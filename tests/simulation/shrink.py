@@ -7,17 +7,17 @@ from dataclasses import replace
 from typing import TypeVar
 
 import orjson
-from simulation.schedules import Schedule, run
+from simulation.schedules import Schedule, Simulation, run
 from simulation.traffic import Event
 
 T = TypeVar("T")
 MOST_TRIES = 400
 
 
-def failure(schedule: Schedule) -> str:
-    """What a schedule violates; empty when nothing."""
+def failure(schedule: Schedule, ended: Callable[[Simulation], object] = lambda done: None) -> str:
+    """What a schedule violates; empty when nothing, and then ``ended`` has looked at the run."""
     try:
-        run(schedule)
+        ended(run(schedule))
     except Exception as error:  # noqa: BLE001 - whatever goes wrong in a run is what is looked for
         return f"{type(error).__name__}: {error}"
     return ""

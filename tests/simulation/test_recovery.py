@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import random
-from dataclasses import replace
 
 import pytest
 from simulation.deciders import deciders
 from simulation.invariants import Bystander
-from simulation.schedules import Simulation, draw
 from simulation.simulated_log import SimulatedLog, SimulatedReader
 
 from stream.errors import RiskstreamError
@@ -20,19 +18,6 @@ from stream.worker.payees import PayeesHop
 
 BATCHES = Place("riskstream-accounts-batches", 0)
 ROWS = Place("riskstream-accounts-rows", 0)
-
-
-@pytest.fixture
-def done() -> SimulatedLog:
-    """The log of a quiet day with one partition and one worker, which was killed at its end."""
-    simulation = Simulation(replace(draw(3), partitions=1, workers=1, faults=(), events=ONE_PARTITION))
-    simulation.play()
-    simulation.drain()
-    simulation.close()
-    return simulation.log
-
-
-ONE_PARTITION = next(s.events for s in map(draw, range(100)) if s.partitions == 1 and len(s.events) > 20)
 
 
 def recover(log: SimulatedLog) -> AccountsHop:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import random
 import threading
-from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -12,9 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from simulation.deciders import deciders
 from simulation.invariants import Bystander
-from simulation.schedules import Simulation, draw
 from simulation.simulated_log import ConnectedLog, SimulatedLog, SimulatedReader
-from simulation.test_recovery import ONE_PARTITION
 
 from stream.core.rows import RowTable
 from stream.settings import Settings
@@ -26,16 +23,6 @@ from stream.worker.replica import ReplicaRefused
 from stream.worker.standbys import Standbys
 
 ROWS = Place("riskstream-accounts-rows", 0)
-
-
-@pytest.fixture
-def done() -> SimulatedLog:
-    """The log of a quiet day with one partition and one worker, which was killed at its end."""
-    simulation = Simulation(replace(draw(3), partitions=1, workers=1, faults=(), events=ONE_PARTITION))
-    simulation.play()
-    simulation.drain()
-    simulation.close()
-    return simulation.log
 
 
 class Shown:
