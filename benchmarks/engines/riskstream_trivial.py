@@ -81,6 +81,7 @@ class TrivialHop(AccountsHop):
         columns = decoded.columns
         core: Any = owner.core
         counts, sums = core.process(columns, np.zeros(0, np.void))
+        self.count(partition, len(columns))
         topic = self.settings.topic("risk.decisions.v1")
         fields = zip(
             columns["transaction_id"].tolist(), columns["account_id"].tolist(), columns["amount_minor"].tolist(),

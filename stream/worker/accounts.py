@@ -6,8 +6,8 @@ causes, its batch record and, when due, its rows, into one transaction of the pu
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -25,6 +25,7 @@ from stream.worker.dead_letters import dead_letter
 from stream.worker.log import Place, Publisher, Reader, Records
 from stream.worker.lost_records import RecordsLost, refuse_lost
 from stream.worker.replica import Replica
+from stream.worker.row_owner import RowOwner
 
 DAY_US = 86_400_000_000
 REPEATED = "decided, but not yet in the rows of a checkpoint"
@@ -56,7 +57,7 @@ class AccountPartition:
 
 
 @dataclass
-class AccountsHop:
+class AccountsHop(RowOwner[AccountPartition]):
     """See the module.
 
     Parameters
@@ -72,11 +73,6 @@ class AccountsHop:
     partitions: int
     trusts: Callable[[str], bool]
     on_wrong_partition: Callable[[], None] = lambda: None
-    owned: dict[int, AccountPartition] = field(default_factory=dict)
-    walked: int = 0
-    """Transactions and feedback so far."""
-    kept: dict[int, AccountPartition] = field(default_factory=dict)
-    """What was owned before a rebalance, as of its last commit."""
     name: str = "accounts"
 
     def places(self, partition: int) -> tuple[Place, Place]:
@@ -99,9 +95,7 @@ class AccountsHop:
         if any(refusal.reason == "wrong_partition" for refusal in (*decoded.refused, *outcomes.refused)):
             self.on_wrong_partition()
         profiled = owner.core.process(decoded.columns, outcomes.columns)
-        walked = len(decoded.columns) + len(outcomes.columns)
-        owner.unwritten += walked
-        self.walked += walked
+        self.count(partition, len(decoded.columns) + len(outcomes.columns))
         for to, frame in profiled.frames:
             publisher.send(self.settings.topic("risk.profiled.v1"), frame, partition=to)
         conflicts = [
@@ -132,26 +126,10 @@ class AccountsHop:
         core = self.owned[partition].core
         return self.changelog(partition), (core.table, core.customers)
 
-    def dirty(self, partition: int) -> bool:
-        """Whether rows have changed since the last checkpoint."""
-        core = self.owned[partition].core
-        return core.table.has_changes or core.customers.has_changes
-
-    def unwritten(self, partition: int) -> int:
-        """Records since the last checkpoint: no fewer than changed rows."""
-        return self.owned[partition].unwritten
-
     def stands(self, partition: int) -> dict[Place, int]:
         """Input offsets that the rows stand for."""
         owner = self.owned[partition]
         return dict(zip(self.places(partition), (owner.transactions, owner.feedback), strict=True))
-
-    def written(self, partition: int) -> None:
-        """Say that the last checkpoint was committed."""
-        owner = self.owned[partition]
-        owner.unwritten = 0
-        for table in (owner.core.table, owner.core.customers):
-            table.forget_changes(table.changed())
 
     def keep(self, publisher: Publisher | None) -> None:
         """Set aside what is owned, which is as the last commit left it: it may come back with the next generation."""
@@ -159,10 +137,6 @@ class AccountsHop:
         for partition, owner in dict(self.owned).items():
             owner.batches = max(owner.batches, acknowledged.get(self._batches(partition), -1))
             self.kept[partition] = owner
-
-    def forget_kept(self, but: Sequence[int]) -> None:
-        """Let go of what was set aside, these partitions' aside: it is another worker's now."""
-        self.kept = {partition: kept for partition, kept in self.kept.items() if partition in but}
 
     def take_up(self, partition: int, transactions: int, feedback: int) -> bool:
         """Own again what was set aside, if the group still stands where its rows do: then nobody has taken a record

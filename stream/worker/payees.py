@@ -7,7 +7,7 @@ batch record: recovery walks the frames behind the last marker again.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from stream.core import packed
 from stream.core.decide import Decided, Decider
@@ -23,6 +23,7 @@ from stream.worker.checkpoint import Marker, write_rows
 from stream.worker.log import Headers, Place, Publisher, Reader, Records
 from stream.worker.lost_records import refuse_lost
 from stream.worker.replica import Replica
+from stream.worker.row_owner import RowOwner
 from stream.worker.transactions import now_header
 
 DAY_US = 86_400_000_000
@@ -45,16 +46,11 @@ class PayeePartition:
 
 
 @dataclass
-class PayeesHop:
+class PayeesHop(RowOwner[PayeePartition]):
     """See the module. ``decider`` gives the model and policy in force; it is asked once a batch."""
 
     settings: Settings
     decider: Callable[[], Decider]
-    owned: dict[int, PayeePartition] = field(default_factory=dict)
-    walked: int = 0
-    """Payments and feedback so far."""
-    kept: dict[int, PayeePartition] = field(default_factory=dict)
-    """What was owned before a rebalance, as of its last commit."""
     name: str = "payees"
 
     def place(self, partition: int) -> Place:
@@ -77,9 +73,7 @@ class PayeesHop:
             owner = self.owned[partition]
             received = owner.core.process(_frames(records))
             owner.profiled = offsets[self.place(partition)] = records.next_offset
-            walked = len(received.transactions) + len(received.feedback)
-            owner.unwritten += walked
-            self.walked += walked
+            self.count(partition, len(received.transactions) + len(received.feedback))
             if len(received.transactions):
                 waiting.append(received)
             if sum(len(part.transactions) for part in waiting) >= DECIDED_AT_ONCE:
@@ -104,33 +98,13 @@ class PayeesHop:
         core = self.owned[partition].core
         return self.changelog(partition), (core.table, core.busy)
 
-    def dirty(self, partition: int) -> bool:
-        """Whether rows have changed since the last checkpoint."""
-        core = self.owned[partition].core
-        return core.table.has_changes or core.busy.has_changes
-
-    def unwritten(self, partition: int) -> int:
-        """Records since the last checkpoint: no fewer than changed rows."""
-        return self.owned[partition].unwritten
-
     def stands(self, partition: int) -> dict[Place, int]:
         """Input offsets that the rows stand for."""
         return {self.place(partition): self.owned[partition].profiled}
 
-    def written(self, partition: int) -> None:
-        """Say that the last checkpoint was committed."""
-        owner = self.owned[partition]
-        owner.unwritten = 0
-        for table in (owner.core.table, owner.core.busy):
-            table.forget_changes(table.changed())
-
     def keep(self, publisher: Publisher | None) -> None:
         """Set aside what is owned, which is as the last commit left it: it may come back with the next generation."""
         self.kept.update(dict(self.owned))
-
-    def forget_kept(self, but: Sequence[int]) -> None:
-        """Let go of what was set aside, these partitions' aside: it is another worker's now."""
-        self.kept = {partition: kept for partition, kept in self.kept.items() if partition in but}
 
     def take_up(self, partition: int, profiled: int) -> bool:
         """Own again what was set aside, if the group still stands where its rows do."""

@@ -1,0 +1,67 @@
+"""What both hops do with the partitions whose rows they own: know what has changed, and set rows aside at a rebalance."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Generic, Protocol, TypeVar
+
+from stream.core.rows import RowTable
+from stream.worker.log import Place
+
+
+class OwnedPartition(Protocol):
+    """One partition's rows and place in its inputs."""
+
+    unwritten: int
+    """Records since the last checkpoint: no fewer than changed rows."""
+
+
+Partition = TypeVar("Partition", bound=OwnedPartition)
+
+
+@dataclass(kw_only=True)
+class RowOwner(ABC, Generic[Partition]):
+    """See the module.
+
+    Parameters
+    ----------
+    owned
+        Partitions by number.
+    kept
+        What was owned before a rebalance, as of its last commit.
+    walked
+        Records so far, of all partitions.
+    """
+
+    owned: dict[int, Partition] = field(default_factory=dict)
+    kept: dict[int, Partition] = field(default_factory=dict)
+    walked: int = 0
+
+    @abstractmethod
+    def tables(self, partition: int) -> tuple[Place, tuple[RowTable, ...]]:
+        """The rows of an owned partition, and the changelog they are written to."""
+
+    def count(self, partition: int, records: int) -> None:
+        """So many records more of a partition were walked."""
+        self.owned[partition].unwritten += records
+        self.walked += records
+
+    def unwritten(self, partition: int) -> int:
+        """Records since the last checkpoint: no fewer than changed rows."""
+        return self.owned[partition].unwritten
+
+    def dirty(self, partition: int) -> bool:
+        """Whether rows have changed since the last checkpoint."""
+        return any(table.has_changes for table in self.tables(partition)[1])
+
+    def written(self, partition: int) -> None:
+        """Say that the last checkpoint was committed."""
+        self.owned[partition].unwritten = 0
+        for table in self.tables(partition)[1]:
+            table.forget_changes(table.changed())
+
+    def forget_kept(self, but: Sequence[int]) -> None:
+        """Let go of what was set aside, these partitions' aside: it is another worker's now."""
+        self.kept = {partition: kept for partition, kept in self.kept.items() if partition in but}
