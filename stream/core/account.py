@@ -37,6 +37,7 @@ from stream.core.account_row import (
     whole_seconds,
 )
 from stream.core.customer import account_currency, fill_customer, fill_own, knows_device, record_customer
+from stream.core.frames import put_transaction
 
 
 @njit(cache=True, nogil=True)
@@ -138,11 +139,15 @@ def profile(
     maturity_us: Any,
     lateness_us: Any,
     highest: Any,
-    features: Any,
+    partition: Any,
+    to: Any,
+    next_place: Any,
+    records: Any,
     status: Any,
-    late: Any,
+    start: Any,
+    stop: Any,
 ) -> None:
-    """Walk a batch of transactions in order: features out, rows updated.
+    """Walk part of a batch of transactions in order: features out, rows updated.
 
     Parameters
     ----------
@@ -159,43 +164,50 @@ def profile(
         Settings, µs.
     highest : int64[1]
         The partition's highest event time so far, µs; updated in place.
-    features : float64[n, >= ACCOUNT_WIDTH]
-        Filled where the status is DECIDED.
+    partition : int
+        Input partition of the transactions.
+    to, next_place, records
+        Of the batch's :class:`stream.core.frames.Frames`: a record is put for each transaction that is DECIDED.
     status : uint8[n]
         DECIDED, DUPLICATE or CONFLICT.
-    late : uint8[n]
-        1 where the event is further behind than the lateness bound.
+    start, stop : int
+        The part.
     """
-    for i in range(transactions.shape[0]):
+    for i in range(start, stop):
         transaction = transactions[i]
         row = rows[slots[i]]
         status[i] = _repeat(row, transaction["transaction_hash"], transaction["content_hash"])
-        late[i] = 0
         if status[i] != DECIDED:
             continue
         time_us = transaction["event_time"]
-        late[i] = 1 if time_us < highest[0] - lateness_us else 0
+        place = next_place[to[i]]
+        next_place[to[i]] += 1
+        put_transaction(transactions, i, records, place, partition, time_us < highest[0] - lateness_us)
         highest[0] = max(highest[0], time_us)
         mature_due(row, time_us, maturity_us)
         advance_windows(row, time_us)
-        out = features[i]
-        pair = find_pair(row, transaction["payee_hash"])
-        fill_transaction(transaction, row, out)
-        fill_amount(row, time_us, float(transaction["account_amount_minor"]), out)
-        fill_habits(transaction, row, out)
-        fill_place(transaction, row, out)
-        fill_device(transaction, row, out)
-        remote = fill_remote(transaction, row, out)
-        new_payee = fill_pair(transaction, row, pair, out)
-        if customer_slots[i] < 0:
-            fill_own(out)
-            _record_attempt(transaction, row, new_payee, False)
-        else:
-            customer = customers[customer_slots[i]]
-            device_known = knows_device(customer, transaction["device_hash"])
-            fill_own(out)
-            fill_customer(transaction, customer, out)
-            record_customer(transaction, row, pair, customer)
-            _record_attempt(transaction, row, new_payee, device_known)
-        if remote:
-            record_remote(row, time_us, float(transaction["account_amount_minor"]))
+        customer = customers[max(customer_slots[i], 0)]
+        _walk_one(transaction, row, customer, customer_slots[i] >= 0, records[place]["features"])
+
+
+@njit(cache=True, nogil=True)
+def _walk_one(transaction: Any, row: Any, customer: Any, has_customer: Any, out: Any) -> None:
+    """Features of one payment as it comes, then the payment recorded."""
+    time_us, amount = transaction["event_time"], float(transaction["account_amount_minor"])
+    pair = find_pair(row, transaction["payee_hash"])
+    fill_transaction(transaction, row, out)
+    fill_amount(row, time_us, amount, out)
+    fill_habits(transaction, row, out)
+    fill_place(transaction, row, out)
+    fill_device(transaction, row, out)
+    remote = fill_remote(transaction, row, out)
+    new_payee = fill_pair(transaction, row, pair, out)
+    fill_own(out)
+    device_known = False
+    if has_customer:
+        device_known = knows_device(customer, transaction["device_hash"])
+        fill_customer(transaction, customer, out)
+        record_customer(transaction, row, pair, customer)
+    _record_attempt(transaction, row, new_payee, device_known)
+    if remote:
+        record_remote(row, time_us, amount)

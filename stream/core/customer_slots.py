@@ -7,30 +7,15 @@ All this depends on the ids of the records and their order, and is read off the 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from numba import njit
 
 from stream.core.customer import begin_customer
 from stream.core.rows import RowTable
-from stream.core.slot_index import SlotIndex
-
-
-@dataclass(frozen=True, slots=True)
-class Beginning:
-    """A customer gets a row before a record of a batch is walked.
-
-    Parameters
-    ----------
-    at
-        Place of the record.
-    account
-        Slot of the account that stood for the customer until then, -1 where none did.
-    """
-
-    at: int
-    account: int
+from stream.core.slot_index import EMPTY, SlotIndex, put_slot, slot_of
 
 
 class CustomerSlots:
@@ -48,54 +33,46 @@ class CustomerSlots:
         self._account_of = SlotIndex()
         self._loads = 0
 
-    def find(
-        self, transactions: npt.NDArray[np.void], accounts: npt.NDArray[np.int64]
-    ) -> tuple[npt.NDArray[np.int64], list[Beginning]]:
-        """Slots of customer rows, -1 where there is none (yet), and the rows that are to begin within the batch.
+    def settle(
+        self, transactions: npt.NDArray[np.void], accounts: npt.NDArray[np.int64], found: npt.NDArray[np.int64],
+        start: int,
+    ) -> int:  # fmt: skip
+        """Find the slots of customer rows from a record on, up to the first one whose customer must get a row.
 
         Parameters
         ----------
         transactions : columns.TRANSACTION[n]
         accounts : int64[n]
             Slots of their accounts.
+        found : int64[n]
+            Out: slots of customer rows, -1 where the account alone stands for the customer.
+        start
+            The record to begin with.
+
+        Returns
+        -------
+        int
+            n, or the record before which :meth:`begin` is to be called, when all before it have been walked.
         """
-        hashes = transactions["customer_hash"]
-        found = np.full(len(hashes), -1, np.int64)
-        other = np.flatnonzero(hashes != transactions["account_hash"])
-        if len(other) == 0:
-            return found, []
         self._read_after_loads()
-        found[other] = self._customers.lookup(np.ascontiguousarray(hashes[other]))
-        stands_for = self._accounts.rows["customer"][accounts[other]]
-        unsettled = other[(found[other] < 0) & (stands_for != hashes[other])]
-        return found, self._settle(hashes, accounts, unsettled.tolist())
+        self._account_of.reserve(len(transactions))
+        new = np.zeros(1, np.int64)
+        stop = int(
+            _settle(
+                self._accounts.rows, transactions, accounts, self._customers.index, self._account_of.places, found,
+                start, new,
+            )
+        )  # fmt: skip
+        self._account_of.count_new(int(new[0]))
+        return stop
 
-    def begin(self, beginning: Beginning, transactions: npt.NDArray[np.void], found: npt.NDArray[np.int64]) -> None:
-        """Make a customer's row; this record and later ones of the batch find it."""
-        at = beginning.at
-        hashes = transactions["customer_hash"]
-        slot = self._customers.claim(hashes[at : at + 1].copy(), transactions["customer_id"][at : at + 1])[0]
-        if beginning.account >= 0:
-            begin_customer(self._customers.rows, slot, self._accounts.rows, beginning.account)
-        found[at:][hashes[at:] == hashes[at]] = slot
-
-    def _settle(
-        self, hashes: npt.NDArray[np.uint64], accounts: npt.NDArray[np.int64], unsettled: list[int]
-    ) -> list[Beginning]:
-        begun: dict[int, Beginning] = {}
-        rows = self._accounts.rows
-        for at in unsettled:
-            customer, account = int(hashes[at]), int(accounts[at])
-            stands_for = int(rows["customer"][account])
-            if customer in begun or stands_for == customer:
-                continue
-            first = int(self._account_of.lookup(hashes[at : at + 1].copy())[0])
-            if stands_for == 0 and first < 0:
-                rows["customer"][account] = customer
-                self._account_of.put(hashes[at : at + 1].copy(), accounts[at : at + 1])
-            else:
-                begun[customer] = Beginning(at, first)
-        return list(begun.values())
+    def begin(self, transactions: npt.NDArray[np.void], at: int) -> None:
+        """Make the row of a record's customer; it begins with what the account knows that stood for the customer."""
+        hashes = transactions["customer_hash"][at : at + 1].copy()
+        slot = self._customers.claim(hashes, transactions["customer_id"][at : at + 1])[0]
+        account = self._account_of.lookup(hashes)[0]
+        if account >= 0:
+            begin_customer(self._customers.rows, slot, self._accounts.rows, account)
 
     def _read_after_loads(self) -> None:
         """Rows that a recovery put into the table say for whom they stand."""
@@ -104,3 +81,25 @@ class CustomerSlots:
             stands_for = self._accounts.rows["customer"][: len(self._accounts)]
             known = np.flatnonzero(stands_for)
             self._account_of.put(stands_for[known], known)
+
+
+@njit(cache=True, nogil=True)
+def _settle(
+    rows: Any, transactions: Any, accounts: Any, customers: Any, account_of: Any, found: Any, start: Any, new: Any
+) -> int:
+    """See :meth:`CustomerSlots.settle`; ``new`` counts the accounts that from now on stand for a customer."""
+    for i in range(start, transactions.shape[0]):
+        customer = transactions[i]["customer_hash"]
+        found[i] = EMPTY
+        if customer == transactions[i]["account_hash"]:
+            continue
+        found[i] = slot_of(customers, customer)
+        row = rows[accounts[i]]
+        if found[i] != EMPTY or row["customer"] == customer:
+            continue
+        if row["customer"] != 0 or slot_of(account_of, customer) != EMPTY:
+            return i
+        row["customer"] = customer
+        put_slot(account_of, customer, accounts[i])
+        new[0] += 1
+    return transactions.shape[0]  # type: ignore[no-any-return]

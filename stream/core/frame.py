@@ -86,7 +86,7 @@ def encode_frame(transactions: npt.NDArray[np.void], feedback: npt.NDArray[np.vo
     (2, 1)
     """
     header = _HEADER.pack(_MAGIC, VERSION, ACCOUNT_WIDTH, PROFILED.itemsize, len(transactions), len(feedback))
-    return b"".join((header, transactions.tobytes(), feedback.tobytes()))
+    return b"".join((header, np.ascontiguousarray(transactions).data, np.ascontiguousarray(feedback).data))
 
 
 def decode_frame(value: bytes | npt.NDArray[np.uint8]) -> Frame:

@@ -14,9 +14,11 @@ import numpy.typing as npt
 from stream.core import account, account_outcomes, account_row, customer
 from stream.core.account_row_history import OLDER
 from stream.core.customer_slots import CustomerSlots
-from stream.core.features import ACCOUNT_WIDTH
-from stream.core.frame import FORWARDED, PROFILED, encode_frame
+from stream.core.frame import FORWARDED
+from stream.core.frames import Frames
 from stream.core.rows import RowTable
+
+_NOTHING_FORWARDED = np.zeros(0, FORWARDED)
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,50 +77,36 @@ class AccountHop:
         transactions : columns.TRANSACTION[n]
         feedback : columns.FEEDBACK[m]
         """
-        profiled, status = self._profile(transactions)
-        forwarded = self._learn(feedback)
-        return Profiled(self._frames(profiled, forwarded), status)
+        frames = Frames(transactions, self.settings.partitions)
+        status = self._profile(transactions, frames)
+        return Profiled(frames.encoded(self._learn(feedback)), status)
 
-    def _profile(self, transactions: npt.NDArray[np.void]) -> tuple[npt.NDArray[np.void], npt.NDArray[np.uint8]]:
+    def _profile(self, transactions: npt.NDArray[np.void], frames: Frames) -> npt.NDArray[np.uint8]:
+        """Walk the transactions, in parts where a customer's row begins in between; returns what became of each."""
         count = len(transactions)
-        status, late = np.zeros(count, np.uint8), np.zeros(count, np.uint8)
+        status, customer_slots = np.zeros(count, np.uint8), np.empty(count, np.int64)
         if count == 0:
-            return np.zeros(0, PROFILED), status
-        features = np.zeros((count, ACCOUNT_WIDTH))
-        hashes = np.ascontiguousarray(transactions["account_hash"])
-        slots = self.table.claim(hashes, transactions["account_id"])
-        customer_slots, begins = self._customer_slots.find(transactions, slots)
+            return status
+        slots = self.table.claim(np.ascontiguousarray(transactions["account_hash"]), transactions["account_id"])
         start = 0
-        for beginning, stop in zip([None, *begins], [*(begin.at for begin in begins), count], strict=True):
-            if beginning is not None:
-                self._customer_slots.begin(beginning, transactions, customer_slots)
-            part = slice(start, stop)
+        while start < count:
+            stop = self._customer_slots.settle(transactions, slots, customer_slots, start)
             account.profile(
-                self.table.rows, self.customers.rows, transactions[part], slots[part], customer_slots[part],
-                self.settings.maturity_us, self.settings.lateness_us, self.highest, features[part], status[part], late[part],
+                self.table.rows, self.customers.rows, transactions, slots, customer_slots, self.settings.maturity_us,
+                self.settings.lateness_us, self.highest, self.partition, frames.to, frames.next, frames.records,
+                status, start, stop,
             )  # fmt: skip
+            if stop < count:
+                self._customer_slots.begin(transactions, stop)
             start = stop
         self.table.mark_changed(slots)
         self.customers.mark_changed(customer_slots)
-        kept = status == account_row.DECIDED
-        if not kept.all():
-            transactions, features, late = transactions[kept], features[kept], late[kept]
-        profiled = np.zeros(len(transactions), PROFILED)
-        for name in (
-            "slips", "timestamp", "event_time", "decide_by", "amount_minor", "currency", "account_hash",
-            "payee_hash", "device_hash", "transaction_hash", "transaction_id", "customer_id", "account_id", "payee_id",
-        ):  # fmt: skip
-            profiled[name] = transactions[name]
-        profiled["source_partition"] = self.partition
-        profiled["source_offset"] = transactions["offset"]
-        profiled["late"] = late
-        profiled["features"] = features
-        return profiled, status
+        return status
 
     def _learn(self, feedback: npt.NDArray[np.void]) -> npt.NDArray[np.void]:
-        forwarded = np.zeros(len(feedback), FORWARDED)
         if len(feedback) == 0:
-            return forwarded
+            return _NOTHING_FORWARDED
+        forwarded = np.zeros(len(feedback), FORWARDED)
         slots = self.table.lookup(np.ascontiguousarray(feedback["account_hash"]))
         payees, event_times = np.zeros(len(feedback), np.uint64), np.zeros(len(feedback), np.int64)
         customers = np.ascontiguousarray(feedback["customer_hash"])
@@ -144,18 +132,3 @@ class AccountHop:
         forwarded["account_hash"] = feedback["account_hash"]
         forwarded["event_time"] = event_times
         return forwarded
-
-    def _frames(self, profiled: npt.NDArray[np.void], forwarded: npt.NDArray[np.void]) -> tuple[tuple[int, bytes], ...]:
-        to, feedback_to = self._route(profiled), self._route(forwarded)
-        frames = []
-        for partition in range(self.settings.partitions):
-            mine, feedback_mine = profiled[to == partition], forwarded[feedback_to == partition]
-            if len(mine) or len(feedback_mine):
-                frames.append((partition, encode_frame(mine, feedback_mine)))
-        return tuple(frames)
-
-    def _route(self, records: npt.NDArray[np.void]) -> npt.NDArray[np.uint64]:
-        """Payee partition of each record; where no payee is known the account decides."""
-        payees = records["payee_hash"]
-        chosen: npt.NDArray[np.uint64] = np.where(payees != 0, payees, records["account_hash"])
-        return chosen % np.uint64(self.settings.partitions)

@@ -50,6 +50,13 @@ def _copy_rows(data: Any, starts: Any, rows: Any, slots: Any) -> None:
         put_bytes(rows[slots[i]], 0, data, starts[i], rows.shape[1])
 
 
+@njit(cache=True, nogil=True)
+def _mark(changed: Any, slots: Any) -> None:
+    for i in range(slots.shape[0]):
+        if slots[i] >= 0:
+            changed[slots[i]] = True
+
+
 class RowTable:
     """Rows of one dtype, found by hash.
 
@@ -114,6 +121,11 @@ class RowTable:
         """Slots of known keys, -1 for others; int64[n]."""
         return self._index.lookup(hashes)
 
+    @property
+    def index(self) -> tuple[npt.NDArray[np.uint64], npt.NDArray[np.int32]]:
+        """Where rows are found, for :func:`stream.core.slot_index.slot_of`; not to be kept."""
+        return self._index.places
+
     def claim(
         self, hashes: npt.NDArray[np.uint64], keys: npt.NDArray[np.bytes_], *, skip_zero: bool = False
     ) -> npt.NDArray[np.int64]:
@@ -129,7 +141,7 @@ class RowTable:
 
     def mark_changed(self, slots: npt.NDArray[np.int64]) -> None:
         """Remember which rows differ from their last written copy; slots below 0 are passed over."""
-        self._changed[slots[slots >= 0]] = True
+        _mark(self._changed, slots)
 
     @property
     def has_changes(self) -> bool:

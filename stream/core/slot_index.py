@@ -40,7 +40,7 @@ class SlotIndex:
     ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
         """Slots of hashes, new ones taking the slots from ``next_slot`` on, and the places of those that were new; with
         ``skip_zero`` hash 0 yields -1."""
-        self._reserve(len(hashes))
+        self.reserve(len(hashes))
         found, created = np.empty(len(hashes), np.int64), np.empty(len(hashes), np.int64)
         new = _claim(self._hashes, self._slots, hashes, skip_zero, next_slot, found, created)
         self._count += new
@@ -48,10 +48,20 @@ class SlotIndex:
 
     def put(self, hashes: npt.NDArray[np.uint64], slots: npt.NDArray[np.int64]) -> None:
         """Say where new hashes are; of one that is known the slot changes."""
-        self._reserve(len(hashes))
+        self.reserve(len(hashes))
         self._count += _put(self._hashes, self._slots, hashes, slots)
 
-    def _reserve(self, extra: int) -> None:
+    @property
+    def places(self) -> tuple[npt.NDArray[np.uint64], npt.NDArray[np.int32]]:
+        """The table, for :func:`slot_of` and :func:`put_slot`. Not to be kept: it moves when it grows."""
+        return self._hashes, self._slots
+
+    def count_new(self, new: int) -> None:
+        """Say how many new hashes :func:`put_slot` put; room for them was reserved."""
+        self._count += new
+
+    def reserve(self, extra: int) -> None:
+        """Make room for so many more hashes."""
         size, needed = len(self._slots), self._count + extra
         if needed * 5 <= size * 3:
             return
@@ -102,6 +112,22 @@ def _place(hashes: Any, slots: Any, wanted: Any) -> int:
     while slots[np.int64(place)] != EMPTY and hashes[np.int64(place)] != wanted:
         place = (place + np.uint64(1)) & mask
     return np.int64(place)
+
+
+@njit(cache=True, nogil=True)
+def slot_of(places: Any, wanted: Any) -> int:
+    """Slot of a hash in :attr:`SlotIndex.places`, -1 where it is not."""
+    hashes, slots = places
+    return np.int64(slots[_place(hashes, slots, wanted)])
+
+
+@njit(cache=True, nogil=True)
+def put_slot(places: Any, new: Any, slot: Any) -> None:
+    """Put a hash that is new into :attr:`SlotIndex.places`, which has room."""
+    hashes, slots = places
+    place = _place(hashes, slots, new)
+    hashes[place] = new
+    slots[place] = slot
 
 
 @njit(cache=True, nogil=True)

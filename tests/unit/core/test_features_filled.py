@@ -5,14 +5,14 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from stream.core import account, payee
+from stream.core import payee
 from stream.core.account_row import ACCOUNT_ROW
 from stream.core.columns import ABSENT_TIME, TRANSACTION
 from stream.core.customer import CUSTOMER_ROW
 from stream.core.features import ACCOUNT_WIDTH, FEATURES, WIDTH
 from stream.core.payee_row import BUSY_ROW, PAYEE_ROW
+from tests.unit.core.account_walk import UNWRITTEN, walk
 
-UNWRITTEN = -987654321.0
 DAY_US = 86_400_000_000
 
 
@@ -33,11 +33,7 @@ def payments(count: int, *, full: bool) -> np.ndarray:
 def test_no_column_is_left_unwritten(full: bool, customer: int) -> None:
     transactions = payments(4, full=full)
     features = np.full((4, WIDTH), UNWRITTEN)
-    status, late, highest = np.zeros(4, np.uint8), np.zeros(4, np.uint8), np.zeros(1, np.int64)
-    account.profile(
-        np.zeros(1, ACCOUNT_ROW), np.zeros(1, CUSTOMER_ROW), transactions, np.zeros(4, np.int64),
-        np.full(4, customer), DAY_US, DAY_US, highest, features, status, late,
-    )  # fmt: skip
+    features[:, :ACCOUNT_WIDTH] = walk(np.zeros(1, ACCOUNT_ROW), np.zeros(1, CUSTOMER_ROW), transactions, customer)
     slots = np.full(4, 0 if full else -1)
     accounts, times = np.full(4, 7, np.uint64), np.ascontiguousarray(transactions["event_time"])
     rows, busy = np.zeros(1, PAYEE_ROW), np.zeros(1, BUSY_ROW)

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 
-from stream.core import account, account_outcomes
+from stream.core import account_outcomes
 from stream.core.account_row import ACCOUNT_ROW
 from stream.core.columns import ABSENT_TIME, FEEDBACK, TRANSACTION
 from stream.core.customer import CUSTOMER_ROW
-from stream.core.features import INDEX, WIDTH
+from stream.core.features import INDEX
+from tests.unit.core.account_walk import walk
 
 DAY_US = 86_400_000_000
 NO_CUSTOMERS = np.zeros(1, CUSTOMER_ROW)
@@ -16,7 +17,6 @@ NO_CUSTOMERS = np.zeros(1, CUSTOMER_ROW)
 
 def test_velocities_count_on_after_feedback_from_the_far_future() -> None:
     rows = np.zeros(1, ACCOUNT_ROW)
-    highest = np.zeros(1, np.int64)
 
     def pay(first: int, count: int) -> np.ndarray:
         batch = np.zeros(count, TRANSACTION)
@@ -24,22 +24,7 @@ def test_velocities_count_on_after_feedback_from_the_far_future() -> None:
         batch["event_time"] = 10**15 + np.arange(first, first + count) * 1_000_000
         batch["account_amount_minor"], batch["payee_hash"], batch["decide_by"] = 500, 9, ABSENT_TIME
         batch["lat"] = batch["lon"] = np.nan
-        features = np.zeros((count, WIDTH))
-        status, late = np.zeros(count, np.uint8), np.zeros(count, np.uint8)
-        account.profile(
-            rows,
-            NO_CUSTOMERS,
-            batch,
-            np.zeros(count, np.int64),
-            np.full(count, -1),
-            30 * DAY_US,
-            DAY_US,
-            highest,
-            features,
-            status,
-            late,
-        )
-        return features
+        return walk(rows, NO_CUSTOMERS, batch)
 
     pay(1, 5)
     feedback = np.zeros(1, FEEDBACK)

@@ -1,0 +1,27 @@
+"""The account loop by itself, on rows that a test owns."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from stream.core import account
+from stream.core.account_row import DAY_US
+from stream.core.features import ACCOUNT_WIDTH
+from stream.core.frames import Frames
+
+UNWRITTEN = -987654321.0
+
+
+def walk(rows: np.ndarray, customers: np.ndarray, transactions: np.ndarray, customer: int = -1) -> np.ndarray:
+    """Features of transactions of the first account (and this customer's row, -1 none), which all come after what the
+    rows have seen; a column that is not written stays :data:`UNWRITTEN`."""
+    count = len(transactions)
+    frames = Frames(transactions, 1)
+    frames.records["features"] = UNWRITTEN
+    account.profile(
+        rows, customers, transactions, np.zeros(count, np.int64), np.full(count, customer), 30 * DAY_US, DAY_US,
+        np.zeros(1, np.int64), 0, frames.to, frames.next, frames.records, np.zeros(count, np.uint8), 0, count,
+    )  # fmt: skip
+    features: np.ndarray = frames.records["features"]
+    assert features.shape == (count, ACCOUNT_WIDTH)
+    return features
