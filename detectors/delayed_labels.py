@@ -7,16 +7,19 @@ come before their features wait too, the oldest leave first.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from detectors.row_index import RowIndex
 from detectors.snapshot import require_array
 
 UNLABELLED, GENUINE, FRAUD = -1, 0, 1
+CHUNK = 4_096
+"""Rows that are kept together: growing copies none, and what left is let go chunk by chunk."""
 _COLUMNS: dict[str, str] = {
     "hash": "<u8",  # transaction
     "time": "<i8",  # event time, µs
@@ -25,6 +28,7 @@ _COLUMNS: dict[str, str] = {
     "label": "<i4",  # UNLABELLED, GENUINE, FRAUD
     "group": "|u1",
     "suspected": "|b1",
+    "matrix": "<f4",
 }
 
 
@@ -43,6 +47,35 @@ class Rows:
 
     def __len__(self) -> int:
         return len(self.hash)
+
+    @classmethod
+    def room(cls, count: int, width: int) -> Rows:
+        """So many rows, not written yet."""
+        shapes = {name: (count, width) if name == "matrix" else (count,) for name in _COLUMNS}
+        return cls(**{name: np.empty(shapes[name], dtype) for name, dtype in _COLUMNS.items()})
+
+    @classmethod
+    def joined(cls, parts: Sequence[Rows]) -> Rows:
+        """Copies of the rows of several, in order; at least one."""
+        return cls(**{name: np.concatenate([part.column(name) for part in parts]) for name in _COLUMNS})
+
+    def column(self, name: str) -> NDArray[Any]:
+        """One of the arrays."""
+        array: NDArray[Any] = getattr(self, name)
+        return array
+
+    def part(self, start: int, stop: int) -> Rows:
+        """Some of the rows, not copied."""
+        return Rows(**{name: self.column(name)[start:stop] for name in _COLUMNS})
+
+    def chosen(self, keep: NDArray[np.bool_]) -> Rows:
+        """Copies of the rows that are kept."""
+        return Rows(**{name: self.column(name)[keep] for name in _COLUMNS})
+
+    def put(self, at: int, rows: Rows) -> None:
+        """Overwrite rows from a place on."""
+        for name in _COLUMNS:
+            self.column(name)[at : at + len(rows)] = rows.column(name)
 
 
 class DelayedLabels:
@@ -76,11 +109,9 @@ class DelayedLabels:
         self.level = 0
         self.dropped = 0
         self._early: dict[int, tuple[int, int, float]] = {}
-        self._start = 0
-        self._end = 0
-        self._place: dict[int, int] = {}
-        self._columns = {name: np.zeros(0, dtype=dtype) for name, dtype in _COLUMNS.items()}
-        self._matrix = np.zeros((0, width), dtype=np.float32)
+        self._index = RowIndex()
+        self._chunks: list[Rows] = []
+        self._start = self._end = 0  # rows are numbered on and on, from a multiple of CHUNK in the first chunk
 
     def __len__(self) -> int:
         return self._end - self._start
@@ -89,38 +120,35 @@ class DelayedLabels:
         self,
         transaction_hash: NDArray[np.uint64],
         event_time: NDArray[np.int64],
-        matrix: NDArray[np.float64],
+        matrix: NDArray[np.floating[Any]],
         group: NDArray[np.uint8],
         suspected: NDArray[np.bool_],
     ) -> list[tuple[int, int, float]]:
         """Append rows; returns (row, label, trust) for those whose label came first. A hash already here is left alone."""
-        hashes = transaction_hash.tolist()
-        kept = self._new(hashes)
+        kept = self._enter(transaction_hash)
         while len(self) + len(kept) > self.capacity:
             self._halve()
-            kept = [i for i in kept if self._sampled(hashes[i])]
-        self._reserve(len(kept))
-        span = slice(self._end, self._end + len(kept))
-        chosen = slice(None) if len(kept) == len(hashes) else kept  # all of them need no copy
-        self._columns["hash"][span] = transaction_hash[chosen]
-        self._columns["time"][span] = event_time[chosen]
-        self._columns["group"][span] = group[chosen]
-        self._columns["suspected"][span] = suspected[chosen]
-        self._columns["weight"][span] = 2.0**self.level
-        self._matrix[span] = matrix[chosen]
-        self._end = span.stop
-        new = [hashes[i] for i in kept]
-        self._place.update(zip(new, range(span.start, span.stop), strict=True))
-        early = []
-        for h in new if self._early else ():
-            if h in self._early:
-                _, label, trust = self._early.pop(h)
-                early.append((self._place[h], label, trust))
-        return early
+            kept = self._enter(transaction_hash)
+        first = self._end
+        for start in range(0, len(kept), CHUNK):
+            places: Any = kept[start : start + CHUNK]
+            if len(places) and places[-1] - places[0] + 1 == len(places):  # all of a span: it need not be gathered
+                places = slice(int(places[0]), int(places[-1]) + 1)
+            hashes = transaction_hash[places]
+            count = len(hashes)
+            self._append(
+                Rows(
+                    hashes, event_time[places], np.full(count, 2.0**self.level, np.float32),
+                    np.ones(count, np.float32), np.full(count, UNLABELLED, np.int32), group[places],
+                    suspected[places], matrix[places],
+                )
+            )  # fmt: skip
+        return self._early_of(transaction_hash[kept], first) if self._early else []
 
     def find(self, transaction_hash: int) -> int | None:
         """The row of a waiting transaction, or None."""
-        return self._place.get(transaction_hash)
+        row = self._index.find(transaction_hash, self._start)
+        return None if row < 0 else row
 
     def keep_early(self, transaction_hash: int, time: int, label: int, trust: float) -> None:
         """Keep a label whose features have not come yet; a later one for the same transaction replaces it."""
@@ -132,20 +160,24 @@ class DelayedLabels:
 
     def set_label(self, row: int, label: int, trust: float) -> None:
         """Label a waiting row; the last label counts."""
-        self._columns["label"][row] = label
-        self._columns["trust"][row] = trust
+        chunk, place = divmod(row - self._first(), CHUNK)
+        self._chunks[chunk].label[place] = label
+        self._chunks[chunk].trust[place] = trust
 
     def latest(self, most: int) -> Rows:
         """The rows that came last, at most so many, as a copy."""
-        return self._slice(max(self._start, self._end - most), self._end)
+        return Rows.joined(self._parts(max(self._start, self._end - most), self._end))
 
     def pop_until(self, time: int) -> Rows:
         """Take the oldest rows, up to the first with a later event time (rows leave in the order they came)."""
-        later = np.flatnonzero(self._columns["time"][self._start : self._end] > time)
-        end = self._start + int(later[0]) if len(later) else self._end
-        rows = self._slice(self._start, end)
-        for h in rows.hash.tolist():
-            del self._place[h]
+        end = self._start
+        for part in self._parts(self._start, self._end):
+            later = np.flatnonzero(part.time > time)
+            end += int(later[0]) if len(later) else len(part)
+            if len(later):
+                break
+        rows = Rows.joined(self._parts(self._start, end))
+        del self._chunks[: (end - self._first()) // CHUNK]
         self._start = end
         if self.level and len(self) < self.capacity // 8:
             self.level -= 1
@@ -153,8 +185,8 @@ class DelayedLabels:
 
     def state(self) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
         """Description and arrays for a snapshot."""
-        arrays = {name: column[self._start : self._end].copy() for name, column in self._columns.items()}
-        arrays["matrix"] = self._matrix[self._start : self._end].copy()
+        waiting = self.latest(len(self))
+        arrays = {name: waiting.column(name) for name in _COLUMNS}
         early = list(self._early.items())
         arrays["early_hash"] = np.array([h for h, _ in early], dtype=np.uint64)
         arrays["early_time"] = np.array([v[0] for _, v in early], dtype=np.int64)
@@ -172,54 +204,66 @@ class DelayedLabels:
         """
         n = len(require_array(arrays, "hash", "u8", (-1,)))
         self.level, self.dropped = int(description["level"]), int(description["dropped"])
-        self._columns = {name: require_array(arrays, name, dtype, (n,)).copy() for name, dtype in _COLUMNS.items()}
-        self._matrix = require_array(arrays, "matrix", "f4", (n, self.width)).copy()
-        self._start, self._end = 0, n
-        self._place = {h: at for at, h in enumerate(self._columns["hash"].tolist())}
+        shapes = {name: (n, self.width) if name == "matrix" else (n,) for name in _COLUMNS}
+        self._clear()
+        self._append(
+            Rows(**{name: require_array(arrays, name, dtype, shapes[name]) for name, dtype in _COLUMNS.items()})
+        )
+        self._index_all()
         names = (("early_hash", "u8"), ("early_time", "i8"), ("early_label", "i4"), ("early_trust", "f8"))
         early = [require_array(arrays, name, dtype, (-1,)).tolist() for name, dtype in names]
         self._early = {h: (t, label, trust) for h, t, label, trust in zip(*early, strict=True)}
 
-    def _new(self, hashes: list[int]) -> list[int]:
+    def _enter(self, hashes: NDArray[np.uint64]) -> NDArray[np.int64]:
         """Places of the hashes to keep: the first of each that is not here and belongs to the sample."""
-        if not self.level and len(set(hashes)) == len(hashes) and self._place.keys().isdisjoint(hashes):
-            return list(range(len(hashes)))
-        first = {h: i for i, h in reversed(list(enumerate(hashes))) if h not in self._place and self._sampled(h)}
-        return sorted(first.values())
+        return self._index.enter(hashes, (1 << self.level) - 1, self._start, self._end)
 
-    def _sampled(self, transaction_hash: int) -> bool:
-        return not transaction_hash & ((1 << self.level) - 1)
+    def _early_of(self, hashes: NDArray[np.uint64], first: int) -> list[tuple[int, int, float]]:
+        """Takes the early labels of rows that have come; their rows are numbered from ``first`` on."""
+        came = [(row, h) for row, h in enumerate(hashes.tolist(), first) if h in self._early]
+        return [(row, *self._early.pop(h)[1:]) for row, h in came]
 
     def _halve(self) -> None:
         """Let go of half the transactions by hash; the rest count twice."""
         self.level += 1
-        hashes = self._columns["hash"][self._start : self._end]
-        keep = (hashes & np.uint64((1 << self.level) - 1)) == 0
-        self.dropped += int(len(keep) - keep.sum())
-        self._repack(keep, len(keep))
-        self._columns["weight"][: self._end] *= 2.0
+        waiting, parts = len(self), self._parts(self._start, self._end)
+        self._clear()
+        for part in parts:
+            kept = part.chosen((part.hash & np.uint64((1 << self.level) - 1)) == 0)
+            kept.weight *= 2.0
+            self._append(kept)
+        self.dropped += waiting - len(self)
+        self._index_all()
 
-    def _repack(self, keep: NDArray[np.bool_], room: int) -> None:
-        """Copy the kept rows to the front of arrays with the given room."""
-        span = slice(self._start, self._end)
-        kept = int(keep.sum())
-        for name, column in self._columns.items():
-            self._columns[name] = np.zeros(room, dtype=column.dtype)
-            self._columns[name][:kept] = column[span][keep]
-        matrix = np.zeros((room, self.width), dtype=np.float32)
-        matrix[:kept] = self._matrix[span][keep]
-        self._matrix = matrix
-        self._start, self._end = 0, kept
-        self._place = {h: at for at, h in enumerate(self._columns["hash"][:kept].tolist())}
+    def _clear(self) -> None:
+        self._chunks, self._start, self._end = [], 0, 0
 
-    def _reserve(self, rows: int) -> None:
-        if self._end + rows > len(self._columns["hash"]):
-            waiting = len(self)
-            self._repack(np.ones(waiting, dtype=np.bool_), max(1024, 2 * (waiting + rows)))
-        fresh = slice(self._end, self._end + rows)
-        self._columns["label"][fresh] = UNLABELLED
-        self._columns["trust"][fresh] = 1.0
+    def _index_all(self) -> None:
+        self._index.clear()
+        end = 0
+        for part in self._parts(0, self._end):
+            self._index.enter(part.hash, 0, 0, end)
+            end += len(part)
 
-    def _slice(self, start: int, end: int) -> Rows:
-        columns = {name: column[start:end].copy() for name, column in self._columns.items()}
-        return Rows(**columns, matrix=self._matrix[start:end].copy())
+    def _append(self, rows: Rows) -> None:
+        done = 0
+        while done < len(rows):
+            place = self._end % CHUNK
+            if place == 0:
+                self._chunks.append(Rows.room(CHUNK, self.width))
+            part = rows.part(done, done + CHUNK - place)
+            self._chunks[-1].put(place, part)
+            done += len(part)
+            self._end += len(part)
+
+    def _first(self) -> int:
+        """The row that the first chunk begins with."""
+        return self._start - self._start % CHUNK
+
+    def _parts(self, start: int, stop: int) -> list[Rows]:
+        """Rows by their numbers where they lie, chunk by chunk; an empty part where there are none."""
+        first, parts = self._first(), []
+        for number in range((start - first) // CHUNK, -(-(stop - first) // CHUNK)):
+            begin = first + number * CHUNK
+            parts.append(self._chunks[number].part(max(start - begin, 0), stop - begin))
+        return parts or [Rows.room(0, self.width)]

@@ -21,18 +21,11 @@ SIZE_LIMIT = 0.1
 
 
 _ONE = np.uint64(1)
-_LANES = 5
-
-
-@njit(cache=True, nogil=True, inline="always")
-def _down(row: Any, feature: Any, threshold: Any, base: Any, node: Any) -> Any:
-    at = base + node
-    return node + node + _ONE + np.uint64(not row[feature[at]] < threshold[at])
 
 
 @njit(cache=True, nogil=True)
 def find_leaves(row: Any, feature: Any, threshold: Any, height: int, leaf: Any) -> None:
-    """The leaf each tree puts a complete row in; five trees are walked in step, to hide memory's latency.
+    """The leaf each tree puts a complete row in; all trees are walked in step, which hides memory's latency.
 
     Parameters
     ----------
@@ -43,25 +36,13 @@ def find_leaves(row: Any, feature: Any, threshold: Any, height: int, leaf: Any) 
     leaf
         uint64[T], written: place in heap order.
     """
-    trees = leaf.shape[0]
     inner = np.uint64((1 << height) - 1)
-    full = trees - trees % _LANES
-    for t in range(0, full, _LANES):
-        b0 = np.uint64(t) * inner
-        b1, b2, b3, b4 = b0 + inner, b0 + inner + inner, b0 + inner + inner + inner, b0 + inner + inner + inner + inner
-        n0 = n1 = n2 = n3 = n4 = np.uint64(0)
-        for _ in range(height):
-            n0 = _down(row, feature, threshold, b0, n0)
-            n1 = _down(row, feature, threshold, b1, n1)
-            n2 = _down(row, feature, threshold, b2, n2)
-            n3 = _down(row, feature, threshold, b3, n3)
-            n4 = _down(row, feature, threshold, b4, n4)
-        leaf[t], leaf[t + 1], leaf[t + 2], leaf[t + 3], leaf[t + 4] = n0, n1, n2, n3, n4
-    for t in range(full, trees):
-        n0 = np.uint64(0)
-        for _ in range(height):
-            n0 = _down(row, feature, threshold, np.uint64(t) * inner, n0)
-        leaf[t] = n0
+    leaf[:] = np.uint64(0)
+    for _ in range(height):
+        for t in range(leaf.shape[0]):
+            at = np.uint64(t) * inner + leaf[t]
+            right = not row[np.uint64(feature[at])] < threshold[at]
+            leaf[t] = leaf[t] + leaf[t] + _ONE + np.uint64(right)
 
 
 @njit(cache=True, nogil=True)
@@ -101,18 +82,57 @@ def path_mass(leaf: Any, reference: Any, height: int, limit: float) -> int:
         A node with less mass ends its tree's sum.
     """
     nodes = (2 << height) - 1
-    total: Any = 0
+    mass_sum = 0
     for t in range(leaf.shape[0]):
-        base = np.uint64(t * nodes)
-        place = leaf[t] + _ONE
-        alive: Any = True
-        for depth in range(height + 1):
-            mass = np.int64(reference[base + (place >> np.uint64(height - depth)) - _ONE])
-            if alive:
-                total += mass << depth
-            alive = alive and mass >= limit
+        mass_sum += _tree_mass(np.uint64(t * nodes), leaf[t] + _ONE, reference, height, limit)
+    return mass_sum
+
+
+@njit(cache=True, nogil=True)
+def leaf_masses(reference: Any, height: int, limit: float, masses: Any) -> None:
+    """:func:`path_mass` of every leaf at once, for many rows on one reference.
+
+    Parameters
+    ----------
+    masses
+        int64[T * 2^height], written: tree after tree, leaves from the left; see :func:`mass_at`.
+    """
+    nodes = (2 << height) - 1
+    for k in range(masses.shape[0]):
+        place = np.uint64((1 << height) + (k & ((1 << height) - 1)))
+        masses[k] = _tree_mass(np.uint64((k >> height) * nodes), place, reference, height, limit)
+
+
+@njit(cache=True, nogil=True)
+def mass_at(leaf: Any, masses: Any, height: int) -> int:
+    """:func:`path_mass` of leaves from :func:`leaf_masses`."""
+    mass_sum = 0
+    leaves = np.uint64(1 << height)
+    for t in range(leaf.shape[0]):
+        mass_sum += masses[np.uint64(t) * leaves + (leaf[t] + _ONE - leaves)]
+    return mass_sum
+
+
+@njit(cache=True, nogil=True)
+def _tree_mass(base: Any, place: Any, reference: Any, height: int, limit: float) -> int:
+    total: Any = 0
+    alive: Any = True
+    for depth in range(height + 1):
+        mass = np.int64(reference[base + (place >> np.uint64(height - depth)) - _ONE])
+        if alive:
+            total += mass << depth
+        alive = alive and mass >= limit
     mass_sum: int = total
     return mass_sum
+
+
+@njit(cache=True, nogil=True)
+def add_up(latest: Any, height: int) -> None:
+    """Fill every inner node with what its leaves hold: where rows were counted in their leaves alone."""
+    nodes = (2 << height) - 1
+    for root in range(0, latest.shape[0], nodes):
+        for node in range((1 << height) - 2, -1, -1):
+            latest[root + node] = latest[root + 2 * node + 1] + latest[root + 2 * node + 2]
 
 
 @njit(cache=True, nogil=True)
@@ -197,10 +217,16 @@ def walk_row(
 def _count_row(reference: Any, latest: Any, window: int, counts: Any) -> None:
     counts[0] += 1
     if counts[0] == window:
-        reference[:] = latest
-        latest[:] = 0
-        counts[0] = 0
-        counts[1] += 1
+        turn_window(reference, latest, counts)
+
+
+@njit(cache=True, nogil=True)
+def turn_window(reference: Any, latest: Any, counts: Any) -> None:
+    """The running window becomes the reference; ``counts`` as in :func:`walk_rows`."""
+    reference[:] = latest
+    latest[:] = 0
+    counts[0] = 0
+    counts[1] += 1
 
 
 def grow(

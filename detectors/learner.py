@@ -14,7 +14,7 @@ from detectors.boosted_window import BoostedWindow
 from detectors.calibration import CENTRE, calibrated, rank_knots
 from detectors.delayed_labels import FRAUD, GENUINE, UNLABELLED, DelayedLabels, Rows
 from detectors.ensemble_config import EnsembleConfig
-from detectors.half_space_trees import walk_rows
+from detectors.half_space_trees import SIZE_LIMIT, add_up, find_leaves, leaf_masses, mass_at, turn_window
 from detectors.inputs import standardise_row, transform_row, update_moments
 from detectors.online_logistic import adagrad_step
 from detectors.scorer import INVERSE, KIND, MEAN, WEIGHT, linear_part, stacked
@@ -44,28 +44,39 @@ RANK_FIRST = 1_000
 @njit(cache=True, nogil=True)
 def _observe(
     matrix: Any, learn: Any, scale: Any, linear: Any, seen: Any, square: Any, memory: float,
-    split: Any, at: Any, reference: Any, latest: Any, height: int, window: int, counts: Any, ranks: Any,
+    split: Any, at: Any, reference: Any, latest: Any, masses: Any, height: int, window: int, counts: Any, ranks: Any,
 ) -> None:  # fmt: skip
-    """Move means and deviations; score, then learn the anomaly model. ``counts``: running, windows filled, ranks kept."""
+    """Move means and deviations; score, then learn the anomaly model. ``counts``: running, windows filled, ranks kept.
+
+    Rows are counted in ``latest``'s leaves alone; ``masses`` is what each leaf scores by ``reference``.
+    """
     n, m = matrix.shape
-    scratch = np.empty((3, m))
+    scratch = np.empty((4, m))
     bits = scratch[0].view(np.int64)
-    mass = np.empty(1, dtype=np.int64)
-    all_there = np.zeros(0, dtype=np.bool_)
+    leaf = np.zeros(split.shape[0] // ((1 << height) - 1), dtype=np.uint64)
+    nodes = np.uint64((2 << height) - 1)
     most = reference.shape[0] * window
     for i in range(n):
         if not learn[i]:
             continue
-        transform_row(matrix[i], scale, scratch[0], bits, scratch[1])
+        for j in range(m):
+            scratch[3, j] = matrix[i, j]  # float32 is widened here, before anything is computed
+        transform_row(scratch[3], scale, scratch[0], bits, scratch[1])
         update_moments(scratch[1], seen, linear[MEAN], square, memory)
         for j in range(m):
             linear[INVERSE, j] = 1.0 / np.sqrt(max(square[j], VARIANCE_FLOOR))
         standardise_row(scratch[1], linear[MEAN], linear[INVERSE], scratch[2])
-        rated = counts[1] > 0
-        walk_rows(scratch[2:], all_there, split, at, reference, latest, height, window, counts[:2], True, mass)
-        if rated:
-            ranks[counts[2] % ranks.shape[0]] = 1.0 - mass[0] / most
+        find_leaves(scratch[2], split, at, height, leaf)
+        if counts[1] > 0:
+            ranks[counts[2] % ranks.shape[0]] = 1.0 - mass_at(leaf, masses, height) / most
             counts[2] += 1
+        for t in range(leaf.shape[0]):
+            latest[np.uint64(t) * nodes + leaf[t]] += 1
+        counts[0] += 1
+        if counts[0] == window:
+            add_up(latest, height)
+            turn_window(reference, latest, counts)
+            leaf_masses(reference, height, SIZE_LIMIT * window, masses)
 
 
 @njit(cache=True, nogil=True)
@@ -168,7 +179,7 @@ class Learner:
         self,
         transaction_hash: NDArray[np.uint64],
         event_time: NDArray[np.int64],
-        matrix: NDArray[np.float64],
+        matrix: NDArray[np.floating[Any]],
         group: NDArray[np.uint8],
         suspected: NDArray[np.bool_],
     ) -> None:
@@ -177,13 +188,13 @@ class Learner:
         Parameters
         ----------
         transaction_hash, event_time, matrix, group
-            uint64[n] ids, int64[n] µs, float64[n, M] and uint8[n] as scored.
+            uint64[n] ids, int64[n] µs, float64[n, M] (or float32, where the cells are) and uint8[n] as scored.
         suspected
             bool[n]: kept from the anomaly model and the means until they mature as genuine.
         """
         if matrix.ndim != 2 or matrix.shape[1] != self._linear.shape[1]:
             raise ValueError(f"matrix of shape {matrix.shape}: expected [n, {self._linear.shape[1]}]")
-        matrix = np.ascontiguousarray(matrix, dtype=np.float64)
+        matrix = np.ascontiguousarray(matrix, dtype=np.float32 if matrix.dtype == np.float32 else np.float64)
         self._learned["events"] += len(matrix)
         self._learn_normal(matrix, ~suspected)
         for row, label, trust in self._pending.add(transaction_hash, event_time, matrix, group, suspected):
@@ -251,12 +262,12 @@ class Learner:
         self._parent = snapshot.digest
         return snapshot
 
-    def _learn_normal(self, matrix: NDArray[np.float64], learn: NDArray[np.bool_]) -> None:
+    def _learn_normal(self, matrix: NDArray[np.floating[Any]], learn: NDArray[np.bool_]) -> None:
         described = self._description
         _observe(
             matrix, learn, self._scale, self._linear, self._seen, self._square, self.config.moments_memory,
-            self._split, self._at, self._reference, self._latest, described["forest_height"], described["forest_window"],
-            self._counts, self._ranks,
+            self._split, self._at, self._reference, self._latest, self._masses, described["forest_height"],
+            described["forest_window"], self._counts, self._ranks,
         )  # fmt: skip
 
     def _learn_matured(self, rows: Rows) -> None:
@@ -322,6 +333,9 @@ class Learner:
         self._trees = BoostedTrees.from_arrays(model, "trees.", self._linear.shape[1])
         self._split, self._at = model["forest.feature"], model["forest.threshold"]
         self._reference: NDArray[np.int32] = model["forest.reference"].copy()
+        height, window = self._description["forest_height"], self._description["forest_window"]
+        self._masses = np.zeros((len(self._split) // (2**height - 1)) << height, dtype=np.int64)
+        leaf_masses(self._reference, height, SIZE_LIMIT * window, self._masses)
 
     def _model(self) -> dict[str, NDArray[Any]]:
         kept = min(int(self._counts[2]), len(self._ranks))
@@ -369,6 +383,7 @@ class Learner:
             "pending": pending_description,
             "window": window_description,
         }
+        add_up(self._latest, self._description["forest_height"])
         own = {name: getattr(self, "_" + name).copy() for name in _OWN}
         arrays = {
             **own,

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from detectors.attribution import ensemble_base, ensemble_contributions, linear_contributions
 from detectors.boosted_trees import BoostedTrees, base_margin, margins
 from detectors.calibration import CENTRE, KNOTS, calibrated, rank_fractions, rank_ppm
-from detectors.half_space_trees import SIZE_LIMIT, find_leaves, path_mass
+from detectors.half_space_trees import SIZE_LIMIT, find_leaves, leaf_masses, mass_at
 from detectors.inputs import standardise_row, transform_row
 from detectors.online_logistic import PRIOR_LIMIT, linear_logit
 from detectors.snapshot import Snapshot, SnapshotError, require_array, require_kind
@@ -55,7 +55,7 @@ def stacked(linear: float, margin: float, stack: Any) -> float:
 @njit(cache=True, nogil=True)
 def _score(
     matrix: Any, group: Any, scale: Any, linear: Any, biases: Any, root: Any, link: Any, split: Any, stack: Any, maps: Any,
-    feature: Any, at: Any, reference: Any, height: int, window: int, ranks: Any, logit_milli: Any, anomaly_ppm: Any,
+    feature: Any, at: Any, masses: Any, height: int, window: int, ranks: Any, logit_milli: Any, anomaly_ppm: Any,
 ) -> int:  # fmt: skip
     """Fill both outputs; returns the first group that does not exist, or -1."""
     n, m = matrix.shape
@@ -64,7 +64,7 @@ def _score(
     margin = np.empty(n)
     margins(matrix, root, link, split, margin)
     leaf = np.zeros(feature.shape[0] // ((1 << height) - 1), dtype=np.uint64)
-    most = reference.shape[0] * window
+    most = len(leaf) * ((2 << height) - 1) * window
     for i in range(n):
         logit = linear_part(matrix[i], scale, linear, biases, scratch, bits)
         logit = stacked(logit, margin[i], stack)
@@ -76,8 +76,7 @@ def _score(
         anomaly_ppm[i] = 0
         if ranks.shape[1]:
             find_leaves(scratch[2], feature, at, height, leaf)
-            mass = path_mass(leaf, reference, height, SIZE_LIMIT * window)
-            anomaly_ppm[i] = rank_ppm(1.0 - mass / most, ranks[0], ranks[1])
+            anomaly_ppm[i] = rank_ppm(1.0 - mass_at(leaf, masses, height) / most, ranks[0], ranks[1])
     return -1
 
 
@@ -138,7 +137,10 @@ class Scorer:
         scale = require_array(arrays, "scale", "u1", (m,))
         linear, biases = require_array(arrays, "linear", "f8", (4, m)), require_array(arrays, "biases", "f8", (2,))
         self._model = (scale, linear, biases, *self.trees.walk, stack, maps)
-        self._anomaly = (*_forest(arrays, self._height, m), self._height, self._window, _ranks(arrays))
+        split, at, reference = _forest(arrays, self._height, m)
+        masses = np.zeros((len(split) // (2**self._height - 1)) << self._height, dtype=np.int64)
+        leaf_masses(reference, self._height, SIZE_LIMIT * self._window, masses)
+        self._anomaly = (split, at, masses, self._height, self._window, _ranks(arrays))
         tree_base = base_margin(self.trees.root, self.trees.split)
         linear_base = biases[0] + biases[1]
         for j in range(m):

@@ -9,7 +9,16 @@ import numpy as np
 import pytest
 from river import anomaly
 
-from detectors.half_space_trees import HalfSpaceTrees
+from detectors.half_space_trees import (
+    HalfSpaceTrees,
+    add_mass,
+    add_up,
+    find_leaves,
+    grow,
+    leaf_masses,
+    mass_at,
+    path_mass,
+)
 
 NAMES = [f"f{i}" for i in range(12)]
 
@@ -100,3 +109,27 @@ def test_columns_must_be_named_and_sorted_as_river_visits_them() -> None:
         HalfSpaceTrees().learn_many(np.zeros((1, 2)))
     with pytest.raises(ValueError, match="sorted by name"):
         HalfSpaceTrees().learn_many(np.zeros((1, 2)), features=["b", "a"])
+
+
+def test_masses_of_every_leaf_and_counts_in_leaves_say_what_the_paths_do() -> None:
+    rng, trees, height, limit = np.random.default_rng(8), 7, 5, 12.5
+    feature, threshold = (a.ravel() for a in grow([(0.0, 1.0)] * 4, trees, height, random.Random(2)))
+    along_paths, in_leaves = np.zeros((2, trees * (2 ** (height + 1) - 1)), dtype=np.int32)
+    masses = np.zeros(trees << height, dtype=np.int64)
+    leaf = np.zeros(trees, dtype=np.uint64)
+    nodes = np.arange(trees) * (2 ** (height + 1) - 1)
+    rows = rng.random((400, 4)) ** 2
+    for row in rows:
+        find_leaves(row, feature, threshold, height, leaf)
+        add_mass(leaf, along_paths, height)
+        in_leaves[nodes + leaf.astype(np.int64)] += 1
+    add_up(in_leaves, height)
+    assert in_leaves.tolist() == along_paths.tolist()
+    assert in_leaves[nodes].tolist() == [len(rows)] * trees
+    leaf_masses(along_paths, height, limit, masses)
+    found = set()
+    for row in rows:
+        find_leaves(row, feature, threshold, height, leaf)
+        found.add(mass_at(leaf, masses, height))
+        assert mass_at(leaf, masses, height) == path_mass(leaf, along_paths, height, limit)
+    assert len(found) > 50
