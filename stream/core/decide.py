@@ -1,7 +1,7 @@
 """Second hop, second half: a model and a policy turn features into verdicts about single transactions.
 
 ``Decider`` binds one model version and one policy version; a batch is decided by one decider, and both versions
-stand in every decision. It holds no state that a batch could change.
+stand in every decision. It holds no state that a batch could change but a memo of wordings, which changes no result.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ from stream.core.columns import hash_id
 from stream.core.features import FEATURES, INDEX, MODEL_COLUMNS, SCHEMA
 from stream.core.genesis import first_snapshot
 from stream.core.receive import Received
+from stream.core.wording import Wording
 
 logger = logging.getLogger("riskstream.decide")
 
@@ -45,6 +46,9 @@ _WHOLE = np.array(
 """Columns of numbers that history always fills: where one is none, a row is broken and its history says nothing."""
 TRAINED_FRAUDS = 50
 """With so many confirmed frauds behind the model, rules marked ``until_trained`` and familiarity's discount count half."""
+
+MOST_WORDINGS = 8192
+"""Wordings that a decider keeps; of some 500 bytes each."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,6 +124,14 @@ class Decider:
         self._sampled_per_10k = np.array([budget.below_line_per_10k for budget in self.compiled.budgets])
         known = snapshot.counts["frauds"]
         self.prior_milli = 1000 * TRAINED_FRAUDS // (TRAINED_FRAUDS + known)
+        self.wordings: dict[bytes, Wording] = {}
+        """What decisions of these versions share word for word, by its key: kept to save work, and changes none."""
+
+    def keep_wording(self, key: bytes, wording: Wording) -> None:
+        """Keep a wording for the batches to come; when there are too many, the kept ones go."""
+        if len(self.wordings) >= MOST_WORDINGS:
+            self.wordings.clear()
+        self.wordings[key] = wording
 
     def _convert_sums(
         self, features: npt.NDArray[np.float64], amounts: npt.NDArray[np.int64], event_time: npt.NDArray[np.int64]

@@ -14,6 +14,8 @@ import numpy as np
 import numpy.typing as npt
 from numba import njit
 
+from stream.core.byte_copy import copy_bytes
+from stream.core.fingerprint import chain
 from stream.core.frame import PROFILED
 from stream.core.packed import Packed, put_bytes, put_number
 from stream.core.rfc3339 import put_instant
@@ -22,13 +24,12 @@ _IDS = np.array([PROFILED.fields[name][1] for name in ("transaction_id", "custom
 _ID_BYTES = 64
 _LITERALS = Packed.of(
     [
-        b'{"transaction_id":"', b'","customer_id":"', b'","account_id":"', b'","payee_id":', b'"', b"null",
-        b',"event_time":"', b'Z","scenario":"', b'","outcome":"', b'","step_up":"',
-        b'","scope":"transaction","risk_ppm":', b',"anomaly_ppm":', b',"familiarity_ppm":', b',"hard_rule":',
-        b',"rules":', b',"evidence":', b',"reasons":', b',"degraded":', b',"flags":', b",",
+        b'{"transaction_id":"', b'","customer_id":"', b'","account_id":"', b'","payee_id":"', b'","event_time":"',
+        b'","payee_id":null,"event_time":"', b',"anomaly_ppm":', b',"familiarity_ppm":',
     ]
 )  # fmt: skip
-SCENARIO, OUTCOME, STEP_UP, HARD_RULE, RULES, EVIDENCE, REASONS, DEGRADED, FLAGS, VERSIONS = range(10)
+_NO_PAYEE, _ANOMALY, _FAMILIARITY = 5, 6, 7
+WORDS, REST = range(2)
 """Columns of the fragments' places."""
 
 
@@ -70,14 +71,14 @@ def write_decisions(
     transactions : PROFILED[n]
     numbers : int64[n, 3]
         risk_ppm, anomaly_ppm, familiarity_ppm.
-    pieces : int64[n, 10]
-        Places in ``fragments`` of scenario, outcome and step_up (words), hard_rule, rules, evidence, reasons, degraded,
-        flags and versions (JSON).
+    pieces : int64[n, 2]
+        Places in ``fragments`` of what stands between the event's time and risk_ppm, and of what stands behind
+        familiarity_ppm.
     fragments
         The pieces.
     """
     count = len(transactions)
-    fixed = int(_LITERALS.lengths.sum()) + 4 * _ID_BYTES + 26 + 3 * 20 + 1
+    fixed = int(_LITERALS.lengths.sum()) + 4 * _ID_BYTES + 26 + 3 * 20
     room = count * fixed + int(fragments.lengths[pieces].sum())
     data, starts, lengths = np.empty(room, np.uint8), np.zeros(count, np.int64), np.zeros(count, np.int64)
     raw = np.ascontiguousarray(transactions).view(np.uint8).reshape(count, PROFILED.itemsize)
@@ -89,35 +90,42 @@ def write_decisions(
     return Packed(data, starts, lengths)
 
 
-def group_rows(rows: npt.NDArray[np.uint8]) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+def group_rows(rows: npt.NDArray[np.uint64]) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
     """Group equal rows: the group of each row, and a member of each group; groups in order of first occurrence.
 
-    >>> [part.tolist() for part in group_rows(np.array([[1, 0], [2, 0], [1, 0]], np.uint8))]
+    >>> [part.tolist() for part in group_rows(np.array([[1, 0], [2, 0], [1, 0]], np.uint64))]
     [[0, 1, 0], [0, 1]]
     """
     group, members = np.empty(len(rows), np.int64), np.empty(len(rows), np.int64)
-    return group, members[: _group(np.ascontiguousarray(rows), group, members)]
+    table = np.full(2 << max(len(rows) - 1, 0).bit_length(), -1)
+    return group, members[: _group(rows, table, group, members)]
 
 
 @njit(cache=True, nogil=True)
-def _group(rows: Any, group: Any, members: Any) -> Any:
+def _group(rows: Any, table: Any, group: Any, members: Any) -> Any:
     found = 0
+    last = len(table) - 1
     for i in range(rows.shape[0]):
-        group[i] = -1
-        for g in range(found):
-            same = True
-            for k in range(rows.shape[1]):
-                if rows[i, k] != rows[members[g], k]:
-                    same = False
-                    break
-            if same:
-                group[i] = g
-                break
-        if group[i] < 0:
-            group[i] = found
+        mixed = np.uint64(0)
+        for k in range(rows.shape[1]):
+            mixed = chain(mixed, rows[i, k])
+        at = np.int64(mixed & np.uint64(last))
+        while table[at] >= 0 and not _same(rows[i], rows[members[table[at]]]):
+            at = (at + 1) & last
+        if table[at] < 0:
+            table[at] = found
             members[found] = i
             found += 1
+        group[i] = table[at]
     return found
+
+
+@njit(cache=True, nogil=True)
+def _same(left: Any, right: Any) -> Any:
+    differing = 0
+    for k in range(left.shape[0]):
+        differing += left[k] != right[k]
+    return differing == 0
 
 
 @njit(cache=True, nogil=True)
@@ -128,9 +136,9 @@ def _put(out: Any, at: Any, packed: Any, place: Any) -> Any:
 
 @njit(cache=True, nogil=True)
 def _put_id(out: Any, at: Any, raw: Any, begin: Any) -> Any:
+    copy_bytes(out, at, raw, begin, _ID_BYTES)  # what lies behind the id is written over by what follows
     k = 0
     while k < _ID_BYTES and raw[begin + k] != 0:
-        out[at + k] = raw[begin + k]
         k += 1
     return at + k
 
@@ -146,24 +154,18 @@ def _write(
         for k in range(3):
             at = _put(out, at, literals, k)
             at = _put_id(out, at, raw[i], ids[k])
-        at = _put(out, at, literals, 3)
         if raw[i, ids[3]] == 0:
-            at = _put(out, at, literals, 5)
+            at = _put(out, at, literals, _NO_PAYEE)
         else:
-            at = _put(out, at, literals, 4)
+            at = _put(out, at, literals, 3)
             at = _put_id(out, at, raw[i], ids[3])
             at = _put(out, at, literals, 4)
-        at = _put(out, at, literals, 6)
         at = put_instant(out, at, times[i])
-        for k in range(3):
-            at = _put(out, at, literals, 7 + k)
-            at = _put(out, at, fragments, pieces[i, k])
-        for k in range(3):
-            at = _put(out, at, literals, 10 + k)
-            at = put_number(out, at, numbers[i, k])
-        for k in range(3, 10):
-            at = _put(out, at, literals, 10 + k)
-            at = _put(out, at, fragments, pieces[i, k])
-        out[at] = 125
-        at += 1
+        at = _put(out, at, fragments, pieces[i, WORDS])
+        at = put_number(out, at, numbers[i, 0])
+        at = _put(out, at, literals, _ANOMALY)
+        at = put_number(out, at, numbers[i, 1])
+        at = _put(out, at, literals, _FAMILIARITY)
+        at = put_number(out, at, numbers[i, 2])
+        at = _put(out, at, fragments, pieces[i, REST])
         lengths[i] = at - starts[i]

@@ -10,6 +10,8 @@ import numpy as np
 import numpy.typing as npt
 from numba import njit
 
+from stream.core.byte_copy import copy_bytes
+
 LONGEST_NUMBER = 20
 """Most bytes of an int64 in decimal."""
 
@@ -140,8 +142,7 @@ def places(prefix: bytes, *numbers: npt.NDArray[np.int64]) -> Packed:
 @njit(cache=True, nogil=True)
 def put_bytes(out: Any, at: Any, data: Any, start: Any, length: Any) -> Any:
     """Copy bytes; returns where the next ones go."""
-    for k in range(length):
-        out[at + k] = data[start + k]
+    copy_bytes(out, at, data, start, length)
     return at + length
 
 

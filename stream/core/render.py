@@ -6,9 +6,7 @@ What decisions have in common is rendered once a batch; what is a decision's own
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -23,16 +21,7 @@ from stream.contracts.currency import MINOR_UNIT_DIGITS
 from stream.core.columns import SCENARIOS, SLIPS, unpack_code
 from stream.core.decide import REVIEW, Decided, Decider
 from stream.core.decision_writer import (
-    DEGRADED,
-    EVIDENCE,
-    FLAGS,
-    HARD_RULE,
-    OUTCOME,
-    REASONS,
-    RULES,
-    SCENARIO,
-    STEP_UP,
-    VERSIONS,
+    REST,
     Fragments,
     group_rows,
     write_decisions,
@@ -40,9 +29,8 @@ from stream.core.decision_writer import (
 from stream.core.evidence import Evidence, evidence
 from stream.core.features import INDEX
 from stream.core.packed import Packed
+from stream.core.wording import Wording, wording_keys
 
-_WORDS = tuple(word.encode() for words in (SCENARIOS, OUTCOMES, STEP_UPS) for word in words)
-_OUTCOMES_FROM, _STEP_UPS_FROM = len(SCENARIOS), len(SCENARIOS) + len(OUTCOMES)
 _FLAGS = (b"[]", b'["late"]', b'["below_line"]', b'["late","below_line"]')
 
 
@@ -81,7 +69,7 @@ def instants(times_us: npt.NDArray[np.int64]) -> list[bytes]:
 def render(decided: Decided, decider: Decider) -> Rendered:
     """Decisions and alerts of a batch, as published."""
     transactions, verdicts = decided.received.transactions, decided.verdicts
-    fragments = Fragments(_WORDS)
+    fragments = Fragments()
     decisions = write_decisions(
         transactions,
         np.column_stack((verdicts["risk_ppm"], decided.anomaly_ppm, verdicts["familiarity_ppm"])).astype(np.int64),
@@ -101,49 +89,42 @@ def render(decided: Decided, decider: Decider) -> Rendered:
 
 def _pieces(decided: Decided, decider: Decider, fragments: Fragments) -> npt.NDArray[np.int64]:
     """Places in the fragments of everything in a decision that is neither a number nor the payment's own."""
-    verdicts, place = decided.verdicts, fragments.place
-    pieces = np.empty((len(verdicts), 10), np.int64)
-    pieces[:, SCENARIO] = verdicts["scenario"]
-    pieces[:, OUTCOME] = verdicts["outcome"].astype(np.int64) + _OUTCOMES_FROM
-    pieces[:, STEP_UP] = verdicts["step_up"].astype(np.int64) + _STEP_UPS_FROM
-    _by_value(pieces[:, HARD_RULE], verdicts["hard_rule"], lambda rule: place(_hard(decider, int(rule))))
-    group, members = group_rows(verdicts["fired"])
-    of_group = [place(_fired(decider, verdicts["fired"][row])) for row in members.tolist()]
-    pieces[:, RULES] = np.array(of_group, np.int64)[group]
-    pieces[:, EVIDENCE], pieces[:, REASONS] = place(b"[]"), place(b"null")
+    keys = wording_keys(decided)
+    group, members = group_rows(keys)
+    wordings = [decider.wordings.get(keys[row].tobytes()) or _wording(decided, decider, row, keys[row].tobytes())
+                for row in members.tolist()]  # fmt: skip
+    of_group = [(fragments.place(wording.words), fragments.place(wording.approved)) for wording in wordings]
+    pieces = np.array(of_group, np.int64)[group]
     for row, contributions in zip(decided.explained.tolist(), decided.contributions, strict=True):
-        by_rules = decider.compiled.contributions(verdicts["fired"][row], decider.prior_milli)
+        wording = wordings[group[row]]
+        by_rules = decider.compiled.contributions(decided.verdicts["fired"][row], decider.prior_milli)
         shown = evidence(decided.received.features[row], contributions, by_rules)
-        pieces[row, EVIDENCE] = place(orjson.dumps(shown))
-        pieces[row, REASONS] = place(orjson.dumps(reasons(decided, decider, row, shown)))
-    _by_value(pieces[:, DEGRADED], verdicts["degraded"],
-              lambda bits: place(orjson.dumps(decider.compiled.degraded_list(int(bits)))))  # fmt: skip
-    flags = decided.received.transactions["late"] + 2 * decided.sampled.astype(np.int64)
-    _by_value(pieces[:, FLAGS], flags, lambda flag: place(_FLAGS[int(flag)]))
-    versions = b'"policy_version":"%b","model_version":"%b"'
-    pieces[:, VERSIONS] = place(versions % (decider.policy_version.encode(), decider.model_version.encode()))
+        told = (orjson.dumps(shown), orjson.dumps(reasons(decided, decider, row, shown)))
+        pieces[row, REST] = fragments.place(wording.explained(*told))
     return pieces
 
 
-def _by_value(out: npt.NDArray[np.int64], values: npt.NDArray[Any], place: Callable[[Any], int]) -> None:
-    """Fill ``out`` with the place of each value; one call for each that occurs."""
-    first = values[0]
-    if (values == first).all():
-        out[:] = place(first)
-        return
-    distinct, inverse = np.unique(values, return_inverse=True)
-    out[:] = np.array([place(value) for value in distinct], np.int64)[inverse]
-
-
-def _fired(decider: Decider, mask: npt.NDArray[np.uint8]) -> bytes:
-    """``rules`` of a decision."""
-    fired = decider.compiled.fired_rules(mask)
-    return orjson.dumps([{"id": rule.id, "weight_milli": rule.applied_milli(decider.prior_milli)} for rule in fired])
-
-
-def _hard(decider: Decider, rule: int) -> bytes:
-    """``hard_rule`` of a decision."""
-    return b"null" if rule < 0 else b'"%b"' % decider.compiled.rules[rule].id.encode()
+def _wording(decided: Decided, decider: Decider, row: int, key: bytes) -> Wording:
+    """What all decisions of one key share; kept, for the same few come again in each batch."""
+    verdict, compiled = decided.verdicts[row], decider.compiled
+    hard_rule, fired = int(verdict["hard_rule"]), compiled.fired_rules(verdict["fired"])
+    rules = [{"id": rule.id, "weight_milli": rule.applied_milli(decider.prior_milli)} for rule in fired]
+    late, sampled = bool(decided.received.transactions["late"][row]), bool(decided.sampled[row])
+    wording = Wording(
+        b'Z","scenario":"%b","outcome":"%b","step_up":"%b","scope":"transaction","risk_ppm":' % (
+            SCENARIOS[verdict["scenario"]].encode(), OUTCOMES[verdict["outcome"]].encode(),
+            STEP_UPS[verdict["step_up"]].encode(),
+        ),
+        b',"hard_rule":%b,"rules":%b,"evidence":' % (
+            orjson.dumps(compiled.rules[hard_rule].id if hard_rule >= 0 else None), orjson.dumps(rules)
+        ),
+        b',"degraded":%b,"flags":%b,"policy_version":"%b","model_version":"%b"}' % (
+            orjson.dumps(compiled.degraded_list(int(verdict["degraded"]))), _FLAGS[late + 2 * sampled],
+            decider.policy_version.encode(), decider.model_version.encode(),
+        ),
+    )  # fmt: skip
+    decider.keep_wording(key, wording)
+    return wording
 
 
 def slip_words(mask: int) -> tuple[str, ...]:
