@@ -25,7 +25,7 @@ import numpy.typing as npt
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Producer, TopicPartition
 from numba import njit, types
 
-from stream.core.packed import Packed
+from stream.core.packed import PADDING, Packed
 from stream.errors import RiskstreamError
 
 _RKT, _PARTITION, _VALUE, _KEY, _MSGFLAGS, _HEADER = 2, 3, 4, 5, 7, 9
@@ -284,10 +284,13 @@ def _let_go(loaded: ctypes.CDLL, topics: dict[str, int]) -> None:
 
 
 def _room(pointers: npt.NDArray[np.uint64], sizes: npt.NDArray[np.int64]) -> Packed:
-    """Space for byte strings of C, a null pointer being a null."""
+    """Space for byte strings of C, a null pointer being a null; padded."""
     lengths = np.where(pointers == 0, -1, sizes)
-    starts = np.cumsum(sizes) - sizes
-    return Packed(np.empty(int(sizes.sum()), np.uint8), starts, lengths)
+    ends = np.cumsum(sizes)
+    used = int(ends[-1]) if len(ends) else 0
+    data = np.empty(used + PADDING, np.uint8)
+    data[used:] = 0
+    return Packed(data, ends - sizes, lengths)
 
 
 def _repeated(value: bytes, count: int) -> Packed:

@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-from numba import config, njit
+from numba import config
 from numpy.typing import NDArray
 
 from stream.contracts.feedback import Feedback, read_feedback
@@ -26,13 +26,12 @@ from stream.contracts.refusal import Reason, Refused
 from stream.contracts.transaction import Customer, Transaction, read_transaction
 from stream.core import columns, words
 from stream.core.fingerprint import chain
-from stream.core.packed import Packed, put_bytes
+from stream.core.packed import PADDING, Packed
 from stream.core.partition import partition_of
 from stream.core.rfc3339 import microseconds
 from stream.core.transaction_scan import ACCEPTED, REFERENCE, WORK, scan
 from stream.core.transaction_seal import FUTURE, WRONG_PARTITION, seal
 
-_PADDING = 16
 _TABLES = words.build()
 
 
@@ -113,12 +112,14 @@ def decode_transactions(
 
 
 def _read(values: Packed, rows: NDArray[Any], works: NDArray[Any], status: NDArray[np.uint8]) -> list[Refusal]:
-    """Fill the rows, by the scanner where it can, by the reference where it cannot."""
-    buf, starts, scratch = _separated(values)
-    with _wrapping():
-        scan(buf, starts, scratch, _TABLES, rows, works, status)
-    for name, limit in (("lat", 90.0), ("lon", 180.0)):
-        _read_floats(buf, name, limit, rows, works, status)
+    """Fill the rows: by the scanner where the records lie, else in a copy with room for what is unescaped, else by the
+    reference."""
+    status[:] = REFERENCE
+    if values.is_padded:
+        _scan(values.data, values.starts, values.lengths, 0, rows, works, status)
+    left = np.flatnonzero(status == REFERENCE)
+    if len(left):
+        _read_copies(values.chosen(left), left, rows, works, status)
     refused = []
     for index in np.flatnonzero(status == REFERENCE).tolist():
         try:
@@ -132,24 +133,42 @@ def _read(values: Packed, rows: NDArray[Any], works: NDArray[Any], status: NDArr
     return refused
 
 
-def _separated(values: Packed) -> tuple[NDArray[np.uint8], NDArray[np.int64], int]:
-    """The records in one buffer as :func:`stream.core.transaction_scan.scan` wants them: buffer, starts, scratch.
+def _scan(
+    buf: NDArray[np.uint8], starts: NDArray[np.int64], lengths: NDArray[np.int64], scratch: int,
+    rows: NDArray[Any], works: NDArray[Any], status: NDArray[np.uint8],
+) -> None:  # fmt: skip
+    with _wrapping():
+        scan(buf, starts, lengths, scratch, _TABLES, rows, works, status)
+    for name, limit in (("lat", 90.0), ("lon", 180.0)):
+        _read_floats(buf, name, limit, rows, works, status)
 
-    A byte 0 ends each; what is too large to be read is left out.
+
+def _read_copies(
+    values: Packed, places: NDArray[np.int64], rows: NDArray[Any], works: NDArray[Any], status: NDArray[np.uint8]
+) -> None:
+    """Scan copies of some records; ``places`` says which rows are theirs."""
+    copied, copied_works = np.zeros(len(values), rows.dtype), np.zeros(len(values), WORK)
+    copied_status = np.zeros(len(values), np.uint8)
+    buf, starts, lengths, scratch = _copies(values)
+    _scan(buf, starts, lengths, scratch, copied, copied_works, copied_status)
+    _opaque(rows)[places] = _opaque(copied)
+    works[places] = copied_works
+    status[places] = copied_status
+
+
+def _copies(values: Packed) -> tuple[NDArray[np.uint8], NDArray[np.int64], NDArray[np.int64], int]:
+    """Records that :func:`stream.core.transaction_scan.scan` can unescape: buffer, starts, lengths, scratch.
+
+    A byte 0 ends each, so that none is read into the next; what is too large to be read is left out.
     """
-    starts = np.zeros(len(values) + 1, np.int64)
     lengths = np.where((values.lengths > 0) & (values.lengths <= MAX_BYTES), values.lengths, 0)
-    np.cumsum(lengths + 1, out=starts[1:])
-    scratch = int(starts[-1]) + _PADDING
-    buf = np.zeros(scratch + 2 * (int(lengths.max(initial=0)) + 1) + _PADDING, np.uint8)
-    _copy(values.data, values.starts, lengths, buf, starts)
-    return buf, starts, scratch
-
-
-@njit(cache=True, nogil=True)
-def _copy(data: Any, from_starts: Any, lengths: Any, buf: Any, starts: Any) -> None:
-    for i in range(lengths.shape[0]):
-        put_bytes(buf, starts[i], data, from_starts[i], lengths[i])
+    ends = np.cumsum(lengths + 1) - 1
+    scratch = int(ends[-1]) + PADDING
+    buf = np.zeros(scratch + int(lengths.max()) + PADDING, np.uint8)
+    starts = ends - lengths
+    for place in np.flatnonzero(lengths).tolist():
+        buf[starts[place] : ends[place]] = values.view(place)
+    return buf, starts, lengths, scratch
 
 
 def _read_floats(
@@ -173,7 +192,12 @@ def _read_floats(
 
 def _chosen(rows: NDArray[Any], places: NDArray[np.int64]) -> NDArray[Any]:
     """Copies of some rows, all their bytes: numpy's own selection leaves padding undefined."""
-    return rows.view(np.dtype((np.void, rows.itemsize)))[places].view(rows.dtype)
+    return _opaque(rows)[places].view(rows.dtype)
+
+
+def _opaque(rows: NDArray[Any]) -> NDArray[Any]:
+    """Rows as bytes that numpy copies whole, padding and all."""
+    return rows.view(np.dtype((np.void, rows.itemsize)))
 
 
 def _misplaced(index: int, row: Any, status: int, partition: int, partitions: int, future_ms: int) -> Refusal:

@@ -146,7 +146,7 @@ def read_string(buf: NDArray[np.uint8], p: int, scratch: int) -> tuple[int, int,
     -------
     (next, start, length)
         The place after the closing quote, or -1; and where its text stands in ``buf``: as it is, or, where it has
-        escapes, decoded at ``scratch``.
+        escapes, decoded at ``scratch``; with ``scratch`` 0 there is no room, and escapes are not read.
     """
     start = p + 1
     p = plain_string_end(buf, start)
@@ -155,6 +155,8 @@ def read_string(buf: NDArray[np.uint8], p: int, scratch: int) -> tuple[int, int,
     at = scratch
     while buf[p] != QUOTE:
         if buf[p] == _BACKSLASH:
+            if scratch == 0:
+                return -1, 0, 0
             if at == scratch:
                 for k in range(start, p):
                     buf[at] = buf[k]

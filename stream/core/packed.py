@@ -12,6 +12,8 @@ from numba import njit
 
 from stream.core.byte_copy import copy_bytes
 
+PADDING = 16
+"""Zero bytes behind strings that are to be read where they lie: a scanner's loop ends there, and may look that far."""
 LONGEST_NUMBER = 20
 """Most bytes of an int64 in decimal."""
 
@@ -56,6 +58,15 @@ class Packed:
         """One string, or None for a null."""
         return None if self.lengths[place] < 0 else self[place]
 
+    @property
+    def is_padded(self) -> bool:
+        """Whether the buffer may be written to and ends with :data:`PADDING` zeros, so that a scanner can read in it."""
+        return self.data.flags.writeable and len(self.data) >= PADDING and not self.data[-PADDING:].any()
+
+    def chosen(self, places: npt.NDArray[np.int64]) -> Packed:
+        """The strings at some places, not copied."""
+        return Packed(self.data, self.starts[places], self.lengths[places])
+
     def part(self, start: int, stop: int) -> Packed:
         """Some of the strings, not copied."""
         return Packed(self.data, self.starts[start:stop], self.lengths[start:stop])
@@ -72,18 +83,19 @@ class Packed:
 
     @classmethod
     def of(cls, values: Sequence[bytes | None]) -> Packed:
-        """Copies of these strings.
+        """Copies of these strings, padded (see :attr:`is_padded`).
 
         >>> Packed.of([None, b"a"]).nullable(0) is None
         True
         """
         lengths = np.fromiter((-1 if value is None else len(value) for value in values), np.int64, len(values))
         room = np.maximum(lengths, 0)
-        return cls(np.frombuffer(b"".join(v for v in values if v), np.uint8), np.cumsum(room) - room, lengths)
+        data = bytearray().join([*(value for value in values if value), bytes(PADDING)])
+        return cls(np.frombuffer(data, np.uint8), np.cumsum(room) - room, lengths)
 
     @classmethod
     def joined(cls, parts: Sequence[Packed]) -> Packed:
-        """The strings of several, in order; of their buffers only what the strings span is copied.
+        """The strings of several, in order, padded; of their buffers only what the strings span is copied.
 
         >>> words = Packed.of([b"a", b"bc", b"d"])
         >>> list(Packed.joined([words.part(1, 3), words.part(0, 1)]))
@@ -99,7 +111,7 @@ class Packed:
             total += len(buffers[-1])
         empty = np.zeros(0, np.int64)
         return cls(
-            np.concatenate([np.zeros(0, np.uint8), *buffers]),
+            np.concatenate([*buffers, np.zeros(PADDING, np.uint8)]),
             np.concatenate([empty, *starts]),
             np.concatenate([empty, *(part.lengths for part in parts)]),
         )

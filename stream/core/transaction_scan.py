@@ -12,6 +12,7 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
+from stream.contracts.json_object import MAX_BYTES
 from stream.core import columns, rfc3339, words
 from stream.core.fingerprint import chain, hash_bytes
 from stream.core.json_scan import (
@@ -168,27 +169,25 @@ def _take_code(buf: Bytes, tables: Any, row: Any, work: Any, field: int, start: 
 
 
 @njit(cache=True)
-def _purpose(buf: Bytes, tables: Any, start: int, length: int, scratch: int) -> int:
-    """:func:`stream.core.words.purpose_code`; the folded text is written to ``scratch``."""
+def _purpose(buf: Bytes, tables: Any, start: int, length: int) -> int:
+    """:func:`stream.core.words.purpose_code`."""
     end = start + length
     while start < end and buf[start] == 32:
         start += 1
     while end > start and buf[end - 1] == 32:
         end -= 1
-    first_word = -1
-    for k in range(end - start):
-        c = buf[start + k]
-        if c == 32 and first_word < 0:
-            first_word = k
-        buf[scratch + k] = c + 32 if 65 <= c <= 90 else c
-    code = words.find(tables, words.PURPOSE, buf, scratch, end - start)
-    if code < 0 and first_word > 0:
-        code = words.find(tables, words.PURPOSE, buf, scratch, first_word)
+    code = words.find_folded(tables, words.PURPOSE, buf, start, end - start)
+    if code < 0:
+        first_word = start
+        while first_word < end and buf[first_word] != 32:
+            first_word += 1
+        if start < first_word < end:
+            code = words.find_folded(tables, words.PURPOSE, buf, start, first_word - start)
     return code if code >= 0 else _OTHER_PURPOSE
 
 
 @njit(cache=True)
-def _take_word(buf: Bytes, tables: Any, row: Any, work: Any, field: int, start: int, length: int, scratch: int) -> bool:
+def _take_word(buf: Bytes, tables: Any, row: Any, work: Any, field: int, start: int, length: int) -> bool:
     if field == _CHANNEL:
         code = words.find(tables, words.CHANNEL, buf, start, length)
         row["channel"] = max(code, 0)
@@ -205,7 +204,7 @@ def _take_word(buf: Bytes, tables: Any, row: Any, work: Any, field: int, start: 
         row["scenario_hint"] = code
         work["scenario_hash"] = hash_bytes(buf, start, length)
     elif field == _PURPOSE:
-        code = _purpose(buf, tables, start, length, scratch)
+        code = _purpose(buf, tables, start, length)
         row["purpose"] = code
         work["purpose_hash"] = hash_bytes(buf, start, length)
     else:
@@ -214,7 +213,7 @@ def _take_word(buf: Bytes, tables: Any, row: Any, work: Any, field: int, start: 
 
 
 @njit(cache=True)
-def _take_text(buf: Bytes, tables: Any, row: Any, work: Any, field: int, start: int, length: int, scratch: int) -> bool:
+def _take_text(buf: Bytes, tables: Any, row: Any, work: Any, field: int, start: int, length: int) -> bool:
     """A string that is not empty as the value of a field; False where the field does not take it."""
     if _F_TRANSACTION_ID <= field <= _DEVICE_ID:
         return _take_id(buf, tables, row, work, field, start, length)
@@ -222,7 +221,7 @@ def _take_text(buf: Bytes, tables: Any, row: Any, work: Any, field: int, start: 
         return _take_time(buf, tables, row, work, field, start, length)
     if _CURRENCY <= field <= _PAYEE_COUNTRY:
         return _take_code(buf, tables, row, work, field, start, length)
-    return _take_word(buf, tables, row, work, field, start, length, scratch)
+    return _take_word(buf, tables, row, work, field, start, length)
 
 
 @njit(cache=True)
@@ -340,7 +339,7 @@ def _member(buf: Bytes, tables: Any, row: Any, work: Any, field: int, p: int, sc
             return p
         if start == scratch and _F_TRANSACTION_ID <= field <= _F_PAYEE_ID:
             return -1  # an id written with escapes: its text would not stay
-        return p if _take_text(buf, tables, row, work, field, start, length, scratch + length) else -1
+        return p if _take_text(buf, tables, row, work, field, start, length) else -1
     if 48 <= c <= 57 or c == 45:
         return _take_number(buf, tables, row, work, field, p)
     if c == 110:
@@ -445,22 +444,26 @@ def _copy(buf: Bytes, start: int, length: int, raw: Bytes, i: int, at: int) -> N
 def scan(
     buf: Bytes,
     starts: NDArray[np.int64],
+    lengths: NDArray[np.int64],
     scratch: int,
     tables: NDArray[Any],
     rows: NDArray[Any],
     works: NDArray[Any],
     status: NDArray[np.uint8],
 ) -> None:
-    """Read every record of ``buf`` into its row.
+    """Read records, each by itself, into their rows.
+
+    What is read beyond a record's end makes its end the wrong one, and so leaves the record to the reference.
 
     Parameters
     ----------
     buf
-        uint8: the records, each followed by a NUL byte, then NUL bytes, then room for one record's text, twice.
-    starts
-        int64 (n + 1,): where each record starts; record i ends one byte (its NUL) before ``starts[i + 1]``.
+        uint8: the records, and behind them ``packed.PADDING`` NUL bytes.
+    starts, lengths
+        int64 (n,): where each record stands. One of no bytes, or too many, is left to the reference.
     scratch
-        Where in ``buf`` the room for unescaped text starts.
+        Where in ``buf`` there is room for one record's text, unescaped; 0 where there is none: then a record with
+        escapes is left to the reference.
     tables
         Look-up tables: ``words.TABLES``, shape (1,).
     rows, works
@@ -470,11 +473,13 @@ def scan(
     """
     raw = rows.view(np.uint8).reshape(len(rows), rows.itemsize)
     for i in range(len(rows)):
+        status[i] = REFERENCE
+        if lengths[i] <= 0 or lengths[i] > MAX_BYTES:
+            continue
         work = works[i]
         _clear(rows[i])
         end = _record(buf, tables[0], rows[i], work, starts[i], scratch)
-        if end != starts[i + 1] - 1 or not _fill_defaults(rows[i], work):
-            status[i] = REFERENCE
+        if end != starts[i] + lengths[i] or not _fill_defaults(rows[i], work):
             continue
         status[i] = ACCEPTED
         _copy(buf, work["transaction_start"], work["transaction_length"], raw, i, _TRANSACTION_ID)

@@ -112,6 +112,11 @@ TABLES = np.dtype(
 @njit(cache=True)
 def _slot(which: int, buf: NDArray[np.uint8], start: int, length: int) -> int:
     first, middle, last = int(buf[start]), int(buf[start + length // 2]), int(buf[start + length - 1])
+    return _slot_of(which, first, middle, last, length)
+
+
+@njit(cache=True)
+def _slot_of(which: int, first: int, middle: int, last: int, length: int) -> int:
     return (first * 31 + middle * 181 + last * 17 + length * 331 + which * 97) & (_SLOTS - 1)
 
 
@@ -126,6 +131,31 @@ def find(tables: Any, which: int, buf: NDArray[np.uint8], start: int, length: in
         if tables["lists"][entry] == which and tables["lengths"][entry] == length:
             k = 0
             while k < length and tables["texts"][entry, k] == buf[start + k]:
+                k += 1
+            if k == length:
+                return int(tables["codes"][entry])
+        slot = (slot + 1) & (_SLOTS - 1)
+    return -1
+
+
+@njit(cache=True)
+def _folded(byte: Any) -> int:
+    """A byte with ASCII capitals in lower case."""
+    return int(byte) + 32 if 65 <= byte <= 90 else int(byte)
+
+
+@njit(cache=True)
+def find_folded(tables: Any, which: int, buf: NDArray[np.uint8], start: int, length: int) -> int:
+    """:func:`find` of the text with ASCII capitals in lower case."""
+    if length == 0 or length > _MAX_WORD:
+        return -1
+    first, middle = _folded(buf[start]), _folded(buf[start + length // 2])
+    slot = _slot_of(which, first, middle, _folded(buf[start + length - 1]), length)
+    while tables["slots"][slot] >= 0:
+        entry = tables["slots"][slot]
+        if tables["lists"][entry] == which and tables["lengths"][entry] == length:
+            k = 0
+            while k < length and tables["texts"][entry, k] == _folded(buf[start + k]):
                 k += 1
             if k == length:
                 return int(tables["codes"][entry])

@@ -21,7 +21,7 @@ from stream.contracts.refusal import Refused
 from stream.contracts.transaction import read_transaction
 from stream.core import columns, decode, words
 from stream.core.decode import Decoded, decode_transactions
-from stream.core.packed import Packed
+from stream.core.packed import PADDING, Packed
 from stream.core.partition import partition_of
 from stream.core.transaction_scan import ACCEPTED, REFERENCE, WORK, scan
 
@@ -68,13 +68,13 @@ ALL = cases(CORPUS) + cases(SHARED)
 DECIDED_BY_PLACE = {"wrong_partition", "future", "id_conflict"}
 
 
-def read(values: list[bytes | None], partition: int = 0, partitions: int = 1) -> Decoded:
+def read(values: list[bytes | None] | Packed, partition: int = 0, partitions: int = 1) -> Decoded:
     count = len(values)
     timestamps = np.full(count, NOW_MS)
     return decode_transactions(values, np.arange(count), timestamps, partition, partitions, future_ms=FUTURE_MS)
 
 
-def leave_all_to_the_reference(buf, starts, scratch, tables, rows, works, status):
+def leave_all_to_the_reference(buf, starts, lengths, scratch, tables, rows, works, status):
     status[:] = REFERENCE
 
 
@@ -126,6 +126,25 @@ def test_one_record_changes_nothing_for_another() -> None:
             assert alone.columns.tobytes() == row.tobytes()
 
 
+def test_where_the_records_lie_changes_nothing() -> None:
+    whole = (
+        b'{"transaction_id":"t","account_id":"a","event_time":"2026-11-24T00:00:00Z","amount_minor":1,"currency":"CNY",'
+        b'"channel":"app","x":"y"}'
+    )
+    cut = [whole[:1], whole[1:], whole + b" ", b" " + whole, whole[:-2], whole[-2:], whole, whole[:-3]]
+    values = [*(case.value for case in ALL), *cut]
+    padded = Packed.of(values)
+    bare = Packed(padded.data[:-PADDING], padded.starts, padded.lengths)
+    fixed = Packed(np.frombuffer(padded.data.tobytes(), np.uint8), padded.starts, padded.lengths)
+    assert [lying.is_padded for lying in (padded, bare, fixed)] == [True, False, False]
+    assert verdict(read(padded)) == verdict(read(bare)) == verdict(read(fixed))
+    # neither a cut record nor white space is read on into what lies behind it
+    own = [read([value]).accepted.tolist() == [0] for value in cut]
+    accepted = set(read(padded).accepted.tolist())
+    assert own == [len(ALL) + place in accepted for place in range(len(cut))]
+    assert own == [False, False, True, True, False, False, True, False]
+
+
 def test_the_scanner_and_the_reference_write_the_same_bytes(monkeypatch: pytest.MonkeyPatch) -> None:
     values = [case.value for case in ALL]
     fast = read(values)
@@ -160,10 +179,11 @@ def test_ordinary_records_take_the_fast_path() -> None:
             b',"decide_by":"2026-11-24T08:00:00.250+08:00","account_amount_minor":900,"type":"payment"',
         )
     ]
-    buf, starts, scratch = decode._separated(Packed.of(ordinary))
+    buf, starts, lengths, scratch = decode._copies(Packed.of(ordinary))
     count = len(ordinary)
     status = np.full(count, REFERENCE, np.uint8)
-    scan(buf, starts, scratch, words.build(), np.zeros(count, columns.TRANSACTION), np.zeros(count, WORK), status)
+    rows, works = np.zeros(count, columns.TRANSACTION), np.zeros(count, WORK)
+    scan(buf, starts, lengths, scratch, words.build(), rows, works, status)
     assert (status == ACCEPTED).all()
 
 
