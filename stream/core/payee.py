@@ -16,7 +16,7 @@ from numba import njit
 
 from stream.core.account_outcomes import FRAUD
 from stream.core.account_row import DAY_US
-from stream.core.features import ACCOUNT_WIDTH, INDEX
+from stream.core.features import ACCOUNT_WIDTH, INDEX, WIDTH
 from stream.core.payee_row import (
     BUCKETS,
     LABELS,
@@ -184,13 +184,12 @@ def receive(
     busy_rows: Any,
     slots: Any,
     busy_slots: Any,
-    accounts: Any,
-    event_times: Any,
+    transactions: Any,
     maturity_us: Any,
     features: Any,
     start: Any,
 ) -> int:
-    """Walk profiled payments in order: payee features out, payee rows updated.
+    """Walk profiled payments in order: features out, payee rows updated.
 
     Parameters
     ----------
@@ -200,14 +199,11 @@ def receive(
         Row of each payment's payee, -1 where there is none.
     busy_slots : int64[n]
         Its busy row, -1 where it has none.
-    accounts : uint64[n]
-        Hash of the paying account.
-    event_times : int64[n]
-        µs.
+    transactions : PROFILED[n]
     maturity_us : int
         Age at which a payment without an adverse outcome counts as genuine, µs.
     features : float64[n, WIDTH]
-        Account columns filled; the payee columns are filled here.
+        Out: account columns copied, payee columns filled, those NaN that are filled when deciding.
     start : int
         Payment to begin with.
 
@@ -217,17 +213,27 @@ def receive(
         n, or the first payment whose payee needs a busy row (``payee_row.make_busy``) before it can be taken.
     """
     for i in range(start, slots.shape[0]):
-        out = features[i]
+        transaction, out = transactions[i], features[i]
+        _fill_beside(transaction["features"], out)
         if slots[i] < 0:
             _neutral(out)
             continue
         row, busy = rows[slots[i]], busy_rows[max(busy_slots[i], 0)]
         is_busy = busy_slots[i] >= 0
-        time_us = event_times[i]
-        if not is_busy and outgrown(row, accounts[i], time_us):
+        account, time_us = transaction["account_hash"], transaction["event_time"]
+        if not is_busy and outgrown(row, account, time_us):
             return i
-        _receive_one(row, busy, is_busy, accounts[i], time_us, maturity_us, out)
+        _receive_one(row, busy, is_busy, account, time_us, maturity_us, out)
     return slots.shape[0]
+
+
+@njit(cache=True, nogil=True)
+def _fill_beside(account_features: Any, out: Any) -> None:
+    """All columns but the payee's."""
+    for column in range(ACCOUNT_WIDTH):
+        out[column] = account_features[column]
+    for column in range(P_LAST, WIDTH):
+        out[column] = math.nan
 
 
 @njit(cache=True, nogil=True)

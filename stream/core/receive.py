@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from numba import njit
 
 from stream.core import payee, payee_row
 from stream.core.account_outcomes import FRAUD
-from stream.core.features import ACCOUNT_WIDTH, WIDTH
+from stream.core.features import WIDTH
 from stream.core.frame import FORWARDED, PROFILED, Frame
 from stream.core.payee_row_history import OLDER
 from stream.core.rows import RowTable
@@ -75,38 +77,35 @@ class PayeeHop:
     def process(self, frames: Sequence[tuple[int, Frame]]) -> Received:
         """Walk frames (offset, frame) in order: in each its payments, then its feedback."""
         counts = [len(frame.transactions) for _, frame in frames]
+        feedback_counts = [len(frame.feedback) for _, frame in frames]
         transactions = _joined([frame.transactions for _, frame in frames], PROFILED)
         feedback = _joined([frame.feedback for _, frame in frames], FORWARDED)
-        features = np.full((len(transactions), WIDTH), np.nan)
-        features[:, :ACCOUNT_WIDTH] = transactions["features"]
-        start, feedback_start = 0, 0
-        for (_, frame), count in zip(frames, counts, strict=True):
-            self._receive(transactions[start : start + count], features[start : start + count])
-            end = feedback_start + len(frame.feedback)
-            self._learn(feedback[feedback_start:end])
-            start, feedback_start = start + count, end
+        features = np.empty((len(transactions), WIDTH))
+        start = stop = heard = 0
+        for count, told in zip(counts, feedback_counts, strict=True):
+            stop += count
+            if told:  # what frames before it paid is walked first
+                self._receive(transactions[start:stop], features[start:stop])
+                self._learn(feedback[heard : heard + told])
+                start, heard = stop, heard + told
+        self._receive(transactions[start:stop], features[start:stop])
         offsets = np.array([offset for offset, _ in frames], np.int64)
-        feedback_counts = [len(frame.feedback) for _, frame in frames]
         return Received(
-            transactions, features,
-            np.full(len(transactions), self.partition, np.int64), np.repeat(offsets, counts), _places(counts),
-            feedback, np.repeat(offsets, feedback_counts), _places(feedback_counts),
+            transactions, features, np.full(len(transactions), self.partition, np.int64),
+            *_places(offsets, counts), feedback, *_places(offsets, feedback_counts),
         )  # fmt: skip
 
     def _receive(self, transactions: npt.NDArray[np.void], features: npt.NDArray[np.float64]) -> None:
-        if len(transactions) == 0:
+        done, count = 0, len(transactions)
+        if count == 0:
             return
         hashes = np.ascontiguousarray(transactions["payee_hash"])
         slots = self.table.claim(hashes, transactions["payee_id"], skip_zero=True)
         busy_slots = self.busy.lookup(hashes)
-        accounts = np.ascontiguousarray(transactions["account_hash"])
-        event_times = np.ascontiguousarray(transactions["event_time"])
-        done, count = 0, len(transactions)
         while done < count:
             done = payee.receive(
-                self.table.rows, self.busy.rows, slots, busy_slots, accounts, event_times, self.maturity_us, features,
-                done,
-            )  # fmt: skip
+                self.table.rows, self.busy.rows, slots, busy_slots, transactions, self.maturity_us, features, done
+            )
             if done < count:
                 self._make_busy(hashes, slots, busy_slots, done)
         self.table.mark_changed(slots)
@@ -140,14 +139,33 @@ class PayeeHop:
 
 
 def _joined(parts: list[npt.NDArray[np.void]], dtype: np.dtype[np.void]) -> npt.NDArray[np.void]:
-    if len(parts) == 1:
-        return parts[0]
-    # bytes behind bytes: numpy's own concatenation of structs walks their fields
-    return (
-        np.frombuffer(bytearray().join([part.data.cast("B") for part in parts]), dtype) if parts else np.zeros(0, dtype)
-    )
+    """All of them, read-only."""
+    filled = [part for part in parts if len(part)]
+    if len(filled) == 1:
+        joined = filled[0].view()
+    else:
+        # bytes behind bytes: numpy's own concatenation of structs walks their fields
+        joined = np.frombuffer(bytearray().join([part.data for part in filled]), dtype)
+    joined.flags.writeable = False
+    return joined
 
 
-def _places(counts: Sequence[int]) -> npt.NDArray[np.int64]:
-    """0, 1, … within each frame."""
-    return np.concatenate([np.arange(count) for count in counts]) if counts else np.zeros(0, np.int64)
+def _places(
+    offsets: npt.NDArray[np.int64], counts: Sequence[int]
+) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+    """Offset of each record's frame, and its place in it: 0, 1, … within each frame."""
+    total = sum(counts)
+    frames, places = np.empty(total, np.int64), np.empty(total, np.int64)
+    if total:
+        _count_places(offsets, np.array(counts, np.int64), frames, places)
+    return frames, places
+
+
+@njit(cache=True, nogil=True)
+def _count_places(offsets: Any, counts: Any, frames: Any, places: Any) -> None:
+    at = 0
+    for which in range(offsets.shape[0]):
+        for place in range(counts[which]):
+            frames[at] = offsets[which]
+            places[at] = place
+            at += 1

@@ -10,6 +10,7 @@ from stream.core.account_row import ACCOUNT_ROW
 from stream.core.columns import ABSENT_TIME, TRANSACTION
 from stream.core.customer import CUSTOMER_ROW
 from stream.core.features import ACCOUNT_WIDTH, FEATURES, WIDTH
+from stream.core.frame import PROFILED
 from stream.core.payee_row import BUSY_ROW, PAYEE_ROW
 from tests.unit.core.account_walk import UNWRITTEN, walk
 
@@ -32,19 +33,19 @@ def payments(count: int, *, full: bool) -> np.ndarray:
 @pytest.mark.parametrize("customer", [-1, 0], ids=["one account", "several accounts"])
 def test_no_column_is_left_unwritten(full: bool, customer: int) -> None:
     transactions = payments(4, full=full)
-    features = np.full((4, WIDTH), UNWRITTEN)
-    features[:, :ACCOUNT_WIDTH] = walk(np.zeros(1, ACCOUNT_ROW), np.zeros(1, CUSTOMER_ROW), transactions, customer)
+    profiled = np.zeros(4, PROFILED)
+    profiled["features"] = walk(np.zeros(1, ACCOUNT_ROW), np.zeros(1, CUSTOMER_ROW), transactions, customer)
+    profiled["account_hash"], profiled["event_time"] = 7, transactions["event_time"]
     slots = np.full(4, 0 if full else -1)
-    accounts, times = np.full(4, 7, np.uint64), np.ascontiguousarray(transactions["event_time"])
     rows, busy = np.zeros(1, PAYEE_ROW), np.zeros(1, BUSY_ROW)
     for busy_slots in (np.full(4, -1), slots):
-        features[:, ACCOUNT_WIDTH:] = UNWRITTEN
-        assert payee.receive(rows, busy, slots, busy_slots, accounts, times, DAY_US, features, 0) == 4
-        assert unwritten(features) == set()
+        features = np.full((4, WIDTH), UNWRITTEN)
+        assert payee.receive(rows, busy, slots, busy_slots, profiled, DAY_US, features, 0) == 4
+        assert not (features == UNWRITTEN).any()
+        assert unfilled(features) <= {feature.name for feature in FEATURES if feature.row == "policy"}
     assert ACCOUNT_WIDTH + 1 < WIDTH
 
 
-def unwritten(features: np.ndarray) -> set[str]:
-    """Names of columns that hold what was there before, but for those filled when deciding."""
-    names = {FEATURES[i].name for i in np.flatnonzero((features == UNWRITTEN).any(0)).tolist()}
-    return names - {feature.name for feature in FEATURES if feature.row == "policy"}
+def unfilled(features: np.ndarray) -> set[str]:
+    """Names of columns behind the payee's, which are NaN until a decision fills them."""
+    return {FEATURES[i].name for i in range(payee.P_LAST, WIDTH) if np.isnan(features[:, i]).all()}
