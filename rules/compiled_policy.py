@@ -17,10 +17,11 @@ from numpy.typing import NDArray
 from rules.bytecode import TRUE, Program
 from rules.currency import Currencies
 from rules.familiarity import FamiliaritySettings
+from rules.fired_rules import FiredRules, RuleInfo
 from rules.hold import HoldTerms
 from rules.ladder import RISK_PPM
 from rules.lists import MarkTable
-from rules.pack import DEPENDENCIES, Budget, Text
+from rules.pack import DEPENDENCIES, Budget
 from rules.precedence import settle
 from rules.schema import Schema
 
@@ -31,6 +32,8 @@ MASK_BYTES: Final = 32
 MAX_RULES: Final = 8 * MASK_BYTES
 """Most rules of a policy. The masks have room for them all in every policy: a verdict of one size is one type to the
 compiled loop, so that a policy with more rules is not compiled anew."""
+MAX_FIRED_SETS: Final = 8192
+"""Sets of fired rules that a policy keeps."""
 VERDICT: Final[np.dtype[np.void]] = np.dtype(
     [
         ("scenario", "u1"),
@@ -52,44 +55,6 @@ VERDICT: Final[np.dtype[np.void]] = np.dtype(
         ("failed", "u1", (MASK_BYTES,)),
     ]
 )
-
-
-@dataclass(frozen=True, slots=True)
-class RuleInfo:
-    """What a decision needs to know about a rule.
-
-    Parameters
-    ----------
-    id, pack
-        Its name and its pack's.
-    weight_milli
-        Log-odds in thousandths; 0 for a hard rule.
-    rung
-        A hard rule's rung (see :data:`rules.ladder.RUNGS`), else 0.
-    reason
-        The reviewer's sentence, if the pack gives one.
-    scam, protective, until_trained, evidence
-        As in :class:`rules.pack.Rule`.
-    """
-
-    id: str
-    pack: str
-    weight_milli: int
-    rung: int
-    reason: Text | None
-    scam: str
-    protective: bool
-    until_trained: bool
-    evidence: tuple[str, ...]
-
-    @property
-    def hard(self) -> bool:
-        """Whether it decides by itself."""
-        return self.rung > 0
-
-    def applied_milli(self, prior_milli: int) -> int:
-        """The weight that :meth:`CompiledPolicy.evaluate` applied, given the share of ``until_trained`` rules."""
-        return self.weight_milli * prior_milli // 1000 if self.until_trained else self.weight_milli
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,7 +94,7 @@ class Variants:
     scenarios
         int64[v]: bit s is set where the rule applies to scenario s.
     weight_milli, rung, fades
-        As in :class:`RuleInfo`.
+        As in :class:`rules.fired_rules.RuleInfo`.
     start, end
         int64[v]: event times it applies to, µs.
     """
@@ -270,9 +235,21 @@ class CompiledPolicy:
         """Terms of a review in this scenario."""
         return self.scenarios[scenario].hold
 
-    def fired_rules(self, mask: NDArray[np.uint8]) -> list[RuleInfo]:
+    def fired_rules(self, mask: NDArray[np.uint8]) -> FiredRules:
         """The rules of a ``fired`` or ``failed`` mask, in the policy's order."""
-        return [self.rules[r] for r in np.flatnonzero(np.unpackbits(mask, bitorder="little")).tolist()]
+        key = mask.tobytes()
+        found = self._fired.get(key)
+        if found is None:
+            found = FiredRules(self.rules[r] for r in np.flatnonzero(np.unpackbits(mask, bitorder="little")).tolist())
+            if len(self._fired) >= MAX_FIRED_SETS:
+                self._fired.clear()
+            self._fired[key] = found
+        return found
+
+    @cached_property
+    def _fired(self) -> dict[bytes, FiredRules]:
+        """Sets of fired rules by their masks: kept to save work, and changes no result."""
+        return {}
 
     def contributions(self, mask: NDArray[np.uint8], prior_milli: int = 1000) -> dict[str, int]:
         """What the fired rules of a mask add to the log-odds, in thousandths, by the feature that shows it best.

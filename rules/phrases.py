@@ -16,6 +16,8 @@ from typing import Any, Final
 
 import yaml
 
+from rules.typesetting import typeset
+
 TEXTS: Final = Path(__file__).parent / "texts"
 _PLURAL: Final = re.compile(r"\[([^\[\]|]*)\|([^\[\]|]*)\]")
 _LENGTHS: Final = (
@@ -88,36 +90,67 @@ def phrase(item: Evidence, language: str, reader: str, money: Money) -> str:
     >>> phrase(item, "en", "reviewer", Money("EUR")), phrase(item, "zh", "reviewer", Money("EUR"))
     ('the account changed to a new device 74 minutes ago', '该账户 74 分钟前更换设备')
     """
-    return _phrase(str(item["feature"]), str(item["value"]), item["normal"], language, reader, money)
+    return told(item, money).words(language, reader)
 
 
-@lru_cache(maxsize=65_536)
-def _phrase(name: str, shown: str, usual: str | None, language: str, reader: str, money: Money) -> str:
-    """:func:`phrase`; the same few values come again and again."""
-    text = texts(language)
-    form, words = forms().get(name), text["features"].get(name)
-    if form is None or words is None:  # a newer feature table than these texts: its bare name is better than silence
-        return "" if reader == "customer" else f"{name.replace('_', ' ')} {shown}"
-    if shown == "unknown":
-        return ""
-    if reader == "customer" and not _told(form, shown):
-        return ""
-    template = words.get(_which(form, words, shown, reader, usual), "")
-    if not template:
-        return ""
-    value = _value(form, name, shown, text, money)
-    normal = amount(_number(usual), money, text) if usual and form.kind == "money" else ""
-    return plural(template, value).format(value=value, normal=normal, percent=percent(_number(shown)))
+class Told:
+    """One feature's value as readers are told of it; sentences are made when somebody asks for them.
 
+    Attributes
+    ----------
+    topic
+        One reader is told one sentence of a topic.
+    tells
+        Whether the value is worth telling as a reason: not one that is as it should be, though it may weigh a little.
 
-def tells(item: Evidence) -> bool:
-    """Whether a value is worth telling as a reason: not one that is as it should be, though it may weigh a little.
-
-    >>> tells({"feature": "count_hour", "value": "1"}), tells({"feature": "count_hour", "value": "4"})
+    >>> Told("count_hour", "1", None, Money("CNY")).tells, Told("count_hour", "4", None, Money("CNY")).tells
     (False, True)
     """
-    form = forms().get(str(item["feature"]))
-    return form is None or not form.quiet or form.least is None or _number(str(item["value"])) >= form.least
+
+    __slots__ = ("_form", "_money", "_name", "_shown", "_usual", "_words", "tells", "topic")
+
+    def __init__(self, name: str, shown: str, usual: str | None, money: Money) -> None:
+        form = forms().get(name)
+        self._name, self._shown, self._usual, self._money, self._form = name, shown, usual, money, form
+        self._words: dict[tuple[str, str], str] = {}
+        self.topic = name if form is None else form.topic
+        self.tells = form is None or not form.quiet or form.least is None or _number(shown) >= form.least
+
+    def words(self, language: str, reader: str) -> str:
+        """The sentence, empty where ``reader`` is told nothing."""
+        words = self._words.get((language, reader))
+        if words is None:
+            words = self._words[language, reader] = typeset(self._sentence(language, reader), language)
+        return words
+
+    def _sentence(self, language: str, reader: str) -> str:
+        name, shown, form, text = self._name, self._shown, self._form, texts(language)
+        words = text["features"].get(name)
+        if (
+            form is None or words is None
+        ):  # a newer feature table than these texts: its bare name is better than silence
+            return "" if reader == "customer" else f"{name.replace('_', ' ')} {shown}"
+        if shown == "unknown":
+            return ""
+        if reader == "customer" and not _told(form, shown):
+            return ""
+        template = words.get(_which(form, words, shown, reader, self._usual), "")
+        if not template:
+            return ""
+        value = _value(form, name, shown, text, self._money)
+        normal = amount(_number(self._usual), self._money, text) if self._usual and form.kind == "money" else ""
+        share = percent(_number(shown)) if "{percent}" in template else ""
+        return plural(template, value).format(value=value, normal=normal, percent=share)
+
+
+def told(item: Evidence, money: Money) -> Told:
+    """What is told of one piece of evidence; the same few values come again and again."""
+    return _remembered(item["feature"], item["value"], item["normal"], money.currency, money.digits)
+
+
+@lru_cache(maxsize=16_384)
+def _remembered(name: str, shown: str, usual: str | None, currency: str, digits: int) -> Told:
+    return Told(name, shown, usual, Money(currency, digits))
 
 
 def plural(template: str, value: str) -> str:
@@ -126,7 +159,7 @@ def plural(template: str, value: str) -> str:
     >>> plural("about {value} [payment|payments]", "1")
     'about {value} payment'
     """
-    return _PLURAL.sub(r"\1" if value == "1" else r"\2", template)
+    return _PLURAL.sub(r"\1" if value == "1" else r"\2", template) if "[" in template else template
 
 
 def amount(minor: float, money: Money, text: Mapping[str, Any]) -> str:
@@ -228,14 +261,14 @@ def _value(form: Form, name: str, shown: str, text: Mapping[str, Any], money: Mo
     if form.kind == "clock":
         minutes = round(number * 60.0) % 1440
         return str(text["units"]["clock"].format(at=f"{minutes // 60:02d}:{minutes % 60:02d}"))
-    tell = {
-        "times": lambda: times(number),
-        "number": lambda: times(number),
-        "count": lambda: f"{max(round(number), 0):,}",
-        "days": lambda: length(number, text),
-        "hours": lambda: length(number / 24.0, text),
-        "share": lambda: percent(number),
-        "money": lambda: amount(number, money, text),
-        "rarity": lambda: f"{number / 10_000.0:.2f}%",
-    }.get(form.kind)
-    return shown if tell is None else tell()
+    if form.kind in ("times", "number"):
+        return times(number)
+    if form.kind == "count":
+        return f"{max(round(number), 0):,}"
+    if form.kind in ("days", "hours"):
+        return length(number if form.kind == "days" else number / 24.0, text)
+    if form.kind == "share":
+        return percent(number)
+    if form.kind == "money":
+        return amount(number, money, text)
+    return f"{number / 10_000.0:.2f}%" if form.kind == "rarity" else shown

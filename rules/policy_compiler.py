@@ -9,10 +9,11 @@ from itertools import pairwise
 import numpy as np
 
 from rules.bytecode import assemble
-from rules.compiled_policy import ALL_SCENARIOS, CompiledPolicy, Extras, RuleInfo, ScenarioTerms, Variants
+from rules.compiled_policy import ALL_SCENARIOS, CompiledPolicy, Extras, ScenarioTerms, Variants
 from rules.condition import Term, check
 from rules.familiarity import COLUMNS
 from rules.fields import Condition
+from rules.fired_rules import RuleInfo
 from rules.hold import HoldTerms
 from rules.ladder import NEVER_PPM, RUNGS, rung
 from rules.lists import ALWAYS_US, list_table, snooze_table

@@ -7,24 +7,21 @@ that a decision has the same bytes in every run. Sentences: ``rules/texts/*.yaml
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from functools import lru_cache
+from functools import cache, lru_cache
 from typing import Any, Final
 
-from rules.compiled_policy import RuleInfo
+from rules.fired_rules import FiredRules, RuleInfo
 from rules.ladder import CHALLENGE_LIGHT, REVIEW, RUNGS
 from rules.pack import LANGUAGES
-from rules.phrases import Evidence, Money, amount, forms, phrase, tells, texts
+from rules.phrases import Evidence, Money, Told, amount, texts, told
+from rules.typesetting import capital, typeset, uncapital
 
 MAX_CUSTOMER_FACTS: Final = 2
 MAX_REVIEWER_FACTS: Final = 5
-MAX_RULE_REASONS: Final = 2
-_AFTER_HAN: Final = re.compile(r"(?<=[\u4e00-\u9fff])(?<![年月])(?=[A-Za-z0-9<])")
-_BEFORE_HAN: Final = re.compile(r"(?<=[A-Za-z0-9%])(?=[\u4e00-\u9fff])(?![年月日])")
-"""Where Chinese typesetting puts a space: between Han characters and Latin letters or digits, dates excepted."""
+_NEW_PAYEE: Final = {"feature": "new_payee", "value": "true", "normal": None, "contribution_milli": 1}
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -99,18 +96,12 @@ def render_reasons(context: ReasonContext) -> dict[str, dict[str, str]]:
     >>> reasons["reviewer"]["zh"]
     '个人转账，人民币 4,200.00 元：轻度核验。金额是该客户平时的 4.2 倍。'
     """
+    telling, rules = _telling(context), FiredRules.of(context.rules)
+    amounts = {language: _amount(context, language) for language in LANGUAGES}
     return {
-        "customer": {language: _customer(context, language) for language in LANGUAGES},
-        "reviewer": {language: _reviewer(context, language) for language in LANGUAGES},
+        "customer": {language: _customer(context, telling, rules, language, amounts) for language in LANGUAGES},
+        "reviewer": {language: _reviewer(context, telling, rules, language, amounts) for language in LANGUAGES},
     }
-
-
-def scam_of(rules: Sequence[RuleInfo]) -> str:
-    """The attack that the fired rules point at: that of the weightiest rule that names one, else ``none``."""
-    named = [rule for rule in rules if rule.scam != "none" and (rule.hard or rule.weight_milli > 0)]
-    if not named:
-        return "none"
-    return max(named, key=lambda rule: (rule.protective, rule.rung, rule.weight_milli, rule.id)).scam
 
 
 @lru_cache(maxsize=4096)
@@ -128,82 +119,84 @@ def moment(time_us: int | None, language: str) -> str:
     return f"{at:%Y-%m-%d %H:%M} UTC"
 
 
-class _Filled(dict[str, str]):
-    """Values of a template, made when it asks for them: a sentence needs one or two of them."""
-
-    def __init__(self, make: Mapping[str, Callable[[], str]]) -> None:
-        super().__init__()
-        self._make = make
-
-    def __missing__(self, name: str) -> str:
-        self[name] = self._make[name]()
-        return self[name]
+def _amount(context: ReasonContext, language: str) -> str:
+    return amount(context.amount_minor, Money(context.currency, context.digits), texts(language))
 
 
-def _customer(context: ReasonContext, language: str) -> str:
+def _customer(
+    context: ReasonContext, telling: _Telling, rules: FiredRules, language: str, amounts: Mapping[str, str]
+) -> str:
     text = texts(language)
     own: dict[str, Any] = text["customer"]
-    filled = _Filled(
-        {
-            "amount": lambda: amount(context.amount_minor, Money(context.currency, context.digits), text),
-            "due": lambda: moment(context.due_at, language),
-            "expires": lambda: moment(context.expires_at, language),
-            "ending": lambda: own["ending"][context.on_expiry],
-            "obligation_due": lambda: moment(context.obligation_due_at, language),
-            "owed": lambda: own["listed"].join(text["slips"][slip] for slip in context.slips) or own["owed"],
-        }
-    )
+    slips = text["slips"]
+    owed = (own["listed"].join(slips[slip] for slip in context.slips) or own["owed"]) if context.slips else own["owed"]
     sentences = []
-    facts = _facts(context, language, "customer", MAX_CUSTOMER_FACTS) if context.rung >= CHALLENGE_LIGHT else []
+    facts = _facts(telling, language, "customer", MAX_CUSTOMER_FACTS) if context.rung >= CHALLENGE_LIGHT else []
     if facts:
-        sentences.append(_capital(own["because"].format(facts=own["joined"].join(facts))))
+        sentences.append(capital(own["because"].format(facts=own["joined"].join(facts))))
     if context.obligation:
-        sentences.append(own["obligation"].format_map(filled))
+        due = moment(context.obligation_due_at, language)
+        sentences.append(own["obligation"].format(amount=amounts[language], obligation_due=due, owed=owed))
+    elif context.rung == REVIEW:
+        sentences.append(_review(context, language, own, amounts[language]))
     elif not (context.slips and RUNGS[context.rung] == "remind"):
-        once = context.rung == REVIEW and context.due_at == context.expires_at
-        sentences.append(own["review_once" if once else RUNGS[context.rung]].format_map(filled))
+        sentences.append(own[RUNGS[context.rung]].format(amount=amounts[language]))
     if context.slips:
         if not context.obligation:
-            sentences.append(own["slips"].format(slips=filled["owed"]))
+            sentences.append(own["slips"].format(slips=owed))
         if context.slips_repeated:
             sentences.append(own["slips_repeated"])
+    sentences = [typeset(sentence, language) for sentence in sentences]
     if context.rung >= CHALLENGE_LIGHT:
-        sentences.append(text["warnings"][scam_of(context.rules)])
+        sentences.append(_warning(rules.scam, language))
     return _join(sentences, language)
 
 
-def _reviewer(context: ReasonContext, language: str) -> str:
+def _review(context: ReasonContext, language: str, own: Mapping[str, Any], shown: str) -> str:
+    """What a customer reads whose payment is held."""
+    template: str = own["review_once" if context.due_at == context.expires_at else "review"]
+    expires = moment(context.expires_at, language)
+    due = moment(context.due_at, language)
+    return template.format(amount=shown, due=due, expires=expires, ending=own["ending"][context.on_expiry])
+
+
+@cache
+def _warning(scam: str, language: str) -> str:
+    return typeset(texts(language)["warnings"][scam], language)
+
+
+def _reviewer(
+    context: ReasonContext, telling: _Telling, rules: FiredRules, language: str, amounts: Mapping[str, str]
+) -> str:
     text = texts(language)
     own: dict[str, Any] = text["reviewer"]
-    facts = _standing(context, language)
+    facts = [typeset(fact, language) for fact in _standing(context, language)]
     if context.rung >= CHALLENGE_LIGHT or not facts:
-        facts += _facts(context, language, "reviewer", MAX_REVIEWER_FACTS)
-    reasons = [_uncapital(reason) for reason in _rule_reasons(context, language)]
+        facts += _facts(telling, language, "reviewer", MAX_REVIEWER_FACTS)
+    reasons = rules.told[language]
     if not facts and not reasons:
-        facts = [own["no_facts"]]
-    scam = scam_of(context.rules)
+        facts = [typeset(own["no_facts"], language)]
     sentences = [
         own["sentence"].format(
             scenario=text["scenarios"][context.scenario],
-            amount=amount(context.amount_minor, Money(context.currency, context.digits), text),
+            amount=typeset(amounts[language], language),
             outcome=text["outcomes"][RUNGS[context.rung]],
-            facts=_capital(own["joined"].join(facts or reasons)),
+            facts=capital(own["joined"].join(facts or reasons)),
         )
     ]
     if facts and reasons:
         sentences.append(own["rules"].format(rules=own["joined"].join(reasons)))
-    if scam != "none":
-        sentences.append(own["scam"].format(scam=text["scams"][scam]))
+    if rules.scam != "none":
+        sentences.append(_shape(rules.scam, language))
     if context.protected and context.rung >= REVIEW:
-        sentences.append(own["protected"])
+        sentences.append(typeset(own["protected"], language))
     return _join(sentences, language)
 
 
-def _rule_reasons(context: ReasonContext, language: str) -> list[str]:
-    """Sentences of the weightiest rules that raised the risk, protective ones first."""
-    raising = [rule for rule in context.rules if rule.reason and not rule.hard and rule.weight_milli > 0]
-    raising.sort(key=lambda rule: (not rule.protective, -rule.weight_milli, rule.id))
-    return [rule.reason[language] for rule in raising[:MAX_RULE_REASONS] if rule.reason]
+@cache
+def _shape(scam: str, language: str) -> str:
+    text = texts(language)
+    return typeset(text["reviewer"]["scam"].format(scam=text["scams"][scam]), language)
 
 
 def _standing(context: ReasonContext, language: str) -> list[str]:
@@ -213,7 +206,7 @@ def _standing(context: ReasonContext, language: str) -> list[str]:
     facts = []
     if context.hard_rule is not None:
         reason = context.hard_rule.reason
-        facts.append(own["hard_rule"].format(text=_uncapital(reason[language]) if reason else context.hard_rule.id))
+        facts.append(own["hard_rule"].format(text=uncapital(reason[language]) if reason else context.hard_rule.id))
     if context.list_mark in ("deny", "watch"):
         facts.append(own[context.list_mark])
     if context.essential and context.rung >= CHALLENGE_LIGHT:
@@ -228,42 +221,49 @@ def _standing(context: ReasonContext, language: str) -> list[str]:
     return facts
 
 
-def _facts(context: ReasonContext, language: str, reader: str, most: int) -> list[str]:
-    """Sentences of the evidence that raised the risk: the weightiest first, one a topic, at most so many.
+@dataclass(frozen=True, slots=True)
+class _Telling:
+    """The evidence that raised the risk, the weightiest first.
 
-    That the payee is new is always among them from a challenge on: whoever reads them asks that first.
+    Parameters
+    ----------
+    told
+        What is told of it.
+    new_payee
+        That the payee is new, where it must be among them.
     """
-    own = Money(context.account_currency, context.digits)
-    new = {"feature": "new_payee", "value": "true", "normal": None, "contribution_milli": 1}
-    told = [item for item in context.evidence if int(item["contribution_milli"]) > 0 and tells(item)]
-    wanted = context.new_payee and context.rung >= CHALLENGE_LIGHT
+
+    told: tuple[Told, ...]
+    new_payee: Told | None
+
+
+def _telling(context: ReasonContext) -> _Telling:
+    """That the payee is new is always told from a challenge on: whoever reads the facts asks that first."""
+    money = Money(context.account_currency, context.digits)
+    new = told(_NEW_PAYEE, money) if context.new_payee and context.rung >= CHALLENGE_LIGHT else None
+    found = [told(item, money) for item in context.evidence if int(item["contribution_milli"]) > 0]
+    return _Telling(
+        tuple(new if new is not None and one.topic == new.topic else one for one in found if one.tells), new
+    )
+
+
+def _facts(telling: _Telling, language: str, reader: str, most: int) -> list[str]:
+    """Sentences of the evidence for one reader: the weightiest first, one a topic, at most so many."""
     facts: dict[str, str] = {}
-    for item in told:
-        form = forms().get(item["feature"])
-        topic = item["feature"] if form is None else form.topic
-        if topic in facts:
+    for one in telling.told:
+        if one.topic in facts:
             continue
-        if wanted and topic == "pair":
-            item = new
-        words = phrase(item, language, reader, own)
+        words = one.words(language, reader)
         if words and words not in facts.values():
-            facts[topic] = words
+            facts[one.topic] = words
         if len(facts) == most:
             break
-    if wanted and "pair" not in list(facts)[:most]:
-        facts = dict(list(facts.items())[: most - 1]) | {"pair": phrase(new, language, reader, own)}
-    return list(facts.values())[:most]
-
-
-def _capital(sentence: str) -> str:
-    return sentence[:1].upper() + sentence[1:]
-
-
-def _uncapital(sentence: str) -> str:
-    return sentence[:1].lower() + sentence[1:]
+    new = telling.new_payee
+    if new is not None and new.topic not in facts:
+        facts = dict(list(facts.items())[: most - 1]) | {new.topic: new.words(language, reader)}
+    return list(facts.values())
 
 
 def _join(sentences: Sequence[str], language: str) -> str:
-    if language == "zh":
-        return _BEFORE_HAN.sub(" ", _AFTER_HAN.sub(" ", "".join(sentences)))
-    return " ".join(sentence for sentence in sentences if sentence)
+    """Sentences one behind the other; those that are empty leave no space."""
+    return "".join(sentences) if language == "zh" else " ".join(sentence for sentence in sentences if sentence)

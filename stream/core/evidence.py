@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
-from typing import TypedDict
+from collections.abc import Mapping, Sequence
+from typing import Any, TypedDict
 
 import numpy as np
 import numpy.typing as npt
+from numba import njit
 
 from stream.core.columns import unpack_code
 from stream.core.features import FEATURES, INDEX, MODEL_COLUMNS, Feature
@@ -28,36 +29,71 @@ class Evidence(TypedDict):
 
 
 def evidence(
-    row: npt.NDArray[np.float64], contributions: npt.NDArray[np.int32], rules: Mapping[str, int]
-) -> list[Evidence]:
-    """What weighed most, largest first, ties in the table's order.
+    features: npt.NDArray[np.float64], contributions: npt.NDArray[np.int32], rules: Sequence[Mapping[str, int]]
+) -> list[list[Evidence]]:
+    """What weighed most in each transaction, largest first, ties in the table's order.
 
     Parameters
     ----------
-    row : float64[WIDTH]
-        All features of the transaction.
-    contributions : int32[M]
+    features : float64[k, WIDTH]
+        All features of the transactions.
+    contributions : int32[k, M]
         Log-odds x 1000 of each model input.
     rules
-        Log-odds x 1000 that fired rules add, by the feature that shows it.
+        Log-odds x 1000 that fired rules add, by the feature that shows it; one a transaction.
     """
-    weights = np.zeros(len(FEATURES), np.int64)
-    weights[_MODEL] = contributions
-    for name, milli in rules.items():
-        weights[INDEX[name]] += milli
-    order = np.argsort(-np.abs(weights), kind="stable")[:MOST]
+    weights = np.zeros((len(features), len(FEATURES)), np.int64)
+    weights[:, _MODEL] = contributions
+    for row, by_feature in enumerate(rules):
+        for name, milli in by_feature.items():
+            weights[row, INDEX[name]] += milli
+    order = np.full((len(features), MOST), -1)
+    weightiest(weights, LEAST_MILLI, order)
     return [
-        entry(row, FEATURES[position], int(weights[position]))
-        for position in order.tolist()
-        if abs(int(weights[position])) >= LEAST_MILLI
+        [entry(row, FEATURES[position], milli) for position, milli in zip(places, millis, strict=True) if position >= 0]
+        for row, places, millis in zip(
+            features.tolist(), order.tolist(), np.take_along_axis(weights, order, axis=1).tolist(), strict=True
+        )
     ]
 
 
-def entry(row: npt.NDArray[np.float64], feature: Feature, contribution_milli: int) -> Evidence:
-    """One feature of a transaction as evidence."""
+@njit(cache=True, nogil=True)
+def weightiest(weights: Any, least: Any, order: Any) -> None:
+    """Columns of each row's largest absolute weights into ``order``, largest first, the first of equal ones first.
+
+    Parameters
+    ----------
+    weights : int64[k, n]
+    least
+        Smaller ones count for nothing.
+    order : int64[k, m]
+        Holds -1, and keeps it where there are fewer.
+
+    >>> order = np.full((1, 3), -1)
+    >>> weightiest(np.array([[7, -90, 60, 90]]), 50, order)
+    >>> order.tolist()
+    [[1, 3, 2]]
+    """
+    most = order.shape[1]
+    for i in range(weights.shape[0]):
+        found = 0
+        for column in range(weights.shape[1]):
+            weight = abs(weights[i, column])
+            if weight < least or (found == most and weight <= abs(weights[i, order[i, most - 1]])):
+                continue
+            place = min(found, most - 1)
+            while place > 0 and abs(weights[i, order[i, place - 1]]) < weight:
+                order[i, place] = order[i, place - 1]
+                place -= 1
+            order[i, place] = column
+            found = min(found + 1, most)
+
+
+def entry(row: Sequence[float], feature: Feature, contribution_milli: int) -> Evidence:
+    """One feature of a transaction, all of whose features are given, as evidence."""
     return {
         "feature": feature.name,
-        "value": shown(feature, float(row[INDEX[feature.name]])),
+        "value": shown(feature, row[INDEX[feature.name]]),
         "normal": _normal(row, feature),
         "contribution_milli": contribution_milli,
     }
@@ -82,12 +118,11 @@ def shown(feature: Feature, value: float) -> str:
     return format(value + 0.0 if value else 0.0, ".3g")  # never "-0"
 
 
-def _normal(row: npt.NDArray[np.float64], feature: Feature) -> str | None:
+def _normal(row: Sequence[float], feature: Feature) -> str | None:
     """What would have been ordinary for this customer, where the row knows it."""
     ratio = _RATIO_TO.get(feature.name)
     if ratio is not None:
-        over = float(row[INDEX[ratio]])
-        amount = float(row[INDEX["amount_minor"]])
+        over, amount = row[INDEX[ratio]], row[INDEX["amount_minor"]]
         return None if math.isnan(over) else str(max(round((1.0 + amount) / over - 1.0), 0))
     return _ORDINARY.get(feature.name)
 

@@ -76,15 +76,13 @@ def render(decided: Decided, decider: Decider) -> Rendered:
         _pieces(decided, decider, fragments),
         fragments.packed(),
     )
-    alerts = [
-        (row, _alert(decided, decider, row, decisions[row]))
-        for row in np.flatnonzero(verdicts["outcome"] == REVIEW).tolist()
-    ]
-    obligations = [
-        (row, _obligation(decided, decider, row, decisions[row]))
-        for row in np.flatnonzero(verdicts["obligation"]).tolist()
-    ]
-    return Rendered(decisions, alerts, obligations, Packed.of_ids(transactions["customer_id"]))
+    reviews, owed = np.flatnonzero(verdicts["outcome"] == REVIEW), np.flatnonzero(verdicts["obligation"])
+    return Rendered(
+        decisions,
+        _alerts(decided, decider, reviews, decisions) if len(reviews) else [],
+        _obligations(decided, decider, owed, decisions) if len(owed) else [],
+        Packed.of_ids(transactions["customer_id"]),
+    )
 
 
 def _pieces(decided: Decided, decider: Decider, fragments: Fragments) -> npt.NDArray[np.int64]:
@@ -95,12 +93,12 @@ def _pieces(decided: Decided, decider: Decider, fragments: Fragments) -> npt.NDA
                 for row in members.tolist()]  # fmt: skip
     of_group = [(fragments.place(wording.words), fragments.place(wording.approved)) for wording in wordings]
     pieces = np.array(of_group, np.int64)[group]
-    for row, contributions in zip(decided.explained.tolist(), decided.contributions, strict=True):
-        wording = wordings[group[row]]
-        by_rules = decider.compiled.contributions(decided.verdicts["fired"][row], decider.prior_milli)
-        shown = evidence(decided.received.features[row], contributions, by_rules)
-        told = (orjson.dumps(shown), orjson.dumps(reasons(decided, decider, row, shown)))
-        pieces[row, REST] = fragments.place(wording.explained(*told))
+    rows = decided.explained.tolist()
+    by_rules = [decider.compiled.contributions(decided.verdicts["fired"][row], decider.prior_milli) for row in rows]
+    shown = evidence(decided.received.features[decided.explained], decided.contributions, by_rules)
+    for row, entries in zip(rows, shown, strict=True):
+        told = orjson.dumps(reasons(decided, decider, row, entries))
+        pieces[row, REST] = fragments.place(wordings[group[row]].explained(orjson.dumps(entries), told))
     return pieces
 
 
@@ -158,7 +156,7 @@ def reasons(decided: Decided, decider: Decider, row: int, shown: list[Evidence])
         slips_repeated=repeated(float(features[INDEX["slips_recent"]])),
         list_mark=LIST_MARKS[verdict["list_mark"]],
         essential=bool(verdict["essential"]),
-        protected=any(rule.protective for rule in rules),
+        protected=rules.protective,
         obligation=bool(verdict["obligation"]),
         due_at=hold.due_at(event_time, bool(verdict["complex"])),
         expires_at=hold.hold_expires_at(event_time),
@@ -170,39 +168,56 @@ def reasons(decided: Decided, decider: Decider, row: int, shown: list[Evidence])
     return render_reasons(context)
 
 
-def _alert(decided: Decided, decider: Decider, row: int, decision: bytes) -> bytes:
-    transactions, verdict = decided.received.transactions, decided.verdicts[row]
-    event_time = int(transactions["event_time"][row])
-    hold = decider.compiled.hold(int(verdict["scenario"]))
-    due, expires = instants(
-        np.array([hold.due_at(event_time, bool(verdict["complex"])), hold.hold_expires_at(event_time)])
-    )
+def _alerts(
+    decided: Decided, decider: Decider, rows: npt.NDArray[np.int64], decisions: Packed
+) -> list[tuple[int, bytes]]:
+    """What a person must see, until when, and what becomes of it then; with its row."""
+    verdicts, event_times = decided.verdicts[rows], decided.received.transactions["event_time"][rows].tolist()
+    holds = [decider.compiled.hold(scenario) for scenario in verdicts["scenario"].tolist()]
+    complex_cases = verdicts["complex"].astype(bool).tolist()
+    due = [hold.due_at(at, case) for hold, at, case in zip(holds, event_times, complex_cases, strict=True)]
+    expires = [hold.hold_expires_at(at) for hold, at in zip(holds, event_times, strict=True)]
+    return [
+        (row, _alert(identifier, decisions[row], priority, due_at, expires_at, hold.on_expiry))
+        for row, identifier, priority, due_at, expires_at, hold in zip(
+            rows.tolist(), decided.received.transactions["transaction_id"][rows].tolist(),
+            _priorities(decided, decider, rows), instants(np.array(due)), instants(np.array(expires)), holds, strict=True,
+        )
+    ]  # fmt: skip
+
+
+def _alert(
+    identifier: bytes, decision: bytes, priority_milli: int, due: bytes, expires: bytes, on_expiry: str
+) -> bytes:
     return b'{"alert_id":"%b","decision":%b,"priority_milli":%d,"due_at":"%bZ","hold_expires_at":"%bZ","on_expiry":"%b"}' % (
-        transactions["transaction_id"][row], decision, _priority_milli(decided, decider, row), due, expires,
-        hold.on_expiry.encode(),
+        identifier, decision, priority_milli, due, expires, on_expiry.encode(),
     )  # fmt: skip
 
 
-def _obligation(decided: Decided, decider: Decider, row: int, decision: bytes) -> bytes:
+def _obligations(
+    decided: Decided, decider: Decider, rows: npt.NDArray[np.int64], decisions: Packed
+) -> list[tuple[int, bytes]]:
     """What is owed until when, and the alert that tells a person once it is overdue; that alert holds nothing."""
-    transactions = decided.received.transactions
-    hold = decider.compiled.hold(int(decided.verdicts["scenario"][row]))
-    owed = int(transactions["event_time"][row]) + decider.compiled.proceed_due_us
-    due, answer = instants(np.array([owed, hold.due_at(owed)]))
-    return (
-        b'{"due_at":"%bZ","alert":{"alert_id":"%b","decision":%b,"priority_milli":%d,"due_at":"%bZ","hold_expires_at":"%bZ",'
-        b'"on_expiry":"release"}}'
-    ) % (
-        due, transactions["transaction_id"][row], decision, _priority_milli(decided, decider, row), answer, answer,
-    )  # fmt: skip
+    transactions, scenarios = decided.received.transactions, decided.verdicts["scenario"][rows].tolist()
+    owed = [at + decider.compiled.proceed_due_us for at in transactions["event_time"][rows].tolist()]
+    answers = [decider.compiled.hold(scenario).due_at(at) for scenario, at in zip(scenarios, owed, strict=True)]
+    return [
+        (row, b'{"due_at":"%bZ","alert":%b}' % (due, _alert(identifier, decisions[row], priority, answer, answer, "release")))
+        for row, identifier, priority, due, answer in zip(
+            rows.tolist(), transactions["transaction_id"][rows].tolist(), _priorities(decided, decider, rows),
+            instants(np.array(owed)), instants(np.array(answers)), strict=True,
+        )
+    ]  # fmt: skip
 
 
-def _priority_milli(decided: Decided, decider: Decider, row: int) -> int:
+def _priorities(decided: Decided, decider: Decider, rows: npt.NDArray[np.int64]) -> list[int]:
     """Expected loss prevented per minute of review; an amount without a rate counts in its own major unit."""
-    verdict, features = decided.verdicts[row : row + 1], decided.received.features[row]
-    amount = features[INDEX["amount_reference"]]
-    if np.isnan(amount):
-        currency = unpack_code(int(decided.received.transactions["currency"][row]))
-        amount = decided.received.transactions["amount_minor"][row] / 10 ** MINOR_UNIT_DIGITS[currency]
-    minutes = decider.compiled.scenarios[int(verdict["scenario"][0])].budget.review_minutes
-    return int(priority_milli(verdict["risk_ppm"], np.array([amount]), np.array([float(minutes)]))[0])
+    verdicts, transactions = decided.verdicts[rows], decided.received.transactions
+    amounts = decided.received.features[rows, INDEX["amount_reference"]]
+    for place in np.flatnonzero(np.isnan(amounts)).tolist():
+        currency = unpack_code(int(transactions["currency"][rows[place]]))
+        amounts[place] = transactions["amount_minor"][rows[place]] / 10 ** MINOR_UNIT_DIGITS[currency]
+    scenarios = decider.compiled.scenarios
+    minutes = np.array([float(scenarios[code].budget.review_minutes) for code in verdicts["scenario"].tolist()])
+    milli: list[int] = priority_milli(verdicts["risk_ppm"], amounts, minutes).tolist()
+    return milli

@@ -11,12 +11,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rules.compiled_policy import RuleInfo
+from rules.fired_rules import RuleInfo
 from rules.ladder import CHALLENGE_LIGHT, CHALLENGE_STRONG, DECLINE, REMIND, REVIEW, RUNGS
 from rules.pack import DEPENDENCIES, LANGUAGES, SCAMS, Text
 from rules.phrases import Money, forms, phrase, texts
 from rules.policy import shipped
 from rules.reasons import ReasonContext, render_reasons
+from rules.typesetting import typeset
 from stream.core.columns import SCENARIOS, SLIPS, hash_id
 from stream.core.features import FEATURES, SCHEMA, Feature
 
@@ -162,6 +163,13 @@ def test_a_customer_reads_no_threshold_no_rule_and_no_report(context: ReasonCont
         if RUNGS[context.rung] == "review" and not context.obligation:
             assert ("2026-03-21 10:00" if language == "en" else "2026年3月21日 10:00") in text
     assert reasons == render_reasons(context)
+
+
+@settings(max_examples=300, deadline=None)
+@given(contexts)
+def test_parts_set_one_by_one_leave_no_space_out(context: ReasonContext) -> None:
+    for texts_of_reader in render_reasons(context).values():
+        assert typeset(texts_of_reader["zh"], "zh") == texts_of_reader["zh"]
 
 
 def test_what_others_did_to_the_payee_is_for_the_reviewer_alone() -> None:
