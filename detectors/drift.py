@@ -16,47 +16,15 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
+from detectors.drift_windows import HOUR, DriftConfig, GroupWindows
+
+__all__ = ["HOUR", "Drift", "DriftConfig", "DriftMonitor", "poisson_tail", "stability_index"]
+
 Kind = Literal["volume", "population", "tail"]
-HOUR = 3_600_000_000
-
-
-@dataclass(frozen=True, slots=True)
-class DriftConfig:
-    """Windows and limits.
-
-    Parameters
-    ----------
-    bins
-        Equal-count bins of each input; missing cells have one of their own.
-    first_rows
-        Rows of a group from which its bins are set; nothing is reported before.
-    tail_window_us, population_window_us
-        Event time after which the tail, and the inputs and the volume, are compared with the reference, µs.
-    tail_shares
-        Shares of ordinary rows that count as the tail of the score, falling: a small attack drowns in a broad tail and
-        stands out in a narrow one. A tail is watched once five rows of the reference are in it.
-    tail_error
-        Most probability, under the reference, of as many rows in a tail and window as were seen: below it is an alarm.
-    stability_limit
-        Population stability index of an input from which it has moved; .1 is slight, .25 is large by custom.
-    volume_limit
-        Rows in a window over the usual, from which it is told.
-    memory
-        Population windows over which the reference fades.
-    examples
-        Most examples per report.
-    """
-
-    bins: int = 10
-    first_rows: int = 2_000
-    tail_window_us: int = HOUR
-    population_window_us: int = 24 * HOUR
-    tail_shares: tuple[float, ...] = (0.005, 0.0005, 0.00005)
-    tail_error: float = 1e-6
-    stability_limit: float = 0.25
-    volume_limit: float = 2.0
-    memory: float = 14.0
-    examples: int = 5
+CHANCE_DEVIATIONS = 4.0
+"""How much more than its mean sampling alone may give before an input has moved."""
+NEWS_DEVIATIONS = 4.0
+"""How much further than usual, in deviations of its own past index, an input has to move to be told."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,49 +50,6 @@ class Drift:
     expected: float
     moved: tuple[tuple[str, float], ...]
     examples: tuple[int, ...]
-
-
-@njit(cache=True, nogil=True)
-def _count(matrix: Any, chosen: Any, edges: Any, counts: Any) -> None:
-    """Add the chosen rows to histograms: edges float64[M, B - 1], counts float64[M, B + 1], missing last."""
-    n, m = matrix.shape
-    last = counts.shape[1] - 1
-    for i in range(n):
-        if not chosen[i]:
-            continue
-        for j in range(m):
-            x = matrix[i, j]
-            place = 0
-            if x != x:
-                place = last
-            else:
-                while place < edges.shape[1] and x > edges[j, place]:
-                    place += 1
-            counts[j, place] += 1.0
-
-
-SCORE_STEP = 50
-"""Scores are counted in steps of this many thousandths of log-odds, within :data:`SCORE_MOST` around 0."""
-SCORE_MOST = 20_000
-_SCORE_BINS = 2 * SCORE_MOST // SCORE_STEP + 1
-TAIL_FROM_ROWS = 5
-CHANCE_DEVIATIONS = 4.0
-"""How much more than its mean sampling alone may give before an input has moved."""
-NEWS_DEVIATIONS = 4.0
-"""How much further than usual, in deviations of its own past index, an input has to move to be told."""
-LATE_PART = 10
-"""An input that fewer than one in so many of the first rows have is binned later, when enough have come."""
-NEVER = np.iinfo(np.int64).max
-
-
-def score_bins(score: NDArray[np.int64]) -> NDArray[np.int64]:
-    """The bin of each score, int64[n]: 0 the lowest.
-
-    >>> score_bins(np.array([-20_000, -19_999, 0, 30_000])).tolist()
-    [0, 0, 400, 800]
-    """
-    bins: NDArray[np.int64] = (np.clip(score, -SCORE_MOST, SCORE_MOST) + SCORE_MOST) // SCORE_STEP
-    return bins
 
 
 def stability_index(
@@ -172,32 +97,20 @@ def poisson_tail(seen: int, expected: float) -> float:
     return min(total, 1.0)
 
 
-class _Group:
-    """What one group's windows have seen."""
-
-    def __init__(self, width: int, config: DriftConfig) -> None:
-        shape = (width, config.bins + 1)
-        self.first: list[tuple[NDArray[np.float64], NDArray[np.int64]]] = []
-        self.edges: NDArray[np.float64] | None = None
-        self.late: dict[int, NDArray[np.float64]] = {}  # values of inputs that had too few to set bins by
-        levels = len(config.tail_shares)
-        self.usual, self.seen = np.zeros(shape), np.zeros(shape)
-        self.usual_index = np.zeros((2, width))  # fading mean and mean square of each input's stability index
-        self.usual_rows = 0.0
-        self.windows = 0
-        self.rows = 0
-        self.usual_scores = np.zeros(_SCORE_BINS)  # fading counts
-        self.scores = np.zeros(_SCORE_BINS, np.int64)  # of the tail window
-        self.tail_from = np.full(levels, NEVER)  # first bin of each tail
-        self.tail_seen = np.zeros((levels, *shape))
-        self.top: list[tuple[int, int]] = []  # (-score, id), the highest of the tail window
-
-    def set_tails(self, shares: Sequence[float]) -> None:
-        """Where each tail begins, by the reference: no more than its share of rows is in it."""
-        above = np.cumsum(self.usual_scores[::-1])[::-1]
-        for level, share in enumerate(shares):
-            inside = np.flatnonzero(above <= share * above[0])
-            self.tail_from[level] = inside[0] if above[0] * share >= TAIL_FROM_ROWS and len(inside) else NEVER
+@njit(cache=True, nogil=True)
+def _by_group(group: Any, rows: Any, sorted_rows: Any, ends: Any) -> bool:
+    """Rows group after group, int64[n] written, in their order; ``ends``, int64[G + 1] of 0: where each group's end. False where
+    a group is unknown."""
+    for row in rows:
+        if group[row] + 1 >= ends.shape[0]:
+            return False
+        ends[group[row] + 1] += 1
+    for g in range(1, ends.shape[0]):
+        ends[g] += ends[g - 1]
+    for row in rows:
+        sorted_rows[ends[group[row]]] = row
+        ends[group[row]] += 1
+    return True
 
 
 class DriftMonitor:
@@ -234,7 +147,7 @@ class DriftMonitor:
         self.config = config or DriftConfig()
         self.names = tuple(names)
         self._steady = np.array([name not in periodic for name in names])
-        self._groups = [_Group(len(self.names), self.config) for _ in range(groups)]
+        self._groups = [GroupWindows(len(self.names), self.config) for _ in range(groups)]
         self._tail_end: int | None = None
         self._population_end = 0
 
@@ -242,87 +155,42 @@ class DriftMonitor:
         self,
         ids: NDArray[np.uint64],
         time: int,
-        matrix: NDArray[np.float64],
+        matrix: NDArray[np.floating[Any]],
         group: NDArray[np.uint8],
         score: NDArray[np.int64],
+        rows: NDArray[np.int64] | None = None,
     ) -> list[Drift]:
         """Take a batch that was scored at ``time`` (event time, µs, not decreasing); returns what its coming completed.
 
         Parameters
         ----------
         ids, matrix, group, score
-            uint64[n], float64[n, M], uint8[n], int64[n]: as scored.
+            uint64[n], float64[n, M] (or float32), uint8[n], int64[n]: as scored.
+        rows
+            int64[k]: which of them are the batch, in its order; by default all.
+
+        Raises
+        ------
+        ValueError
+            A group that does not exist.
         """
         reports = self._close_until(time)
-        for index in np.unique(group).tolist():
-            chosen = group == index
-            self._take(self._groups[index], ids[chosen], matrix[chosen], score[chosen])
+        if rows is None:
+            rows = np.arange(len(ids))
+        by_group, ends = np.empty(len(rows), np.int64), np.zeros(len(self._groups) + 1, np.int64)
+        if not _by_group(group, rows, by_group, ends):
+            raise ValueError(f"group {group[rows].max()} is unknown: there are {len(self._groups)}")
+        start = 0
+        for own, end in zip(self._groups, ends.tolist(), strict=False):
+            if end > start:
+                own.take(ids, matrix, score, by_group[start:end])
+            start = end
         return reports
-
-    def _take(
-        self, group: _Group, ids: NDArray[np.uint64], matrix: NDArray[np.float64], score: NDArray[np.int64]
-    ) -> None:
-        if group.edges is None:
-            group.first.append((matrix.copy(), score.copy()))
-            if sum(len(s) for _, s in group.first) >= self.config.first_rows:
-                self._set_bins(group)
-            return
-        if group.late:
-            self._set_late_bins(group, matrix)
-        everything = np.ones(len(matrix), dtype=np.bool_)
-        _count(matrix, everything, group.edges, group.seen)
-        bins = score_bins(score)
-        for level, tail_from in enumerate(group.tail_from.tolist()):
-            tail = bins >= tail_from
-            if tail.any():
-                _count(matrix, tail, group.edges, group.tail_seen[level])
-        group.rows += len(matrix)
-        group.scores += np.bincount(bins, minlength=_SCORE_BINS)
-        best = np.argsort(-score, kind="stable")[: self.config.examples]
-        group.top = sorted([*group.top, *zip((-score[best]).tolist(), ids[best].tolist(), strict=True)])
-        del group.top[self.config.examples :]
 
     @property
     def kept_ids(self) -> list[int]:
         """Ids that a report may still name as examples; bounded."""
-        return [row for group in self._groups for _, row in group.top]
-
-    def _set_bins(self, group: _Group) -> None:
-        matrix = np.concatenate([rows for rows, _ in group.first])
-        score = np.concatenate([scores for _, scores in group.first])
-        edges = np.full((len(self.names), self.config.bins - 1), np.inf)
-        for j, column in enumerate(matrix.T):
-            known = column[~np.isnan(column)]
-            if len(known) >= self.config.first_rows // LATE_PART:
-                edges[j] = self._edges(known)
-            else:
-                group.late[j] = known
-        group.edges = edges
-        group.first = []
-        group.usual_scores += np.bincount(score_bins(score), minlength=_SCORE_BINS)
-        group.set_tails(self.config.tail_shares)
-        _count(matrix, np.ones(len(matrix), dtype=np.bool_), edges, group.usual)
-
-    def _edges(self, known: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Edges of bins of equal counts."""
-        shares = np.arange(1, self.config.bins) / self.config.bins
-        ordered = np.sort(known)
-        edges: NDArray[np.float64] = ordered[(shares * len(ordered)).astype(np.int64)]
-        return edges
-
-    def _set_late_bins(self, group: _Group, matrix: NDArray[np.float64]) -> None:
-        """An input that hardly any first row had (habits, on a line that has just begun) gets its bins when it has come."""
-        assert group.edges is not None
-        late = np.array(list(group.late))
-        known = ~np.isnan(matrix[:, late])
-        for j in late[known.any(axis=0)].tolist():
-            column = matrix[:, j]
-            # joined at once, so that no more is kept than the first rows, however many batches they come in
-            values = group.late[j] = np.concatenate((group.late[j], column[~np.isnan(column)]))
-            if len(values) >= self.config.first_rows:
-                group.edges[j] = self._edges(values)
-                group.usual[j], group.seen[j] = 0.0, 0.0
-                del group.late[j]
+        return [row for group in self._groups for row in group.examples]
 
     def _close_until(self, time: int) -> list[Drift]:
         if self._tail_end is None:
@@ -339,29 +207,24 @@ class DriftMonitor:
             self._population_end = time - time % self.config.population_window_us + self.config.population_window_us
         return reports
 
-    def _close_tail(self, index: int, group: _Group, at: int) -> list[Drift]:
+    def _close_tail(self, index: int, group: GroupWindows, at: int) -> list[Drift]:
         reports = []
-        usual, total = float(group.usual_scores.sum()), int(group.scores.sum())
         for level, tail_from in enumerate(group.tail_from.tolist()):
-            if tail_from == NEVER:
-                continue
             seen = int(group.scores[tail_from:].sum())
+            if not seen:  # no row, or no tail to be watched
+                continue
+            usual, total = float(group.usual_scores.sum()), int(group.scores.sum())
             expected = (float(group.usual_scores[tail_from:].sum()) + 1.0) / (usual + 1.0) * total
             if poisson_tail(seen, expected) < self.config.tail_error:
                 moved = self._moved(stability_index(group.tail_seen[level], group.usual) * self._steady)
-                examples = tuple(row for _, row in group.top)
-                reports.append(Drift("tail", index, at, float(seen), expected, moved, examples))
+                reports.append(Drift("tail", index, at, float(seen), expected, moved, group.examples))
                 break
         if not reports and group.edges is not None:  # an attack does not become usual by going on
-            keep = 1.0 - self.config.tail_window_us / (self.config.memory * self.config.population_window_us)
-            group.usual_scores = group.usual_scores * keep + group.scores
-            group.set_tails(self.config.tail_shares)
-        group.scores[:] = 0
-        group.tail_seen[:] = 0.0
-        group.top = []
+            group.fade()
+        group.clear_tail()
         return reports
 
-    def _close_population(self, index: int, group: _Group, at: int) -> list[Drift]:
+    def _close_population(self, index: int, group: GroupWindows, at: int) -> list[Drift]:
         reports = []
         if group.edges is not None and group.rows:
             stability = stability_index(group.seen, group.usual, CHANCE_DEVIATIONS) * self._steady
@@ -382,7 +245,7 @@ class DriftMonitor:
         group.rows = 0
         return reports
 
-    def _news(self, group: _Group, stability: NDArray[np.float64]) -> NDArray[np.bool_]:
+    def _news(self, group: GroupWindows, stability: NDArray[np.float64]) -> NDArray[np.bool_]:
         """Inputs that moved further than they do by themselves from window to window; learns how far that is.
 
         Rows are not drawn one by one: payments of a payday, a popular payee, a customer's spree come together, and some
