@@ -40,6 +40,8 @@ def warm_up_edge() -> None:
 
 def warm_up_line() -> None:
     """Walk both hops, decide, render and learn."""
+    from detectors.drift import DriftConfig
+    from detectors.row_index import RowIndex
     from rules.policy import shipped
     from stream.core import packed
     from stream.core.decide import Decider
@@ -47,7 +49,8 @@ def warm_up_line() -> None:
     from stream.core.frame import decode_frame
     from stream.core.genesis import first_snapshot
     from stream.core.learn import StreamLearner
-    from stream.core.learning import scored_records
+    from stream.core.learning import read_learning, scored_records
+    from stream.core.model_watch import DriftWatch
     from stream.core.packed import Packed
     from stream.core.profile import AccountHop, HopSettings
     from stream.core.receive import PayeeHop
@@ -66,7 +69,17 @@ def warm_up_line() -> None:
     stored = Packed.of_structs(np.repeat(accounts.table.rows[:1], 200))  # so many that the index is widened
     accounts.table.put(Packed(stored.data.copy(), stored.starts, stored.lengths))  # as Kafka's, which may be written to
     learner = StreamLearner.begin(first, 1)
-    learner.absorb(scored_records(decided))
+    scored = scored_records(decided)
+    learning = read_learning(
+        [Packed(scored.data.copy(), scored.starts, scored.lengths)], [Packed.of([b"t"] * len(scored))]
+    )
+    watch = DriftWatch(DriftConfig(first_rows=10))
+    for _ in range(12):  # until there are bins
+        watch.take(learning)
+    learner.absorb(learning)
+    index = RowIndex()
+    index.enter(np.arange(200, dtype=np.uint64), 0, 0, 0)  # so many that it is widened
+    index.find(7, 0)
     learner.close_round(with_state=True)
 
 

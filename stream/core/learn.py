@@ -6,12 +6,10 @@ records' arrival times were, or how they were cut into calls, does not matter.
 
 from __future__ import annotations
 
-import numpy as np
 import orjson
 
 from detectors.ensemble import EnsembleConfig, Learner, Snapshot
-from stream.core.learning import are_scored, read_scored
-from stream.core.packed import Packed
+from stream.core.learning import LearningRecords
 
 LABEL_KINDS = ("review", "chargeback", "complaint")
 
@@ -34,15 +32,18 @@ class StreamLearner:
         """Start from the first snapshot of an installation."""
         return cls(Learner(first, EnsembleConfig(maturity_us=maturity_us)))
 
-    def absorb(self, records: Packed) -> None:
-        """Read records of one partition in order: runs of features at once, labels one by one."""
-        scored = are_scored(records)
+    def absorb(self, records: LearningRecords) -> None:
+        """Learn from records of one partition, or of several one after the other: runs of features at once, labels one
+        by one."""
         start = 0
-        for place in np.flatnonzero(~scored).tolist():
-            self._observe(records.part(start, place))
-            self._label(records[place])
-            start = place + 1
-        self._observe(records.part(start, len(records)))
+        for label, before in zip(records.labels, records.before, strict=True):
+            self._observe(records, start, before)
+            self._label(label)
+            start = before
+        self._observe(records, start, len(records))
+        if len(records):
+            latest = int(records.event_time.max())
+            self._latest = latest if self._latest is None else max(self._latest, latest)
 
     def close_round(self, with_state: bool) -> Snapshot:
         """End a round: what is older than maturity becomes genuine, and the next model is frozen."""
@@ -50,19 +51,12 @@ class StreamLearner:
             self.learner.advance(self._latest)
         return self.learner.close_round(with_state)
 
-    def _observe(self, values: Packed) -> None:
-        if len(values) == 0:
-            return
-        records = read_scored(values)
-        self.learner.observe(
-            np.ascontiguousarray(records["payment"]),
-            np.ascontiguousarray(records["event_time"]),
-            records["inputs"].astype(np.float64),
-            np.ascontiguousarray(records["group"]),
-            records["suspected"].astype(np.bool_),
-        )
-        latest = int(records["event_time"].max())
-        self._latest = latest if self._latest is None else max(self._latest, latest)
+    def _observe(self, records: LearningRecords, start: int, stop: int) -> None:
+        if start < stop:
+            self.learner.observe(
+                records.payment[start:stop], records.event_time[start:stop], records.inputs[start:stop],
+                records.group[start:stop], records.suspected[start:stop],
+            )  # fmt: skip
 
     def _label(self, value: bytes) -> None:
         label = orjson.loads(value)

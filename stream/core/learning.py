@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
 import numpy as np
 import numpy.typing as npt
 import orjson
+from numba import njit
 
 from stream.core.columns import FEEDBACK_KINDS, VERDICTS
 from stream.core.decide import REVIEW, Decided
 from stream.core.features import MODEL_COLUMNS
 from stream.core.fingerprint import chain, chain_each
-from stream.core.packed import Packed
+from stream.core.packed import Packed, put_bytes
 from stream.errors import RiskstreamError
 
 VERSION = 2
@@ -30,7 +35,10 @@ SCORED = np.dtype(
     ]
 )
 """One transaction's model inputs as scored; single precision, which the learner then reads as it stands."""
+HEAD = np.dtype([(name, SCORED[name]) for name in SCORED.names or () if name != "inputs"])
+"""What stands before the inputs."""
 _MAGIC = b"RSLF"
+_OTHER_VERSION = "risk.learning.v1 holds features of another version"
 
 
 def payments_of(records: npt.NDArray[np.void]) -> npt.NDArray[np.uint64]:
@@ -68,28 +76,89 @@ def scored_records(decided: Decided) -> Packed:
     return Packed.of_structs(records)
 
 
-def read_scored(values: Packed) -> npt.NDArray[np.void]:
-    """Scored records as one array of SCORED.
+@dataclass(frozen=True, slots=True)
+class LearningRecords:
+    """Records of the topic, in their order: features as scored, a column each, and the labels between them.
+
+    Parameters
+    ----------
+    ids
+        Transaction ids of the n scored records; none, where they were not read.
+    payment : uint64[n]
+    event_time : int64[n]
+    group : uint8[n]
+    suspected : bool[n]
+    risk_ppm : int64[n]
+    inputs : float32[n, M]
+    labels, before
+        JSON records, and how many scored records came before each.
+    """
+
+    ids: Packed
+    payment: npt.NDArray[np.uint64]
+    event_time: npt.NDArray[np.int64]
+    group: npt.NDArray[np.uint8]
+    suspected: npt.NDArray[np.bool_]
+    risk_ppm: npt.NDArray[np.int64]
+    inputs: npt.NDArray[np.float32]
+    labels: list[bytes]
+    before: list[int]
+
+    def __len__(self) -> int:
+        return len(self.payment)
+
+
+def read_learning(values: Sequence[Packed], keys: Sequence[Packed] = ()) -> LearningRecords:
+    """Read what came in some batches, one behind the other, without joining them.
+
+    Parameters
+    ----------
+    values, keys
+        Of the batches; without keys the ids stay empty.
 
     Raises
     ------
     RiskstreamError
         Another version wrote them.
     """
-    if (values.lengths != SCORED.itemsize).any():
-        raise RiskstreamError(
-            "risk.learning.v1 holds features of another version: start a new topic prefix or retire the old records"
-        )
-    records = values.structs(SCORED)
-    if np.any(records["magic"] != _MAGIC) or np.any(records["version"] != VERSION):
-        raise RiskstreamError("risk.learning.v1 holds features of another version: see docs/upgrade.md")
-    return records
+    which = [are_scored(batch) for batch in values]
+    ends = np.cumsum([0, *(np.count_nonzero(scored) for scored in which)]).tolist()
+    head, inputs = np.empty(ends[-1], HEAD), np.empty((ends[-1], len(MODEL_COLUMNS)), np.float32)
+    raw_head, raw_inputs = head.view(np.uint8).reshape(len(head), HEAD.itemsize), inputs.view(np.uint8)
+    labels, before = [], []
+    for batch, scored, start, end in zip(values, which, ends, ends[1:], strict=False):
+        if (batch.lengths[scored] != SCORED.itemsize).any():
+            raise RiskstreamError(f"{_OTHER_VERSION}: start a new topic prefix or retire the old records")
+        _split(batch.data, batch.starts[scored], raw_head[start:end], raw_inputs[start:end])
+        places = np.flatnonzero(~scored)
+        labels += [batch[place] for place in places.tolist()]
+        before += (start + places - np.arange(len(places))).tolist()
+    if np.any(head["magic"] != _MAGIC) or np.any(head["version"] != VERSION):
+        raise RiskstreamError(f"{_OTHER_VERSION}: see docs/upgrade.md")
+    return LearningRecords(
+        Packed.joined([_chosen(batch, scored) for batch, scored in zip(keys, which, strict=False)]),
+        np.ascontiguousarray(head["payment"]), np.ascontiguousarray(head["event_time"]),
+        np.ascontiguousarray(head["group"]), head["suspected"].astype(np.bool_), head["risk_ppm"].astype(np.int64),
+        inputs, labels, before,
+    )  # fmt: skip
 
 
 def are_scored(values: Packed) -> npt.NDArray[np.bool_]:
     """Which records hold features rather than a label, which is a JSON object; bool[n]."""
     found: npt.NDArray[np.bool_] = values.data[values.starts] == _MAGIC[0]
     return found
+
+
+def _chosen(packed: Packed, wanted: npt.NDArray[np.bool_]) -> Packed:
+    return Packed(packed.data, packed.starts[wanted], packed.lengths[wanted])
+
+
+@njit(cache=True, nogil=True)
+def _split(data: Any, starts: Any, head: Any, inputs: Any) -> None:
+    """Copy the bytes of scored records, uint8[n, ...], in two parts."""
+    for i in range(starts.shape[0]):
+        put_bytes(head[i], 0, data, starts[i], head.shape[1])
+        put_bytes(inputs[i], 0, data, starts[i] + head.shape[1], inputs.shape[1])
 
 
 def label_record(feedback: np.void) -> bytes:

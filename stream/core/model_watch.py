@@ -5,7 +5,7 @@ Fed by the learner with records as they were scored and with payments as they ma
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -18,7 +18,7 @@ from detectors.ensemble import Scorer
 from stream.core.columns import SCENARIOS
 from stream.core.decide import MODEL_NAMES
 from stream.core.features import FEATURES
-from stream.core.packed import Packed
+from stream.core.learning import LearningRecords
 from stream.core.rfc3339 import render
 
 MOVING = tuple(
@@ -69,33 +69,33 @@ class DriftWatch:
         self._latest = np.iinfo(np.int64).min
         self._names: dict[int, str] = {}
 
-    def take(self, records: npt.NDArray[np.void], ids: Packed) -> list[dict[str, Any]]:
-        """Read records as scored; returns what their coming completed.
-
-        Parameters
-        ----------
-        records : stream.core.learning.SCORED[n]
-        ids
-            Their transaction ids.
-        """
+    def take(self, records: LearningRecords) -> list[dict[str, Any]]:
+        """Read records as scored, with their ids; returns what their coming completed."""
         if not len(records):
             return []
-        order = np.argsort(records["event_time"], kind="stable")
-        hours = records["event_time"][order] // self._monitor.config.tail_window_us
+        order = np.argsort(records.event_time, kind="stable")
+        time, score = records.event_time[order], log_odds_milli(records.risk_ppm)
+        hours = np.flatnonzero(np.diff(time // self._monitor.config.tail_window_us)) + 1
         reports: list[dict[str, Any]] = []
-        for chosen in np.split(order, np.flatnonzero(np.diff(hours)) + 1):
-            part = records[chosen]
-            self._latest = max(self._latest, int(part["event_time"][0]))
+        for rows in np.split(order, hours):
+            self._latest = max(self._latest, int(records.event_time[rows[0]]))
             found = self._monitor.observe(
-                np.ascontiguousarray(part["payment"]), self._latest, part["inputs"].astype(np.float64),
-                np.ascontiguousarray(part["group"]), log_odds_milli(part["risk_ppm"]),
+                records.payment, self._latest, records.inputs, records.group, score, rows
             )  # fmt: skip
-            reports += [describe(drift, self._names) for drift in found]
-            kept = set(self._monitor.kept_ids)
-            told = chosen[np.isin(part["payment"], np.array(sorted(kept), np.uint64))]
-            named = {int(records["payment"][i]): ids[i].decode() for i in told.tolist()}
-            self._names = {row: name for row, name in self._names.items() if row in kept} | named
+            reports += [describe(drift, self._named(drift.examples, records)) for drift in found]
+        self._names = self._named(self._monitor.kept_ids, records)
         return reports
+
+    def _named(self, payments: Iterable[int], records: LearningRecords) -> dict[int, str]:
+        """Ids of a few transactions that came now or before."""
+        names = {}
+        for payment in payments:
+            here = np.flatnonzero(records.payment == np.uint64(payment))
+            if len(here):
+                names[payment] = records.ids[int(here[-1])].decode()
+            elif payment in self._names:
+                names[payment] = self._names[payment]
+        return names
 
 
 @dataclass(slots=True)

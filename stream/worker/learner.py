@@ -11,7 +11,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -22,6 +22,7 @@ from detectors.ensemble import Learner, Snapshot
 from stream.brokers.connect import consumer_config, producer_config
 from stream.brokers.librdkafka import Batch, assigned
 from stream.core.learn import StreamLearner
+from stream.core.learning import LearningRecords, read_learning
 from stream.replay.verify import Verified
 from stream.settings import Settings
 from stream.worker.log import Headers, Place, Record, Records
@@ -113,14 +114,12 @@ class LearnerThread:
         follower = Follower(self._settings, {place: offsets.get(place.partition, 0) for place in places})
         try:
             while self._owns() and not self._stop.is_set():
-                taken = follower.gather(self._settings.learning_interval_s, self._stop)
-                if not taken:
+                records, ends = read_round(follower.gather(self._settings.learning_interval_s, self._stop))
+                if not ends:
                     continue
-                told = notes.observe(taken)
-                for partition in sorted(taken):
-                    for records in taken[partition]:
-                        stream.absorb(records.values)
-                        offsets[partition] = records.next_offset
+                told = notes.observe(records)
+                stream.absorb(records)
+                offsets |= ends
                 with_state = history.rounds_since_state + 1 >= STATE_EVERY
                 snapshot = stream.close_round(with_state)
                 self._publish(producer, history, snapshot, offsets, [*told, *notes.closed(snapshot)])
@@ -270,7 +269,7 @@ class ModelHistory:
             start = offsets.get(partition, 0)
             if ends[partition] > start:
                 for records in reader.read_many(Place(topic, partition), start, ends[partition]):
-                    stream.absorb(records.values)
+                    stream.absorb(read_learning([records.values]))
             offsets[partition] = ends[partition]
 
 
@@ -302,6 +301,13 @@ class Follower:
         for queue in self._queues.values():
             queue.close()
         self._consumer.close()
+
+
+def read_round(taken: Mapping[int, Sequence[Records]]) -> tuple[LearningRecords, dict[int, int]]:
+    """What was gathered, partition after partition, and the offsets it ends at."""
+    every = [records for partition in sorted(taken) for records in taken[partition]]
+    ends = {partition: taken[partition][-1].next_offset for partition in sorted(taken)}
+    return read_learning([records.values for records in every], [records.keys for records in every]), ends
 
 
 def _good(batch: Batch) -> Records:

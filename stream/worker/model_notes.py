@@ -10,10 +10,9 @@ import orjson
 
 from detectors.ensemble import Learner, Scorer, Snapshot
 from stream.core.decide import MODEL_NAMES, Decider
-from stream.core.learning import are_scored, read_scored
+from stream.core.learning import LearningRecords
 from stream.core.model_watch import TOUCH_RUNG, DriftWatch, SideBySide, alert_rate_change
 from stream.settings import Settings
-from stream.worker.log import Records
 from stream.worker.metrics import Metrics
 from stream.worker.models import COMPARISON_KEY, DRIFT_KEY, REFUSED, ModelLog
 
@@ -53,18 +52,11 @@ class ModelNotes:
         self._reports: list[dict[str, Any]] = list(versions.models.drift)
         self._sides: SideBySide | None = None
 
-    def observe(self, taken: dict[int, list[Records]]) -> list[Note]:
-        """Records of a round, before it is learned."""
-        if not taken:
-            return []
-        every = Records.joined([records for partition in sorted(taken) for records in taken[partition]])
-        scored = every.chosen(are_scored(every.values))
-        if not len(scored):
-            return []
-        records = read_scored(scored.values)
-        if self._sides is not None:
-            self._sides.live(records["inputs"].astype(np.float64), np.ascontiguousarray(records["group"]))
-        reports = self._drift.take(records, scored.keys)
+    def observe(self, records: LearningRecords) -> list[Note]:
+        """Records of a round, with their ids, before it is learned."""
+        if self._sides is not None and len(records):
+            self._sides.live(records.inputs.astype(np.float64), records.group)
+        reports = self._drift.take(records)
         for report in reports:
             self._metrics.drifted(report["scenario"], report["kind"])
             logger.warning("drift: %s", orjson.dumps(report).decode())

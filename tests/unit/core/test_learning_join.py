@@ -6,7 +6,7 @@ from stream.core.columns import FEEDBACK_KINDS, VERDICTS
 from stream.core.frame import FORWARDED
 from stream.core.genesis import first_snapshot
 from stream.core.learn import StreamLearner
-from stream.core.learning import SCORED, VERSION, label_record, payments_of
+from stream.core.learning import SCORED, VERSION, label_record, payments_of, read_learning
 from stream.core.packed import Packed
 
 DAY = 86_400_000_000
@@ -24,7 +24,7 @@ def test_a_label_is_of_its_account_where_another_one_used_the_same_transaction_i
     feedback["kind"], feedback["verdict"] = FEEDBACK_KINDS.index("chargeback"), VERDICTS.index("fraud")
     stream = StreamLearner.begin(first_snapshot(1), DAY)
     records = [scored[0].tobytes(), scored[1].tobytes(), label_record(feedback), later.tobytes()]
-    stream.absorb(Packed.of(records))
+    stream.absorb(read_learning([Packed.of(records)]))
     stream.close_round(with_state=False)
     assert stream.learner.matured.hash.tolist() == payments_of(who).tolist()
     assert stream.learner.matured.label.tolist() == [-1, 1]

@@ -12,11 +12,10 @@ from rules.policy import shipped
 from stream.core.columns import SCENARIOS
 from stream.core.decide import MODEL_NAMES, Decider
 from stream.core.genesis import first_snapshot
-from stream.core.learning import SCORED
+from stream.core.learning import SCORED, LearningRecords, read_learning
 from stream.core.model_watch import DriftWatch, SideBySide, alert_rate_change
 from stream.core.packed import Packed
 from stream.settings import Settings
-from stream.worker.log import Record, Records
 from stream.worker.metrics import Metrics
 from stream.worker.model_notes import ModelNotes
 from stream.worker.models import COMPARISON_KEY, REFUSED, ModelLog
@@ -41,6 +40,10 @@ def _ids(records: np.ndarray[Any, Any]) -> list[str]:
     return [f"tx-{payment}" for payment in records["payment"].tolist()]
 
 
+def _learning(records: np.ndarray[Any, Any], ids: list[str]) -> LearningRecords:
+    return read_learning([Packed.of_structs(records)], [Packed.of([name.encode() for name in ids])])
+
+
 def _snapshot(intercept: float) -> Snapshot:
     first = first_snapshot(1)
     model = {**first.model, "biases": np.array([intercept, 0.0])}
@@ -57,7 +60,7 @@ def test_an_attack_is_named_within_its_hour_with_scenario_feature_and_transactio
             records["risk_ppm"][rows] = 400_000
             records["inputs"][rows, AMOUNT] = 9.0
             struck = [_ids(records)[row] for row in rows.tolist()]
-        reports += watch.take(records, Packed.of([name.encode() for name in _ids(records)]))
+        reports += watch.take(_learning(records, _ids(records)))
     [report] = reports
     assert (report["kind"], report["scenario"], report["at"]) == ("tail", "person_transfer", "1970-01-02T07:00:00Z")
     assert report["moved"][0]["feature"] == "amount_deviation"
@@ -69,7 +72,7 @@ def test_a_sale_is_a_volume_shift_and_no_attack() -> None:
     watch, reports = DriftWatch(), []
     for hour in range(24 * 4 + 1):
         records = _records(hour, 1500 if hour >= 72 else 500, seed=4)
-        reports += watch.take(records, Packed.of([name.encode() for name in _ids(records)]))
+        reports += watch.take(_learning(records, _ids(records)))
     assert {(report["kind"], report["scenario"]) for report in reports} == {
         ("volume", "ecommerce"), ("volume", "person_transfer"),
     }  # fmt: skip
@@ -109,11 +112,6 @@ def _feed(learner: Learner, records: np.ndarray[Any, Any]) -> None:
         records["payment"].copy(), records["event_time"].copy(), records["inputs"].astype(np.float64),
         records["group"].copy(), np.zeros(len(records), np.bool_),
     )  # fmt: skip
-
-
-def _kafka(records: np.ndarray[Any, Any]) -> dict[int, list[Records]]:
-    one_by_one = [Record(n, 0, f"tx-{n}".encode(), records[n].tobytes()) for n in range(len(records))]
-    return {0: [Records.of(one_by_one)]}
 
 
 def test_a_model_that_would_change_the_alert_rate_too_much_is_refused_and_not_followed() -> None:
@@ -158,7 +156,7 @@ def test_where_workers_are_held_to_a_model_the_learner_goes_on_beside_it() -> No
     notes, learner, _ = _notes(models)
     assert [key for key, _ in notes.closed(newest)] == [COMPARISON_KEY]
     records = _records(0, 500, seed=8)
-    notes.observe(_kafka(records))
+    notes.observe(_learning(records, [f"tx-{n}" for n in range(len(records))]))
     _feed(learner, records)
     learner.label(int(records["payment"][0]), 0, True, "chargeback")
     learner.advance(9 * HOUR)
