@@ -29,7 +29,7 @@ from stream.worker.app import build
 from stream.worker.counts import Counts
 from stream.worker.kafka_log import KafkaLog
 from stream.worker.line import Line
-from stream.worker.log import Place, Publisher, Records
+from stream.worker.log import Publisher, Records
 from stream.worker.metrics import Metrics
 from stream.worker.replica import Replica
 from stream.worker.run import worker_name
@@ -72,9 +72,7 @@ class TrivialCore:
 class TrivialHop(AccountsHop):
     """The accounts hop with the trivial core; decisions instead of frames."""
 
-    def process(
-        self, publisher: Publisher, partition: int, transactions: Records, feedback: Records
-    ) -> tuple[dict[Place, int], Counts]:
+    def process(self, publisher: Publisher, partition: int, transactions: Records, feedback: Records) -> Counts:
         """Walk one batch and write what it causes."""
         owner = self.owned[partition]
         decoded = self._decode_transactions(partition, transactions)
@@ -97,7 +95,7 @@ class TrivialHop(AccountsHop):
         self._record_batch(publisher, owner, partition, transactions, feedback, [], 0)
         counted = Counts()
         counted.add(place, decided=len(columns), dead=len(decoded.refused))
-        return {place: owner.transactions, Place(*self.places(partition)[1]): owner.feedback}, counted
+        return counted
 
     def replica(self, partition: int) -> Replica[Any]:
         """As the accounts hop's, with the trivial core."""

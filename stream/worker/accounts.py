@@ -84,10 +84,8 @@ class AccountsHop(RowOwner[AccountPartition]):
         """The same, as every hop has them."""
         return self.places(partition)
 
-    def process(
-        self, publisher: Publisher, partition: int, transactions: Records, feedback: Records
-    ) -> tuple[dict[Place, int], Counts]:
-        """Walk one batch and write what it causes; returns the offsets to commit and what was counted."""
+    def process(self, publisher: Publisher, partition: int, transactions: Records, feedback: Records) -> Counts:
+        """Walk one batch and write what it causes; returns what was counted."""
         owner = self.owned[partition]
         counts = Counts()
         decoded = self._decode_transactions(partition, transactions)
@@ -111,7 +109,7 @@ class AccountsHop(RowOwner[AccountPartition]):
         counts.add(feedback_place, decided=len(outcomes.columns), dead=len(outcomes.refused))
         untrusted = [int(feedback.offsets[r.index]) for r in outcomes.refused if r.reason == "untrusted"]
         self._record_batch(publisher, owner, partition, transactions, feedback, untrusted, duplicates)
-        return {transactions_place: owner.transactions, feedback_place: owner.feedback}, counts
+        return counts
 
     def checkpoint(self, publisher: Publisher, partition: int) -> int:
         """Write the rows changed since the last checkpoint and a marker of what they stand for."""

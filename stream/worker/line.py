@@ -11,7 +11,7 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from concurrent.futures import Executor
+from concurrent.futures import Executor, Future
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -307,12 +307,13 @@ class Line:
         began = self._clock()
         try:
             publisher.begin()
-            offsets, after = self._walk(lane, publisher, batch)
+            offsets = self._offsets(lane, batch, due)
+            # which offsets the batch takes is known before it is walked: the requests that say so run beside the walk
+            taken = lane.commits.submit(publisher.take, offsets)
+            after = self._walk(lane, publisher, batch)
             for partition in due:
                 lane.hop.checkpoint(publisher, partition)
-                # rows alone are fenced like a batch: by the offsets they stand for
-                offsets = {**lane.hop.stands(partition), **offsets}
-            await self._commit(lane, publisher, offsets)
+            await self._commit(lane, publisher, offsets, taken)
         except PublishFailed as error:
             self.ready = False
             self.metrics.transaction_failed(fenced=error.fenced)
@@ -330,8 +331,22 @@ class Line:
         lane.sound = True
         after()
 
-    async def _commit(self, lane: Lane, publisher: Publisher, offsets: Mapping[Place, int]) -> None:
-        commit = asyncio.get_running_loop().run_in_executor(lane.commits, publisher.commit, offsets)
+    def _offsets(self, lane: Lane, batch: Mapping[Place, Records], due: Iterable[int]) -> dict[Place, int]:
+        """Where a hop stands once a batch is walked. Rows alone are fenced like a batch: by the offsets they stand for."""
+        offsets: dict[Place, int] = {}
+        for partition in sorted({place.partition for place in batch} | set(due)):
+            offsets.update(lane.hop.stands(partition))
+        offsets.update({place: records.next_offset for place, records in batch.items() if len(records)})
+        return offsets
+
+    async def _commit(
+        self, lane: Lane, publisher: Publisher, offsets: Mapping[Place, int], taken: Future[None]
+    ) -> None:  # fmt: skip
+        def commit_taken() -> None:
+            taken.result()
+            publisher.commit(offsets)
+
+        commit = asyncio.get_running_loop().run_in_executor(lane.commits, commit_taken)
         try:
             await asyncio.wait_for(asyncio.shield(commit), self.commit_limit_s)
         except TimeoutError:
@@ -340,30 +355,21 @@ class Line:
             lane.commits, lane.publisher = CommitThread(), None
             raise PublishFailed(f"a commit has not ended within {self.commit_limit_s:.0f} s and is given up") from None
 
-    def _walk(
-        self, lane: Lane, publisher: Publisher, batch: Mapping[Place, Records]
-    ) -> tuple[dict[Place, int], Callable[[], None]]:
-        """Process a batch; returns the offsets to commit and what to count once they are."""
+    def _walk(self, lane: Lane, publisher: Publisher, batch: Mapping[Place, Records]) -> Callable[[], None]:
+        """Process a batch; returns what to count once it is committed."""
         if lane.name == "accounts":
             return self._walk_accounts(publisher, batch)
-        offsets, decided = self.payees.process(
-            publisher, {place.partition: records for place, records in batch.items()}
-        )
-        return offsets, lambda: self.metrics.decided(decided)
+        decided = self.payees.process(publisher, {place.partition: records for place, records in batch.items()})
+        return lambda: self.metrics.decided(decided)
 
-    def _walk_accounts(
-        self, publisher: Publisher, batch: Mapping[Place, Records]
-    ) -> tuple[dict[Place, int], Callable[[], None]]:
-        offsets: dict[Place, int] = {}
+    def _walk_accounts(self, publisher: Publisher, batch: Mapping[Place, Records]) -> Callable[[], None]:
         counts = Counts()
         for partition in sorted({place.partition for place in batch}):
             transactions, feedback = self.accounts.places(partition)
-            stands, counted = self.accounts.process(
-                publisher, partition, batch.get(transactions, NONE), batch.get(feedback, NONE)
+            counts.merge(
+                self.accounts.process(publisher, partition, batch.get(transactions, NONE), batch.get(feedback, NONE))
             )
-            offsets.update(stands)
-            counts.merge(counted)
-        return offsets, lambda: self.metrics.counted(counts)
+        return lambda: self.metrics.counted(counts)
 
     def is_own(self, transactional_id: str) -> bool:
         """Whether a transactional id is, or was, one of this worker's."""

@@ -164,8 +164,18 @@ class Publisher(Protocol):
     ) -> None:
         """Add records, partition -1 as for :meth:`send`; a header's value is one for all, or one for each."""
 
+    def take(self, offsets: Mapping[Place, int]) -> None:
+        """Say which input offsets the open transaction stands for, before all its records are there: another thread
+        may go on sending meanwhile.
+
+        Raises
+        ------
+        PublishFailed
+            As for :meth:`commit`.
+        """
+
     def commit(self, offsets: Mapping[Place, int]) -> None:
-        """Commit what was sent together with the input offsets it stands for.
+        """Commit what was sent together with the input offsets it stands for, taken already or not.
 
         Raises
         ------

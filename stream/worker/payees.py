@@ -61,10 +61,8 @@ class PayeesHop(RowOwner[PayeePartition]):
         """The same, as every hop has them."""
         return (self.place(partition),)
 
-    def process(self, publisher: Publisher, batch: Mapping[int, Records]) -> tuple[dict[Place, int], list[Decided]]:
-        """Walk one batch, records by partition, and write what it causes; returns the offsets to commit and what was
-        decided."""
-        offsets: dict[Place, int] = {}
+    def process(self, publisher: Publisher, batch: Mapping[int, Records]) -> list[Decided]:
+        """Walk one batch, records by partition, and write what it causes; returns what was decided."""
         decided: list[Decided] = []
         decider = self.decider()
         waiting: list[Received] = []
@@ -72,7 +70,7 @@ class PayeesHop(RowOwner[PayeePartition]):
         for partition, records in batch.items():
             owner = self.owned[partition]
             received = owner.core.process(_frames(records))
-            owner.profiled = offsets[self.place(partition)] = records.next_offset
+            owner.profiled = records.next_offset
             self.count(partition, len(received.transactions) + len(received.feedback))
             if len(received.transactions):
                 waiting.append(received)
@@ -85,7 +83,7 @@ class PayeesHop(RowOwner[PayeePartition]):
         # a label of this batch's own payment comes behind the payment's features
         for partition, received in came:
             self._forward_labels(publisher, partition, received)
-        return offsets, decided
+        return decided
 
     def checkpoint(self, publisher: Publisher, partition: int) -> int:
         """Write the rows changed since the last checkpoint and a marker of what they stand for."""

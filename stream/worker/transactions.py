@@ -72,6 +72,7 @@ class TransactionalPublisher:
         self.transactional_id = transactional_id
         self._membership = membership.metadata()
         self.acknowledged: dict[Place, int] = {}
+        self._taken: dict[Place, int] = {}
         self._timeout = settings.transaction_timeout_ms / 1000
         self._lost = ""
         self._producer = _producer(settings, transactional_id, self._on_error)
@@ -88,6 +89,7 @@ class TransactionalPublisher:
         publisher is given up before it is used again.
         """
         self._producer.poll(0)
+        self._taken = {}
         if self._lost:
             raise PublishFailed(f"transaction of {self.transactional_id}: {self._lost}")
         try:
@@ -122,14 +124,24 @@ class TransactionalPublisher:
         except KafkaException as error:
             raise _failed(f"send to {topic}", error) from error
 
+    def take(self, offsets: Mapping[Place, int]) -> None:
+        """Send offsets: two requests, one after the other, that need not wait for the records."""
+        named = [
+            TopicPartition(place.topic, place.partition, offset, self.transactional_id)
+            for place, offset in offsets.items() if self._taken.get(place) != offset
+        ]  # fmt: skip
+        if not named:
+            return
+        try:
+            self._producer.send_offsets_to_transaction(named, self._membership, self._timeout)
+        except KafkaException as error:
+            raise _failed(f"transaction of {self.transactional_id}", error) from error
+        self._taken.update(offsets)
+
     def commit(self, offsets: Mapping[Place, int]) -> None:
         """Commit; any other end than success makes this publisher unusable."""
+        self.take(offsets)
         try:
-            if offsets:
-                named = [
-                    TopicPartition(p.topic, p.partition, offset, self.transactional_id) for p, offset in offsets.items()
-                ]
-                self._producer.send_offsets_to_transaction(named, self._membership, self._timeout)
             self._producer.commit_transaction(self._timeout)
         except KafkaException as error:
             raise _failed(f"transaction of {self.transactional_id}", error) from error
@@ -186,6 +198,9 @@ class PlainPublisher:
     ) -> None:
         """Send records one by one: every one is to be acknowledged."""
         send_each(self, topic, values, keys, headers, partition)
+
+    def take(self, offsets: Mapping[Place, int]) -> None:
+        """Nothing: offsets follow what is acknowledged."""
 
     def commit(self, offsets: Mapping[Place, int]) -> None:
         """Wait until everything sent is acknowledged."""

@@ -88,11 +88,15 @@ def offsets_apart(patch: pytest.MonkeyPatch) -> None:
     """Outputs and input offsets are committed one after the other."""
     commit = SimulatedPublisher.commit
 
+    def not_yet(self: SimulatedPublisher, offsets: Mapping[Place, int]) -> None:
+        pass
+
     def apart(self: SimulatedPublisher, offsets: Mapping[Place, int]) -> None:
         commit(self, {})
         self.begin()
         commit(self, offsets)
 
+    patch.setattr(SimulatedPublisher, "take", not_yet)
     patch.setattr(SimulatedPublisher, "commit", apart)
 
 

@@ -255,16 +255,19 @@ class SimulatedPublisher:
         """Queue them one by one."""
         send_each(self, topic, values, keys, headers, partition)
 
+    def take(self, offsets: Mapping[Place, int]) -> None:
+        """Send offsets beside the records: before all of them, or somewhere among them."""
+        if self._log.random.random() < 0.5:
+            self._offsets_arrive(offsets)
+
     def commit(self, offsets: Mapping[Place, int]) -> None:
-        """Send what is queued, then the offsets, then the end: between any two of them everything can happen."""
-        for place in self._log.random.sample(list(self._queues), len(self._queues)):
-            self._arrive(place)
-        if offsets:
-            self._caller.operation()
-            transaction = self._transaction()
-            if not self._log.granted(self._membership):
-                raise PublishFailed(f"transaction of {self._id}: Broker: Specified group generation id is not valid")
-            transaction.offsets = dict(offsets)
+        """Send what is queued, then offsets not sent yet, then the end: between any two of them everything can happen."""
+        arriving: list[Place | None] = [*self._queues, None]
+        for place in self._log.random.sample(arriving, len(arriving)):
+            if place is not None:
+                self._arrive(place)
+            else:
+                self._offsets_arrive(offsets)
         if self._open is None:
             return
         self._caller.operation()
@@ -291,6 +294,16 @@ class SimulatedPublisher:
             offset = self._log.append(place, record, transaction)
             if tracked:
                 self.acknowledged[place] = offset
+
+    def _offsets_arrive(self, offsets: Mapping[Place, int]) -> None:
+        taken = self._open.offsets if self._open is not None else {}
+        if all(taken.get(place) == offset for place, offset in offsets.items()):
+            return
+        self._caller.operation()
+        transaction = self._transaction()
+        if not self._log.granted(self._membership):
+            raise PublishFailed(f"transaction of {self._id}: Broker: Specified group generation id is not valid")
+        transaction.offsets.update(offsets)
 
     def _transaction(self) -> Transaction:
         if self._epoch != self._log.epochs[self._id]:

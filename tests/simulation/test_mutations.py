@@ -7,7 +7,7 @@ from simulation.mutations import MUTATIONS, Mutation, no_ring
 from simulation.schedules import draw
 from simulation.shrink import failure, shrink
 
-MOST_SEEDS = 300
+MOST_SEEDS = 900
 
 
 @pytest.mark.parametrize("mutation", MUTATIONS, ids=lambda mutation: mutation.__name__)
