@@ -66,9 +66,10 @@ class Settings(BaseModel):
         Field(
             ge=0,
             le=1_000,
-            description="After a commit a hop rests as long as the commit took, but no longer than this.",
+            description="After a small transaction a hop lets records gather for as long as it took, at most this long; "
+            "after one of 64 records or more not at all.",
         ),
-    ] = 15
+    ] = 4
     checkpoint_interval_ms: Annotated[
         int,
         Field(

@@ -33,6 +33,8 @@ from stream.worker.transactions import Membership
 
 logger = logging.getLogger("riskstream.line")
 NONE = Records.of([])
+RESTLESS_RECORDS = 64
+"""A transaction of so many records or more is followed by no rest: it is worth what it costs."""
 
 
 class Versions(Protocol):
@@ -273,11 +275,16 @@ class Line:
         finally:
             lane.asked = False
 
-    async def _rest(self, lane: Lane) -> None:
-        """After a commit let records gather for as long as the commit took: a busy broker gets fewer, larger ones.
+    def _rest_after(self, records: int, took_s: float) -> float:
+        """How long to let records gather after a transaction of so many, s: a broker that is slow gets fewer ones.
 
-        Not behind a backlog, and not when nothing came for a while.
+        Small ones cost as much as large ones, so the fewer they were the longer; never longer than the last one took.
         """
+        longest = self.settings.pace_ms / 1000 * max(0.0, 1.0 - records / RESTLESS_RECORDS)
+        return min(took_s, longest)
+
+    async def _rest(self, lane: Lane) -> None:
+        """Let records gather; not behind a backlog, and not when nothing came for a while."""
         left = lane.rested - self._clock()
         if left > 0 and not lane.behind:
             await asyncio.sleep(left)
@@ -304,7 +311,7 @@ class Line:
         publisher = lane.publisher
         assert publisher is not None
         lane.sound = False
-        began = self._clock()
+        began, walked = self._clock(), lane.hop.walked
         try:
             publisher.begin()
             offsets = self._offsets(lane, batch, due)
@@ -321,7 +328,7 @@ class Line:
             self.on_lost(str(error))
             return
         ended = self._clock()
-        lane.rested = ended + min(ended - began, self.settings.pace_ms / 1000)
+        lane.rested = ended + self._rest_after(lane.hop.walked - walked, ended - began)
         lane.wrote = lane.hop.walked if due else lane.wrote
         for partition in due:
             lane.hop.written(partition)

@@ -7,6 +7,7 @@ import random
 import threading
 from collections.abc import Mapping
 
+import pytest
 from simulation.deciders import SwitchingVersions
 from simulation.invariants import Bystander
 from simulation.simulated_log import ConnectedLog, SimulatedLog, SimulatedPublisher
@@ -63,6 +64,28 @@ def take_all(log: SimulatedLog, line: Line) -> None:
     start = line.recover([0], MEMBERSHIP)[INPUT]
     line.resume()
     line.lane_of(TRANSACTIONS).mailbox.put(INPUT, Records.of(log.committed(INPUT, start, log.end(INPUT))))
+
+
+@pytest.mark.parametrize(
+    ("records", "took_ms", "rest_ms"), [(0, 10, 4), (16, 10, 3), (16, 2, 2), (48, 10, 1), (64, 10, 0), (1_000, 10, 0)]
+)
+def test_a_hop_rests_after_small_transactions(records: int, took_ms: int, rest_ms: int) -> None:
+    _, line = a_day()
+    assert line._rest_after(records, took_ms / 1000) == pytest.approx(rest_ms / 1000)
+
+
+def test_a_refusal_of_what_a_batch_takes_ends_its_transaction() -> None:
+    log, line = a_day()
+    reasons: list[str] = []
+    line.on_lost = reasons.append
+    take_all(log, line)
+    log.granted = lambda membership: False  # type: ignore[method-assign]
+    log.random.random = lambda: 0.4  # type: ignore[method-assign]  # offsets come before the records
+    asyncio.run(line.step("accounts"))
+    assert not line.ready
+    assert "generation" in reasons[0]
+    assert log.end(INPUT) > 0
+    assert log.committed(Place("riskstream-accounts-batches", 0), 0, 1_000) == []
 
 
 def test_a_commit_that_never_ends_is_given_up_and_done_again_once() -> None:
