@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rules.bytecode import ERROR, FALSE, TRUE, assemble
+from rules.bytecode import BLOCK, ERROR, FALSE, TRUE, assemble
 from rules.condition import check
 from rules.expression import ConditionError
 from rules.schema import Schema, Variable
@@ -89,12 +89,15 @@ rows = st.fixed_dictionaries(
 )
 
 
-def _ours(text: str, row: dict[str, Any]) -> int:
-    cells = [
+def _cells(row: dict[str, Any]) -> list[float]:
+    return [
         math.nan if row[v.name] is None else VOCABULARY.index(row[v.name]) if v.kind == "enum" else float(row[v.name])
         for v in SCHEMA.variables
     ]
-    return int(assemble([check(text, SCHEMA)]).run(np.array([cells]))[0, 0])
+
+
+def _ours(text: str, row: dict[str, Any]) -> int:
+    return int(assemble([check(text, SCHEMA)]).run(np.array([_cells(row)]))[0, 0])
 
 
 def _oracle(text: str, row: dict[str, Any]) -> int:
@@ -112,6 +115,16 @@ def _oracle(text: str, row: dict[str, Any]) -> int:
 @given(conditions, rows)
 def test_verdict_is_that_of_the_cel_library(text: str, row: dict[str, Any]) -> None:
     assert _ours(text, row) == _oracle(text, row), text
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(conditions, min_size=2, max_size=6), st.lists(rows, min_size=1, max_size=3))
+def test_conditions_that_share_registers_are_those_alone(texts: list[str], table: list[dict[str, Any]]) -> None:
+    blocks = np.array([_cells(row) for row in table] * BLOCK)
+    terms = [check(text, SCHEMA) for text in texts]
+    together = assemble([*terms, *terms]).run(blocks)
+    assert (together == np.concatenate([assemble([term]).run(blocks) for term in [*terms, *terms]])).all(), texts
+    assert together[: len(texts), : len(table)].tolist() == [[_ours(text, row) for row in table] for text in texts]
 
 
 @settings(max_examples=300, deadline=None)
