@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from stream.contracts.json_object import MAX_BYTES
 from stream.core import columns, rfc3339, words
+from stream.core.byte_copy import copy_bytes
 from stream.core.fingerprint import chain, hash_bytes
 from stream.core.json_scan import (
     CLOSE_LIST,
@@ -434,12 +435,6 @@ def _fill_defaults(row: Any, work: Any) -> bool:
     return True
 
 
-@njit(cache=True)
-def _copy(buf: Bytes, start: int, length: int, raw: Bytes, i: int, at: int) -> None:
-    for k in range(length):
-        raw[i, at + k] = buf[start + k]
-
-
 @njit(cache=True, nogil=True)
 def scan(
     buf: Bytes,
@@ -471,7 +466,7 @@ def scan(
     status
         uint8 (n,): out, :data:`ACCEPTED` or :data:`REFERENCE`.
     """
-    raw = rows.view(np.uint8).reshape(len(rows), rows.itemsize)
+    raw = rows.view(np.uint8)
     for i in range(len(rows)):
         status[i] = REFERENCE
         if lengths[i] <= 0 or lengths[i] > MAX_BYTES:
@@ -482,7 +477,8 @@ def scan(
         if end != starts[i] + lengths[i] or not _fill_defaults(rows[i], work):
             continue
         status[i] = ACCEPTED
-        _copy(buf, work["transaction_start"], work["transaction_length"], raw, i, _TRANSACTION_ID)
-        _copy(buf, work["account_start"], work["account_length"], raw, i, _ACCOUNT_ID)
-        _copy(buf, work["customer_start"], work["customer_length"], raw, i, _CUSTOMER_ID)
-        _copy(buf, work["payee_start"], work["payee_length"], raw, i, _PAYEE_ID)
+        at = i * rows.itemsize
+        copy_bytes(raw, at + _TRANSACTION_ID, buf, work["transaction_start"], work["transaction_length"])
+        copy_bytes(raw, at + _ACCOUNT_ID, buf, work["account_start"], work["account_length"])
+        copy_bytes(raw, at + _CUSTOMER_ID, buf, work["customer_start"], work["customer_length"])
+        copy_bytes(raw, at + _PAYEE_ID, buf, work["payee_start"], work["payee_length"])

@@ -1,5 +1,6 @@
 """The words of the wire and their codes: field names and lists of :mod:`stream.core.columns`, in one look-up table.
 
+Texts are read by words of eight bytes: the buffer goes on for :data:`stream.core.packed.PADDING` bytes behind them.
 The table is open-addressed over first, middle and last byte and length; the bytes are compared, so that a look-up
 is exact. It is passed to compiled code as an argument and never frozen into it.
 """
@@ -15,6 +16,7 @@ from numpy.typing import NDArray
 from stream.contracts.country import COUNTRIES
 from stream.contracts.currency import MINOR_UNIT_DIGITS
 from stream.core import columns
+from stream.core.byte_words import WORD_BYTES, first_bytes, load_word
 
 FIELD, CUSTOMER_FIELD, TYPE, CHANNEL, PAYEE_KIND, NAME_CHECK, SEGMENT, AGE_BAND, SCENARIO, SLIP, PURPOSE = range(11)
 """Which list a word is looked up in."""
@@ -100,7 +102,7 @@ TABLES = np.dtype(
         ("lists", "u1", (_ENTRIES,)),
         ("codes", "u1", (_ENTRIES,)),
         ("lengths", "u1", (_ENTRIES,)),
-        ("texts", "u1", (_ENTRIES, _MAX_WORD)),
+        ("texts", "u8", (_ENTRIES, _MAX_WORD // WORD_BYTES)),  # little endian, filled up with zeros
         ("currencies", "u1", (27**3,)),  # 1 where a packed code is in use
         ("countries", "u1", (27**2,)),
         ("id_bytes", "u1", (256,)),  # 1 where a byte may stand in an id
@@ -130,9 +132,11 @@ def find(tables: Any, which: int, buf: NDArray[np.uint8], start: int, length: in
         entry = tables["slots"][slot]
         if tables["lists"][entry] == which and tables["lengths"][entry] == length:
             k = 0
-            while k < length and tables["texts"][entry, k] == buf[start + k]:
-                k += 1
-            if k == length:
+            while k < length and tables["texts"][entry, k >> 3] == first_bytes(
+                load_word(buf, start + k), min(length - k, WORD_BYTES)
+            ):
+                k += WORD_BYTES
+            if k >= length:
                 return int(tables["codes"][entry])
         slot = (slot + 1) & (_SLOTS - 1)
     return -1
@@ -142,6 +146,11 @@ def find(tables: Any, which: int, buf: NDArray[np.uint8], start: int, length: in
 def _folded(byte: Any) -> int:
     """A byte with ASCII capitals in lower case."""
     return int(byte) + 32 if 65 <= byte <= 90 else int(byte)
+
+
+@njit(cache=True)
+def _text_byte(tables: Any, entry: int, k: int) -> int:
+    return int(tables["texts"][entry, k >> 3] >> np.uint64(8 * (k & 7)) & np.uint64(255))
 
 
 @njit(cache=True)
@@ -155,7 +164,7 @@ def find_folded(tables: Any, which: int, buf: NDArray[np.uint8], start: int, len
         entry = tables["slots"][slot]
         if tables["lists"][entry] == which and tables["lengths"][entry] == length:
             k = 0
-            while k < length and tables["texts"][entry, k] == _folded(buf[start + k]):
+            while k < length and _text_byte(tables, entry, k) == _folded(buf[start + k]):
                 k += 1
             if k == length:
                 return int(tables["codes"][entry])
@@ -195,7 +204,7 @@ def build() -> NDArray[Any]:
     for entry, (which, word, code) in enumerate(_vocabulary()):
         text = np.frombuffer(word.encode(), np.uint8)
         table["lists"][entry], table["codes"][entry], table["lengths"][entry] = which, code, len(text)
-        table["texts"][entry, : len(text)] = text
+        table["texts"][entry] = np.frombuffer(word.encode().ljust(_MAX_WORD, b"\0"), "<u8")
         slot = int(_slot(which, text, 0, len(text)))
         while table["slots"][slot] >= 0:
             slot = (slot + 1) % _SLOTS
@@ -208,7 +217,7 @@ def build() -> NDArray[Any]:
 
 def code_of(tables: NDArray[Any], which: int, text: str) -> int:
     """:func:`find` of a text."""
-    data = np.frombuffer(text.encode() or b"\0", np.uint8)
+    data = np.frombuffer(text.encode() + bytes(_MAX_WORD), np.uint8)
     return int(find(tables[0], which, data, 0, len(text.encode())))
 
 
