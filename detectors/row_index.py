@@ -29,7 +29,8 @@ class RowIndex:
     """
 
     def __init__(self) -> None:
-        self.clear()
+        self._taken = 0
+        self._table = _empty(SMALLEST)
 
     @property
     def places(self) -> int:
@@ -62,7 +63,7 @@ class RowIndex:
     def clear(self) -> None:
         """Forget every row."""
         self._taken = 0
-        self._table = _empty(SMALLEST)
+        self._table[1].fill(EMPTY)
 
     def _reserve(self, extra: int, start: int) -> None:
         if (self._taken + extra) * 5 <= self.places * 3:

@@ -98,14 +98,12 @@ class Snapshot:
         """All of it as bytes; equal snapshots give equal bytes."""
         arrays = {f"model/{name}": array for name, array in self.model.items()}
         arrays |= {f"state/{name}": array for name, array in self.state.items()}
-        table, blocks, position = [], [], 0
+        table, blocks, position = list[dict[str, Any]](), list[Any](), 0
         for name in sorted(arrays):
             data = _little_endian(arrays[name])
             table.append({"name": name, "dtype": data.dtype.str, "shape": list(data.shape), "at": position})
-            block = data.tobytes()
-            block += b"\0" * (-len(block) % 8)
-            blocks.append(block)
-            position += len(block)
+            blocks += [data.reshape(-1).view(np.uint8), b"\0" * (-data.nbytes % 8)]
+            position += data.nbytes + -data.nbytes % 8
         header = _canonical(
             {
                 "kind": self.kind,
@@ -118,8 +116,10 @@ class Snapshot:
                 "bytes": position,
             }
         )
-        content = b"".join([MAGIC, len(header).to_bytes(8, "little"), header, *blocks])
-        return content + hashlib.sha256(content).digest()
+        parts, sha = [MAGIC, len(header).to_bytes(8, "little"), header, *blocks], hashlib.sha256()
+        for part in parts:
+            sha.update(part)
+        return b"".join([*parts, sha.digest()])  # the one copy: a learning state is large
 
     @classmethod
     def from_bytes(cls, data: bytes) -> Snapshot:

@@ -11,7 +11,8 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -132,21 +133,24 @@ class LearnerThread:
         topic = self._settings.topic("risk.models.v1")
         headers: Headers = [(ROUNDS, orjson.dumps({str(p): o for p, o in sorted(offsets.items())}))]
         # notes go first: a refusal is known before the model that it speaks of is complete
-        records: list[tuple[bytes, bytes | None, Headers | None]] = [(key, value, None) for key, value in notes]
-        records += [(key, value, headers) for key, value in chunks(snapshot.without_state())]
-        if snapshot.state:
-            records += [(key, value, headers) for key, value in chunks(snapshot, STATE_SUFFIX)]
-        records += [(key, None, None) for key in history.outdated(snapshot, self._versions.models.active.version)]
+        records: Iterable[tuple[bytes, bytes | None, Headers | None]] = chain(
+            ((key, value, None) for key, value in notes),
+            ((key, value, headers) for key, value in chunks(snapshot.without_state())),
+            ((key, value, headers) for key, value in (chunks(snapshot, STATE_SUFFIX) if snapshot.state else ())),
+            ((key, None, None) for key in history.outdated(snapshot, self._versions.models.active.version)),
+        )
         if self._transactional:
             producer.begin_transaction()
+        keys = []
         for key, value, header in records:
             producer.produce(topic, value, key, headers=header)
             producer.poll(0)
+            keys.append(key)
         if self._transactional:
             producer.commit_transaction(30.0)
         else:
             producer.flush(30.0)
-        history.add([key for key, _, _ in records if key], snapshot)
+        history.add(keys, snapshot)
         logger.info("published model %s (%s)", snapshot.version, snapshot.counts)
 
     def _places(self, reader: KafkaReader) -> list[Place]:
@@ -318,10 +322,13 @@ def _good(batch: Batch) -> Records:
     RuntimeError
         The topic cannot be read.
     """
+    records = Records(batch.offsets, batch.timestamps, batch.values, batch.keys)
+    if not batch.errors.any():
+        return records
     for code in np.unique(batch.errors[batch.errors != 0]).tolist():
         if code != KafkaError._PARTITION_EOF and not KafkaError(code).retriable():
             raise RuntimeError(f"reading the learning topic: {KafkaError(code).str()}")
-    return Records(batch.offsets, batch.timestamps, batch.values, batch.keys).chosen(batch.errors == 0)
+    return records.chosen(batch.errors == 0)
 
 
 def round_of(version: str) -> int:

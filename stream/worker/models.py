@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -29,20 +30,16 @@ STATE_SUFFIX = "+state"
 """Behind the version in the keys of a snapshot that carries the learning state; scoring passes it over."""
 
 
-def chunks(snapshot: Snapshot, suffix: str = "") -> list[tuple[bytes, bytes]]:
-    """Key and value of each record of a snapshot: ``version/number/count``.
+def chunks(snapshot: Snapshot, suffix: str = "") -> Iterator[tuple[bytes, bytes]]:
+    """Key and value of each record of a snapshot, one after the other: ``version/number/count``.
 
     A snapshot is complete when all of its chunks were read.
     """
     data = snapshot.to_bytes()
     count = max(1, -(-len(data) // CHUNK_BYTES))
-    return [
-        (
-            f"{snapshot.version}{suffix}/{number}/{count}".encode(),
-            data[number * CHUNK_BYTES : (number + 1) * CHUNK_BYTES],
-        )
-        for number in range(count)
-    ]
+    for number in range(count):
+        start = number * CHUNK_BYTES
+        yield f"{snapshot.version}{suffix}/{number}/{count}".encode(), data[start : start + CHUNK_BYTES]
 
 
 def chunk_key(key: bytes) -> tuple[str, int, int]:
