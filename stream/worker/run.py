@@ -16,6 +16,7 @@ import faust
 from stream.brokers.topics import ensure_topics
 from stream.settings import Settings
 from stream.warm_up import warm_up
+from stream.worker.allocator import keep_freed_memory
 from stream.worker.app import build
 from stream.worker.hanging import HangingWatch
 from stream.worker.holds import HoldsService
@@ -47,6 +48,7 @@ def run_worker(settings: Settings, *, transactional: bool = True, partitions: in
     """
     logging.basicConfig(level=logging.INFO, stream=sys.stderr, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     logging.getLogger("aiokafka").setLevel(logging.WARNING)
+    keep_freed_memory()
     if not Path(os.environ["NUMBA_CACHE_DIR"]).exists():
         logger.info("compiling the core for these sources, once: half a minute")
         warm_up()
