@@ -81,6 +81,18 @@ class Packed:
         _gather(self.data, self.starts, raw)
         return raw.reshape(-1).view(dtype)
 
+    def prefixed(self, prefix: bytes) -> Packed:
+        """Copies of the strings, with this before each.
+
+        >>> list(Packed.of([b"a", b"bc"]).prefixed(b"-"))
+        [b'-a', b'-bc']
+        """
+        lengths = np.maximum(self.lengths, 0) + len(prefix)
+        starts = np.cumsum(lengths) - lengths
+        data = np.empty(int(lengths.sum()), np.uint8)
+        _prefix(np.frombuffer(prefix, np.uint8), self.data, self.starts, data, starts, lengths)
+        return Packed(data, starts, lengths)
+
     @classmethod
     def of(cls, values: Sequence[bytes | None]) -> Packed:
         """Copies of these strings, padded (see :attr:`is_padded`).
@@ -180,6 +192,13 @@ def put_number(out: Any, at: Any, number: Any) -> Any:
 def _gather(data: Any, starts: Any, rows: Any) -> None:
     for i in range(rows.shape[0]):
         put_bytes(rows[i], 0, data, starts[i], rows.shape[1])
+
+
+@njit(cache=True, nogil=True)
+def _prefix(prefix: Any, data: Any, starts: Any, out: Any, to: Any, lengths: Any) -> None:
+    for i in range(starts.shape[0]):
+        at = put_bytes(out, to[i], prefix, 0, prefix.shape[0])
+        put_bytes(out, at, data, starts[i], lengths[i] - prefix.shape[0])
 
 
 @njit(cache=True, nogil=True)

@@ -45,6 +45,16 @@ def _read_keys(data: Any, starts: Any, keys: Any, hashes: Any) -> None:
 
 
 @njit(cache=True, nogil=True)
+def _key_lengths(data: Any, starts: Any, width: Any, lengths: Any) -> None:
+    """Bytes of each key before the zeros that fill it up; no id has a zero within."""
+    for i in range(starts.shape[0]):
+        length = 0
+        while length < width and data[starts[i] + length] != 0:
+            length += 1
+        lengths[i] = length
+
+
+@njit(cache=True, nogil=True)
 def _copy_rows(data: Any, starts: Any, rows: Any, slots: Any) -> None:
     for i in range(starts.shape[0]):
         put_bytes(rows[slots[i]], 0, data, starts[i], rows.shape[1])
@@ -155,6 +165,19 @@ class RowTable:
     def forget_changes(self, slots: npt.NDArray[np.int64]) -> None:
         """Say that these rows have been written."""
         self._changed[slots] = False
+
+    def stored(self, slots: npt.NDArray[np.int64]) -> tuple[Packed, Packed]:
+        """Keys and bytes of some rows where they lie: to be used before a row changes, and not to be kept."""
+        fields = self.dtype.fields
+        assert fields is not None
+        key, offset = fields["key"][:2]
+        data, starts = self.rows.view(np.uint8), slots * self.dtype.itemsize
+        key_lengths = np.empty(len(slots), np.int64)
+        _key_lengths(data, starts + offset, key.itemsize, key_lengths)
+        return (
+            Packed(data, starts + offset, key_lengths),
+            Packed(data, starts, np.full(len(slots), self.dtype.itemsize)),
+        )
 
     def put(self, stored: Packed) -> None:
         """Store whole rows as they were written (recovery); later ones of the same key win.

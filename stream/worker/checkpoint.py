@@ -8,11 +8,8 @@ beside accounts, busy rows beside payees) shares the topic: its keys begin with 
 
 from __future__ import annotations
 
-import numpy as np
 import orjson
 
-from stream.core.columns import ID_BYTES
-from stream.core.packed import Packed
 from stream.core.rows import RowTable
 from stream.worker.log import Place, Publisher
 
@@ -37,14 +34,6 @@ def write_rows(
 
 def _send(publisher: Publisher, place: Place, table: RowTable, prefix: bytes) -> int:
     slots = table.changed()
-    rows = table.rows[slots]
-    keys = np.zeros((len(rows), len(prefix) + ID_BYTES), np.uint8)
-    keys[:, : len(prefix)] = np.frombuffer(prefix, np.uint8)
-    keys[:, len(prefix) :] = np.ascontiguousarray(rows["key"]).view(np.uint8).reshape(len(rows), ID_BYTES)
-    publisher.send_many(
-        place.topic,
-        Packed.of_structs(rows),
-        Packed.of_ids(keys.view(f"S{keys.shape[1]}")[:, 0]),
-        partition=place.partition,
-    )
+    keys, rows = table.stored(slots)
+    publisher.send_many(place.topic, rows, keys.prefixed(prefix) if prefix else keys, partition=place.partition)
     return len(slots)

@@ -63,3 +63,19 @@ def test_a_table_travels_whole() -> None:
     again.claim(np.array([5], np.uint64), np.array([b"x"]))
     assert len(again) == 701
     assert len(pickle.loads(pickle.dumps(RowTable(ROW, 1), 5))) == 0
+
+
+def test_rows_are_handed_on_for_writing_where_they_lie() -> None:
+    table = RowTable(np.dtype([("schema", "u2"), ("key", "S64"), ("n", "i8")]), schema=7)
+    names = np.array([b"a", b"b" * 64, b"cc", b"d"], "S64")
+    table.rows["n"][table.claim(np.arange(1, 5, dtype=np.uint64), names)] = 10, 20, 30, 40
+    chosen = np.array([1, 3])
+    keys, rows = table.stored(chosen)
+    assert list(keys) == [b"b" * 64, b"d"]
+    assert list(keys.prefixed(b"\x01")) == [b"\x01" + b"b" * 64, b"\x01d"]
+    assert list(rows) == [table.rows[slot].tobytes() for slot in chosen]
+    table.rows["n"][1] = 21
+    assert rows.structs(table.dtype)["n"].tolist() == [21, 40]
+    del keys, rows
+    table.claim(np.arange(5, 500, dtype=np.uint64), np.array([f"e{i}".encode() for i in range(495)], "S64"))
+    assert table.rows["n"][:4].tolist() == [10, 21, 30, 40]
