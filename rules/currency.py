@@ -62,11 +62,13 @@ class Currencies:
 
         ``currency`` holds packed codes; without ``event_time`` (µs) the newest rate counts.
         """
-        codes, factors, starts = self._table
-        times = _NO_TIMES if event_time is None else event_time
-        result = np.empty(len(currency))
-        convert(currency, amount_minor, times, codes, factors, starts, result)
-        return result
+        return amount_minor * self.factors(currency, _NO_TIMES if event_time is None else event_time)
+
+    def factors(self, currency: NDArray[np.float64], event_time: NDArray[np.int64]) -> NDArray[np.float64]:
+        """Reference units of one minor unit, float64[n]; parameters and what is unknown as in :meth:`reference`."""
+        found = np.empty(len(currency))
+        find_factors(currency, event_time, *self._table, found)
+        return found
 
     @cached_property
     def _table(self) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.int64]]:
@@ -80,8 +82,8 @@ class Currencies:
 
 
 @njit(cache=True, nogil=True)
-def convert(currency, amount_minor, event_time, codes, factors, starts, out):  # type: ignore[no-untyped-def]
-    """Amounts in reference units into ``out``; an empty ``event_time`` takes the newest rate."""
+def find_factors(currency, event_time, codes, factors, starts, out):  # type: ignore[no-untyped-def]
+    """Reference units of one minor unit into ``out``; an empty ``event_time`` takes the newest rate."""
     for i in range(len(out)):
         place = np.searchsorted(codes, currency[i])
         while (
@@ -89,4 +91,4 @@ def convert(currency, amount_minor, event_time, codes, factors, starts, out):  #
         ):
             place += 1
         known = place < len(codes) and codes[place] == currency[i]
-        out[i] = amount_minor[i] * factors[place] if known else np.nan
+        out[i] = factors[place] if known else np.nan

@@ -37,8 +37,9 @@ _CURRENCY = INDEX["currency"]
 _AMOUNT, _REMOTE_DAY, _UNAUTHENTICATED = (INDEX[n] for n in ("amount_minor", "remote_sum_24h", "unauthenticated_sum"))
 _REMOTE_REFERENCE, _UNAUTHENTICATED_REFERENCE = INDEX["remote_day_reference"], INDEX["unauthenticated_reference"]
 _MODEL = np.array(MODEL_COLUMNS)
-_CUT = np.array([place for place, column in enumerate(MODEL_COLUMNS) if FEATURES[column].model_most is not None])
-_MOST = np.array([most for column in MODEL_COLUMNS if (most := FEATURES[column].model_most) is not None])
+_MOST = np.array(
+    [np.inf if FEATURES[c].model_most is None else FEATURES[c].model_most for c in MODEL_COLUMNS], np.float64
+)
 MODEL_NAMES = tuple(FEATURES[column].name for column in MODEL_COLUMNS)
 _WHOLE = np.array(
     [i for i, f in enumerate(FEATURES) if f.row != "policy" and not f.nullable and f.kind in ("int", "double")]
@@ -97,6 +98,44 @@ def mark_broken(features: Any, columns: Any, bit: Any, degraded: Any) -> None:
                 break
 
 
+@njit(cache=True, nogil=True)
+def convert_amounts(amounts: Any, factor: Any, features: Any) -> None:
+    """Fill the columns in the reference currency: the payment's amount, and the account's sums at the payment's rate and
+    the rate between its two amounts.
+
+    Parameters
+    ----------
+    amounts : int64[n]
+        As the customer ordered them.
+    factor : float64[n]
+        Reference units of one minor unit; NaN where the currency has no rate.
+    features : float64[n, WIDTH]
+    """
+    for i in range(features.shape[0]):
+        amount, own = float(amounts[i]), features[i, _AMOUNT]
+        features[i, _REFERENCE] = amount * factor[i]
+        rate = 1e6 * factor[i] / 1e6
+        if own > 0.0 and amount > 0.0:
+            rate *= amount / own
+        features[i, _REMOTE_REFERENCE] = features[i, _REMOTE_DAY] * rate
+        features[i, _UNAUTHENTICATED_REFERENCE] = features[i, _UNAUTHENTICATED] * rate
+
+
+@njit(cache=True, nogil=True)
+def take_inputs(features: Any, columns: Any, most: Any, inputs: Any) -> None:
+    """Copy the model's columns into ``inputs``, none larger than ``most`` says; what is missing stays missing.
+
+    >>> inputs = np.empty((1, 2))
+    >>> take_inputs(np.array([[5.0, np.nan, 7.0]]), np.array([2, 1]), np.array([6.0, 6.0]), inputs)
+    >>> inputs.tolist()
+    [[6.0, nan]]
+    """
+    for i in range(features.shape[0]):
+        for k in range(columns.shape[0]):
+            value = features[i, columns[k]]
+            inputs[i, k] = most[k] if value > most[k] else value
+
+
 class Decider:
     """One model and one policy.
 
@@ -133,29 +172,17 @@ class Decider:
             self.wordings.clear()
         self.wordings[key] = wording
 
-    def _convert_sums(
-        self, features: npt.NDArray[np.float64], amounts: npt.NDArray[np.int64], event_time: npt.NDArray[np.int64]
-    ) -> None:
-        """The account's sums in the reference currency: at the payment's rate, and the rate between its two amounts."""
-        rate = self.compiled.currencies.reference(features[:, _CURRENCY], np.full(len(amounts), 1e6), event_time) / 1e6
-        own = features[:, _AMOUNT]
-        rate *= np.divide(amounts, own, out=np.ones(len(own)), where=(own > 0) & (amounts > 0))
-        features[:, _REMOTE_REFERENCE] = features[:, _REMOTE_DAY] * rate
-        features[:, _UNAUTHENTICATED_REFERENCE] = features[:, _UNAUTHENTICATED] * rate
-
     def decide(self, received: Received) -> Decided:
         """Verdicts of a batch; fills the columns ``scenario``, ``amount_reference`` and ``anomaly_ppm``."""
         features, transactions = received.features, received.transactions
         event_time = np.ascontiguousarray(transactions["event_time"])
         # the reference amount is of the payment's own amount and currency; scenarios may be matched by it
-        features[:, _REFERENCE] = self.compiled.currencies.reference(
-            features[:, _CURRENCY], transactions["amount_minor"].astype(np.float64), event_time
-        )
-        self._convert_sums(features, transactions["amount_minor"], event_time)
+        factor = self.compiled.currencies.factors(features[:, _CURRENCY], event_time)
+        convert_amounts(np.ascontiguousarray(transactions["amount_minor"]), factor, features)
         scenario = self.compiled.match(features)
         features[:, _SCENARIO] = scenario
-        inputs = np.ascontiguousarray(features[:, _MODEL])
-        inputs[:, _CUT] = np.minimum(inputs[:, _CUT], _MOST)
+        inputs = np.empty((len(features), len(_MODEL)))
+        take_inputs(features, _MODEL, _MOST, inputs)
         # a scenario that came after this model is calibrated like "other" until the next one learns it
         group = np.where(scenario < len(self.scorer.groups), scenario, 0).astype(np.uint8)
         logit_milli, anomaly_ppm = self.scorer.score(inputs, group)
