@@ -17,6 +17,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from stream.errors import UsageError
 
 ENVIRONMENT_PREFIX = "RISKSTREAM_"
+FILE_VARIABLE = f"{ENVIRONMENT_PREFIX}SETTINGS"
 
 
 class Settings(BaseModel):
@@ -187,7 +188,7 @@ def load(flags: Mapping[str, object] | None = None, environment: Mapping[str, st
     """
     values: dict[str, object] = {}
     source: dict[str, str] = {}
-    file_name = environment.get(f"{ENVIRONMENT_PREFIX}SETTINGS", "")
+    file_name = environment.get(FILE_VARIABLE, "")
     if file_name:
         for name, value in _read_file(Path(file_name)).items():
             values[name], source[name] = value, file_name
@@ -204,6 +205,16 @@ def load(flags: Mapping[str, object] | None = None, environment: Mapping[str, st
         first = error.errors()[0]
         name = str(first["loc"][0]) if first["loc"] else "?"
         raise UsageError(f"setting {name} (from {source.get(name, 'default')}): {first['msg']}") from error
+
+
+def unknown_variables(environment: Mapping[str, str]) -> list[str]:
+    """Environment variables that look like settings and are none, sorted.
+
+    >>> unknown_variables({"RISKSTREAM_BROKERS": "a:9092", "RISKSTREAM_BROKER": "a:9092", "HOME": "/"})
+    ['RISKSTREAM_BROKERS']
+    """
+    known = {f"{ENVIRONMENT_PREFIX}{name.upper()}" for name in Settings.model_fields} | {FILE_VARIABLE}
+    return sorted(name for name in environment if name.startswith(ENVIRONMENT_PREFIX) and name not in known)
 
 
 def _read_file(path: Path) -> dict[str, object]:

@@ -10,10 +10,9 @@ import click
 from rich.console import Console
 from rich.table import Table
 
-from stream.cli.options import json_option, print_json, with_settings
-from stream.settings import ENVIRONMENT_PREFIX, Settings, load
+from stream.cli.options import json_option, point_out_unknown, print_json, with_settings
+from stream.settings import ENVIRONMENT_PREFIX, FILE_VARIABLE, Settings, load, unknown_variables
 
-_FILE_VARIABLE = f"{ENVIRONMENT_PREFIX}SETTINGS"
 _MASK = "********"
 
 
@@ -39,8 +38,7 @@ def show(settings: Settings, as_json: bool) -> None:
     that before the default.
     """
     rows = describe(settings, os.environ)
-    for name in unknown_variables(os.environ):
-        click.echo(f"{name} is set, but riskstream has no such setting; is it misspelt?", err=True)
+    point_out_unknown(os.environ)
     if as_json:
         print_json({"settings": rows, "unknown": unknown_variables(os.environ)})
         return
@@ -59,8 +57,8 @@ def describe(settings: Settings, environment: Mapping[str, str]) -> list[dict[st
     >>> row["name"], row["value"], row["source"]
     ('sasl_password', '********', 'RISKSTREAM_SASL_PASSWORD')
     """
-    file_name = environment.get(_FILE_VARIABLE, "")
-    in_file = load(environment={_FILE_VARIABLE: file_name}).model_fields_set if file_name else set()
+    file_name = environment.get(FILE_VARIABLE, "")
+    in_file = load(environment={FILE_VARIABLE: file_name}).model_fields_set if file_name else set()
     without_flags = load(environment=environment)
     rows: list[dict[str, Any]] = []
     for name, field in Settings.model_fields.items():
@@ -79,13 +77,3 @@ def describe(settings: Settings, environment: Mapping[str, str]) -> list[dict[st
             }
         )
     return rows
-
-
-def unknown_variables(environment: Mapping[str, str]) -> list[str]:
-    """Environment variables that look like settings and are none, sorted.
-
-    >>> unknown_variables({"RISKSTREAM_BROKERS": "a:9092", "RISKSTREAM_BROKER": "a:9092", "HOME": "/"})
-    ['RISKSTREAM_BROKERS']
-    """
-    known = {f"{ENVIRONMENT_PREFIX}{name.upper()}" for name in Settings.model_fields} | {_FILE_VARIABLE}
-    return sorted(name for name in environment if name.startswith(ENVIRONMENT_PREFIX) and name not in known)

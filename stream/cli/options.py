@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import click
 import orjson
 
-from stream.settings import Settings, load
+from stream.settings import Settings, load, unknown_variables
 
 
 def with_settings(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -23,6 +23,12 @@ def with_settings(command: Callable[..., Any]) -> Callable[..., Any]:
         return command(*args, settings=settings, **kwargs)
 
     return wrapped
+
+
+def point_out_unknown(environment: Mapping[str, str]) -> None:
+    """Name variables on stderr that would be settings if they were spelt like one."""
+    for name in unknown_variables(environment):
+        click.echo(f"{name} is set, but riskstream has no such setting; is it misspelt?", err=True)
 
 
 json_option = click.option("--json", "as_json", is_flag=True, help="One JSON object on the last line of stdout.")

@@ -10,6 +10,7 @@ import time
 
 import click
 
+from stream.cli.options import point_out_unknown
 from stream.settings import load
 
 TIED_DRAIN_S = 10.0
@@ -40,6 +41,7 @@ def command(
     """Decide about transactions until SIGTERM; then finish the batch, write a checkpoint and exit 0."""
     if tied:
         threading.Thread(target=_end_with_standard_input, name="tied", daemon=True).start()
+    point_out_unknown(os.environ)
     from stream.worker.run import run_worker
 
     settings = load(

@@ -10,6 +10,7 @@ import pytest
 from click.testing import CliRunner
 
 from stream.cli import riskstream
+from stream.errors import UsageError
 from stream.settings import Settings
 
 
@@ -57,3 +58,9 @@ def test_a_password_is_never_printed(arguments: list[str]) -> None:
 def test_a_misspelt_variable_is_pointed_out() -> None:
     _, said = show(RISKSTREAM_BROKERS="a:9092")
     assert "RISKSTREAM_BROKERS is set, but riskstream has no such setting" in said
+
+
+def test_a_worker_points_out_a_misspelt_variable() -> None:
+    result = CliRunner().invoke(riskstream, ["worker"], env={"RISKSTREAM_PACE": "3", "RISKSTREAM_PACE_MS": "fast"})
+    assert isinstance(result.exception, UsageError)
+    assert "RISKSTREAM_PACE is set, but riskstream has no such setting" in result.stderr
