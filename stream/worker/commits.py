@@ -17,7 +17,7 @@ T = TypeVar("T")
 
 
 class CommitThread(Executor):
-    """Runs one call after the other on a daemon thread.
+    """Runs one call after the other on a daemon thread, which starts with the first one.
 
     >>> CommitThread().submit(max, 1, 2).result()
     2
@@ -25,7 +25,7 @@ class CommitThread(Executor):
 
     def __init__(self) -> None:
         self._calls: SimpleQueue[Callable[[], None]] = SimpleQueue()
-        threading.Thread(target=self._run, name="commit", daemon=True).start()
+        self._thread = threading.Thread(target=self._run, name="commit", daemon=True)
 
     def submit(self, fn: Callable[..., T], /, *args: Any, **kwargs: Any) -> Future[T]:
         """Call ``fn`` when its turn comes."""
@@ -37,6 +37,8 @@ class CommitThread(Executor):
             except Exception as error:  # noqa: BLE001 - whoever waits gets it
                 result.set_exception(error)
 
+        if self._thread.ident is None:
+            self._thread.start()
         self._calls.put(call)
         return result
 

@@ -109,3 +109,10 @@ def test_a_commit_that_never_ends_is_given_up_and_done_again_once() -> None:
         log.settle(transaction)
     assert len(log.committed(Place("riskstream-accounts-batches", 0), 0, 1_000)) == 1
     assert log.end(INPUT) == line.positions[INPUT]
+
+
+def test_a_line_that_is_never_stepped_starts_no_thread() -> None:
+    before = threading.active_count()
+    lines = [a_day()[1] for _ in range(3)]
+    assert threading.active_count() == before
+    assert len(lines) == 3
