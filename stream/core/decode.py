@@ -118,8 +118,9 @@ def _read(values: Packed, rows: NDArray[Any], works: NDArray[Any], status: NDArr
     if values.is_padded:
         _scan(values.data, values.starts, values.lengths, 0, rows, works, status)
     left = np.flatnonzero(status == REFERENCE)
-    if len(left):
-        _read_copies(values.chosen(left), left, rows, works, status)
+    if len(left) == 0:
+        return []
+    _read_copies(values.chosen(left), left, rows, works, status)
     refused = []
     for index in np.flatnonzero(status == REFERENCE).tolist():
         try:
@@ -138,8 +139,8 @@ def _scan(
     rows: NDArray[Any], works: NDArray[Any], status: NDArray[np.uint8],
 ) -> None:  # fmt: skip
     with _wrapping():
-        scan(buf, starts, lengths, scratch, _TABLES, rows, works, status)
-    for name, limit in (("lat", 90.0), ("lon", 180.0)):
+        inexact = scan(buf, starts, lengths, scratch, _TABLES, rows, works, status)
+    for name, limit in (("lat", 90.0), ("lon", 180.0)) if inexact else ():
         _read_floats(buf, name, limit, rows, works, status)
 
 
@@ -289,6 +290,9 @@ def _fill_slips(slips: list[str], row: Any) -> int:
     return int(hashed)
 
 
+_NO_FEEDBACK = Decoded(np.zeros(0, columns.FEEDBACK), np.zeros(0, np.int64))
+
+
 def decode_feedback(
     values: Sequence[bytes | None],
     offsets: NDArray[np.int64],
@@ -307,6 +311,8 @@ def decode_feedback(
     trusted
         Whether an actor may label transactions; an actor it denies is refused as ``untrusted``. None asks nobody.
     """
+    if not values:
+        return _NO_FEEDBACK
     rows = np.zeros(len(values), columns.FEEDBACK)
     accepted: list[int] = []
     refused: list[Refusal] = []

@@ -445,7 +445,7 @@ def scan(
     rows: NDArray[Any],
     works: NDArray[Any],
     status: NDArray[np.uint8],
-) -> None:
+) -> int:
     """Read records, each by itself, into their rows.
 
     What is read beyond a record's end makes its end the wrong one, and so leaves the record to the reference.
@@ -465,7 +465,13 @@ def scan(
         ``columns.TRANSACTION`` and :data:`WORK`, shape (n,): out; zero before.
     status
         uint8 (n,): out, :data:`ACCEPTED` or :data:`REFERENCE`.
+
+    Returns
+    -------
+    int
+        Records with a latitude or longitude that Python has to read.
     """
+    inexact = 0
     raw = rows.view(np.uint8)
     for i in range(len(rows)):
         status[i] = REFERENCE
@@ -477,8 +483,10 @@ def scan(
         if end != starts[i] + lengths[i] or not _fill_defaults(rows[i], work):
             continue
         status[i] = ACCEPTED
+        inexact += work["lat_end"] != 0 or work["lon_end"] != 0
         at = i * rows.itemsize
         copy_bytes(raw, at + _TRANSACTION_ID, buf, work["transaction_start"], work["transaction_length"])
         copy_bytes(raw, at + _ACCOUNT_ID, buf, work["account_start"], work["account_length"])
         copy_bytes(raw, at + _CUSTOMER_ID, buf, work["customer_start"], work["customer_length"])
         copy_bytes(raw, at + _PAYEE_ID, buf, work["payee_start"], work["payee_length"])
+    return inexact

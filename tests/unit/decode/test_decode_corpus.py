@@ -76,6 +76,7 @@ def read(values: list[bytes | None] | Packed, partition: int = 0, partitions: in
 
 def leave_all_to_the_reference(buf, starts, lengths, scratch, tables, rows, works, status):
     status[:] = REFERENCE
+    return 0
 
 
 def verdict(decoded: Decoded) -> tuple[bytes, list[int], list[tuple[int, str, str]]]:
