@@ -97,7 +97,8 @@ def render_reasons(context: ReasonContext) -> dict[str, dict[str, str]]:
     '个人转账，人民币 4,200.00 元：轻度核验。金额是该客户平时的 4.2 倍。'
     """
     telling, rules = _telling(context), FiredRules.of(context.rules)
-    amounts = {language: _amount(context, language) for language in LANGUAGES}
+    money = Money(context.currency, context.digits)
+    amounts = {language: amount(context.amount_minor, money, texts(language)) for language in LANGUAGES}
     return {
         "customer": {language: _customer(context, telling, rules, language, amounts) for language in LANGUAGES},
         "reviewer": {language: _reviewer(context, telling, rules, language, amounts) for language in LANGUAGES},
@@ -119,21 +120,13 @@ def moment(time_us: int | None, language: str) -> str:
     return f"{at:%Y-%m-%d %H:%M} UTC"
 
 
-def _amount(context: ReasonContext, language: str) -> str:
-    return amount(context.amount_minor, Money(context.currency, context.digits), texts(language))
-
-
 def _customer(
     context: ReasonContext, telling: _Telling, rules: FiredRules, language: str, amounts: Mapping[str, str]
 ) -> str:
     text = texts(language)
     own: dict[str, Any] = text["customer"]
-    slips = text["slips"]
-    owed = (own["listed"].join(slips[slip] for slip in context.slips) or own["owed"]) if context.slips else own["owed"]
+    owed = own["listed"].join([text["slips"][slip] for slip in context.slips]) or own["owed"]
     sentences = []
-    facts = _facts(telling, language, "customer", MAX_CUSTOMER_FACTS) if context.rung >= CHALLENGE_LIGHT else []
-    if facts:
-        sentences.append(capital(own["because"].format(facts=own["joined"].join(facts))))
     if context.obligation:
         due = moment(context.obligation_due_at, language)
         sentences.append(own["obligation"].format(amount=amounts[language], obligation_due=due, owed=owed))
@@ -148,6 +141,8 @@ def _customer(
             sentences.append(own["slips_repeated"])
     sentences = [typeset(sentence, language) for sentence in sentences]
     if context.rung >= CHALLENGE_LIGHT:
+        if facts := _facts(telling, language, "customer", MAX_CUSTOMER_FACTS):
+            sentences.insert(0, capital(own["because"].format(facts=own["joined"].join(facts))))
         sentences.append(_warning(rules.scam, language))
     return _join(sentences, language)
 

@@ -10,6 +10,8 @@ currency codes are packed by :func:`pack_code`; ids keep their bytes and carry a
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 import numpy as np
 
 ID_BYTES = 64
@@ -122,6 +124,7 @@ def pack_code(code: str) -> int:
     return packed
 
 
+@lru_cache(maxsize=1024)
 def unpack_code(packed: int) -> str:
     """The inverse of :func:`pack_code`.
 

@@ -7,6 +7,7 @@ What decisions have in common is rendered once a batch; what is a decision's own
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 import numpy.typing as npt
@@ -125,6 +126,7 @@ def _wording(decided: Decided, decider: Decider, row: int, key: bytes) -> Wordin
     return wording
 
 
+@lru_cache(maxsize=256)
 def slip_words(mask: int) -> tuple[str, ...]:
     """The words of a slip mask.
 
@@ -139,8 +141,8 @@ def reasons(decided: Decided, decider: Decider, row: int, shown: list[Evidence])
     transaction, verdict = decided.received.transactions[row], decided.verdicts[row]
     features, compiled = decided.received.features[row], decider.compiled
     scenario, event_time = int(verdict["scenario"]), int(transaction["event_time"])
-    hold = compiled.hold(scenario)
-    rules = compiled.fired_rules(verdict["fired"])
+    hold, held = compiled.hold(scenario), verdict["outcome"] == REVIEW
+    rules, degraded = compiled.fired_rules(verdict["fired"]), int(verdict["degraded"])
     currency = unpack_code(int(transaction["currency"]))
     context = ReasonContext(
         scenario=SCENARIOS[scenario],
@@ -158,11 +160,11 @@ def reasons(decided: Decided, decider: Decider, row: int, shown: list[Evidence])
         essential=bool(verdict["essential"]),
         protected=rules.protective,
         obligation=bool(verdict["obligation"]),
-        due_at=hold.due_at(event_time, bool(verdict["complex"])),
-        expires_at=hold.hold_expires_at(event_time),
+        due_at=hold.due_at(event_time, bool(verdict["complex"])) if held else None,
+        expires_at=hold.hold_expires_at(event_time) if held else None,
         on_expiry=hold.on_expiry,
         obligation_due_at=event_time + compiled.proceed_due_us,
-        failed=[entry["dependency"] for entry in compiled.degraded_list(int(verdict["degraded"]))],
+        failed=[entry["dependency"] for entry in compiled.degraded_list(degraded)] if degraded else (),
         account_currency=currency if features[INDEX["amount_minor"]] == transaction["amount_minor"] else "",
     )
     return render_reasons(context)
