@@ -60,8 +60,16 @@ class Settings(BaseModel):
         int, Field(ge=1000, le=300_000, description="After so long without a heartbeat a worker's partitions move.")
     ] = 6_000
     batch_records: Annotated[int, Field(ge=1, le=20_000, description="Most records of one partition in one batch.")] = (
-        1_000
+        4_000
     )
+    batch_bytes: Annotated[
+        int,
+        Field(
+            ge=65_536,
+            le=67_108_864,
+            description="Most bytes of one partition in one batch, though one record at least; twice as many may wait.",
+        ),
+    ] = 4_194_304
     pace_ms: Annotated[
         int,
         Field(

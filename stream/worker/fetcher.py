@@ -84,7 +84,7 @@ class Fetcher:
                 "fetch.wait.max.ms": self._gathers[1],
                 "fetch.error.backoff.ms": 50,
                 "check.crcs": True,  # librdkafka does not by itself
-                "queued.min.messages": 4 * self._settings.batch_records,
+                "queued.min.messages": 2 * self._settings.batch_records,
                 "queued.max.messages.kbytes": 16 * 1024,
             }
         )

@@ -33,6 +33,8 @@ from stream.worker.transactions import Membership
 
 logger = logging.getLogger("riskstream.line")
 NONE = Records.of([])
+BEHIND_RECORDS = 2_000
+"""A transaction of so many records says that the hop does not keep up: it does not rest, and writes rows less often."""
 RESTLESS_RECORDS = 64
 """A transaction of so many records or more is followed by no rest: it is worth what it costs."""
 
@@ -87,7 +89,7 @@ class Lane:
     rested: float = 0.0
     """Monotonic time at which the hop has rested from its last commit."""
     behind: bool = False
-    """Whether the last batch was as large as a batch may be: more may wait."""
+    """Whether the last batch was so large that more may wait."""
     sound: bool = False
     """Whether the rows are as the last commit left them: not while a batch is walked, nor after one that failed."""
     due: dict[int, float] = field(default_factory=dict)
@@ -127,11 +129,12 @@ class Line:
         self.payees = PayeesHop(settings, versions.decider)
         if standbys is not None:
             standbys.hops = (self.accounts, self.payees)
-        limit = 4 * settings.batch_records
+        room = 2 * settings.batch_records, 2 * settings.batch_bytes  # one batch waits while one is walked
         self.lanes = {
-            "accounts": Lane("accounts", Mailbox(limit), self.accounts),
-            "payees": Lane("payees", Mailbox(limit), self.payees),
+            "accounts": Lane("accounts", Mailbox(*room), self.accounts),
+            "payees": Lane("payees", Mailbox(*room), self.payees),
         }
+        self._many = min(BEHIND_RECORDS, settings.batch_records)
         self.ready = False
         self.snapshots = snapshots
         self.standbys = standbys
@@ -269,8 +272,7 @@ class Line:
                 async with lane.lock:
                     if not self.ready or lane.publisher is None:
                         return
-                    batch = lane.mailbox.take(self.settings.batch_records)
-                    lane.behind = any(len(records) >= self.settings.batch_records for records in batch.values())
+                    batch = lane.mailbox.take(self.settings.batch_records, self.settings.batch_bytes)
                     await self._run(lane, batch, self._due(lane))
         finally:
             lane.asked = False
@@ -328,7 +330,9 @@ class Line:
             self.on_lost(str(error))
             return
         ended = self._clock()
-        lane.rested = ended + self._rest_after(lane.hop.walked - walked, ended - began)
+        records = lane.hop.walked - walked
+        lane.rested = ended + self._rest_after(records, ended - began)
+        lane.behind = records >= self._many
         lane.wrote = lane.hop.walked if due else lane.wrote
         for partition in due:
             lane.hop.written(partition)

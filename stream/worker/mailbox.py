@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import threading
 
+import numpy as np
+
 from stream.worker.log import Place, Records
 
 
@@ -16,21 +18,22 @@ class Mailbox:
 
     Parameters
     ----------
-    limit
-        With so many records of one partition waiting, nothing more of it is fetched.
+    limit, limit_bytes
+        With so many records, or bytes of values, of one partition waiting, nothing more of it is fetched.
 
     Examples
     --------
     >>> from stream.worker.log import Record
-    >>> box = Mailbox(limit=2)
+    >>> box = Mailbox(limit=2, limit_bytes=1_000)
     >>> place = Place("t", 0)
     >>> box.put(place, Records.of([Record(7, 0, None, b"a"), Record(8, 0, None, b"b")]))
-    >>> box.has_room(place), box.take(1)[place].offsets.tolist(), box.has_room(place)
+    >>> box.has_room(place), box.take(1, 1_000)[place].offsets.tolist(), box.has_room(place)
     (False, [7], True)
     """
 
-    def __init__(self, limit: int) -> None:
+    def __init__(self, limit: int, limit_bytes: int) -> None:
         self._limit = limit
+        self._limit_bytes = limit_bytes
         self._waiting: dict[Place, list[Records]] = {}
         self._lock = threading.Lock()
 
@@ -40,7 +43,8 @@ class Mailbox:
     def has_room(self, place: Place) -> bool:
         """Whether this partition may be fetched further."""
         with self._lock:
-            return sum(map(len, self._waiting.get(place, ()))) < self._limit
+            waiting = self._waiting.get(place, ())
+            return sum(map(len, waiting)) < self._limit and sum(map(_bytes, waiting)) < self._limit_bytes
 
     def put(self, place: Place, records: Records) -> None:
         """Add fetched records."""
@@ -48,13 +52,13 @@ class Mailbox:
             with self._lock:
                 self._waiting.setdefault(place, []).append(records)
 
-    def take(self, most: int) -> dict[Place, Records]:
-        """Up to ``most`` records of every partition, so that no partition starves."""
+    def take(self, most: int, most_bytes: int) -> dict[Place, Records]:
+        """Up to so many records and bytes of every partition, so that no partition starves; one record at least."""
         with self._lock:
             waiting, self._waiting = self._waiting, {}
             taken: dict[Place, Records] = {}
             for place, parts in waiting.items():
-                taken[place], left = _first(parts, most)
+                taken[place], left = _first(parts, most, most_bytes)
                 if left:
                     self._waiting[place] = left
         return taken
@@ -65,13 +69,23 @@ class Mailbox:
             self._waiting.clear()
 
 
-def _first(parts: list[Records], most: int) -> tuple[Records, list[Records]]:
-    """The first records of the parts, and what is left; whole parts where that is possible: they are not copied."""
-    total = len(parts[0])
-    if total > most:
-        return parts[0].part(0, most), [parts[0].part(most, total), *parts[1:]]
-    count = 1
-    while count < len(parts) and total + len(parts[count]) <= most:
-        total += len(parts[count])
-        count += 1
-    return Records.joined(parts[:count]), parts[count:]
+def _bytes(records: Records) -> int:
+    return int(np.maximum(records.values.lengths, 0).sum())
+
+
+def _first(parts: list[Records], most: int, most_bytes: int) -> tuple[Records, list[Records]]:
+    """The first records of the parts, and what is left; bytes are copied only where parts are joined."""
+    taken: list[Records] = []
+    left = list(parts)
+    while left and most > 0:
+        ends = np.cumsum(np.maximum(left[0].values.lengths, 0))
+        count = min(most, int(np.searchsorted(ends, most_bytes, side="right")))
+        count = count if taken else max(count, 1)
+        if count == 0:
+            break
+        part = left.pop(0)
+        if count < len(part):
+            left.insert(0, part.part(count, len(part)))
+        taken.append(part.part(0, count))
+        most, most_bytes = most - count, most_bytes - int(ends[count - 1])
+    return Records.joined(taken), left
