@@ -75,10 +75,10 @@ class Settings(BaseModel):
         Field(
             ge=0,
             le=1_000,
-            description="After a small transaction a hop lets records gather for as long as it took, at most this long; "
-            "after one of 64 records or more not at all.",
+            description="Longest time that a hop lets records gather after a transaction: so long where the broker was slow, "
+            "a quarter of it after very small ones, not at all otherwise.",
         ),
-    ] = 4
+    ] = 15
     checkpoint_interval_ms: Annotated[
         int,
         Field(

@@ -36,7 +36,9 @@ NONE = Records.of([])
 BEHIND_RECORDS = 2_000
 """A transaction of so many records says that the hop does not keep up: it does not rest, and writes rows less often."""
 RESTLESS_RECORDS = 64
-"""A transaction of so many records or more is followed by no rest: it is worth what it costs."""
+"""A transaction of so many records is worth what it costs."""
+QUICK_S = 0.009
+"""A transaction that takes no longer found an idle broker; a longer one is followed by a rest twice as long as the delay."""
 
 
 class Versions(Protocol):
@@ -278,12 +280,14 @@ class Line:
             lane.asked = False
 
     def _rest_after(self, records: int, took_s: float) -> float:
-        """How long to let records gather after a transaction of so many, s: a broker that is slow gets fewer ones.
+        """How long to let records gather after a transaction of so many that took so long, s.
 
-        Small ones cost as much as large ones, so the fewer they were the longer; never longer than the last one took.
+        A broker that is busy, or whose code is not compiled yet, gets fewer and larger transactions; and very small ones,
+        which cost as much as others, wait a little for more.
         """
-        longest = self.settings.pace_ms / 1000 * max(0.0, 1.0 - records / RESTLESS_RECORDS)
-        return min(took_s, longest)
+        longest = self.settings.pace_ms / 1000
+        small = longest / 4 * max(0.0, 1.0 - records / RESTLESS_RECORDS)
+        return min(took_s, longest, max(small, 2.0 * (took_s - QUICK_S)))
 
     async def _rest(self, lane: Lane) -> None:
         """Let records gather; not behind a backlog, and not when nothing came for a while."""

@@ -67,9 +67,20 @@ def take_all(log: SimulatedLog, line: Line) -> None:
 
 
 @pytest.mark.parametrize(
-    ("records", "took_ms", "rest_ms"), [(0, 10, 4), (16, 10, 3), (16, 2, 2), (48, 10, 1), (64, 10, 0), (1_000, 10, 0)]
+    ("records", "took_ms", "rest_ms"),
+    [
+        (0, 8, 3.75),
+        (32, 8, 1.875),
+        (0, 2, 2),
+        (64, 8, 0),
+        (64, 9, 0),
+        (64, 12, 6),
+        (64, 16, 14),
+        (64, 20, 15),
+        (0, 60, 15),
+    ],
 )
-def test_a_hop_rests_after_small_transactions(records: int, took_ms: int, rest_ms: int) -> None:
+def test_a_hop_rests_after_small_and_slow_transactions(records: int, took_ms: float, rest_ms: float) -> None:
     _, line = a_day()
     assert line._rest_after(records, took_ms / 1000) == pytest.approx(rest_ms / 1000)
 

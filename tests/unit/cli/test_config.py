@@ -42,7 +42,7 @@ def test_flag_goes_before_environment_before_file_before_default(tmp_path: Path)
         "broker": ("flag:1", "--broker"),
         "group": ("from-environment", "RISKSTREAM_GROUP"),
         "partitions": (8, str(file)),
-        "pace_ms": (4, "default"),
+        "pace_ms": (15, "default"),
     }
 
 
