@@ -9,6 +9,7 @@ import secrets
 import socket
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import faust
@@ -80,20 +81,7 @@ def run_worker(settings: Settings, *, transactional: bool = True, partitions: in
         "versions": lambda: versions.failure,
         "records lost": lambda: "; ".join(line.refused),
     }
-    notes = {
-        **({"snapshots": lambda: snapshots.failure or "written"} if snapshots else {}),
-        **(
-            {
-                "standbys": lambda: {
-                    "of": [f"{p.topic}[{p.partition}]" for p in standbys.places],
-                    "failure": standbys.failure,
-                }
-            }
-            if standbys
-            else {}
-        ),
-    }
-    probes = ProbesService(settings, line, metrics, versions, parts, notes)
+    probes = ProbesService(settings, line, metrics, versions, parts, _notes(snapshots, standbys))
     hanging = (
         HangingWatch(settings, count, line.is_own, log.fence, lambda: line.ready, time.monotonic)
         if transactional
@@ -120,6 +108,19 @@ def run_worker(settings: Settings, *, transactional: bool = True, partitions: in
         learner.stop()
         versions.stop()
     return 0
+
+
+def _notes(snapshots: Snapshots | None, standbys: Standbys | None) -> dict[str, Callable[[], object]]:
+    """What readiness tells besides, and does not depend on."""
+    notes: dict[str, Callable[[], object]] = {}
+    if snapshots is not None:
+        notes["snapshots"] = lambda: snapshots.failure or "written"
+    if standbys is not None:
+        notes["standbys"] = lambda: {
+            "of": [f"{place.topic}[{place.partition}]" for place in standbys.places],
+            "failure": standbys.failure,
+        }
+    return notes
 
 
 def _snapshots(settings: Settings, log: KafkaLog, metrics: Metrics) -> Snapshots:
