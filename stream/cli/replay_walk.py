@@ -13,6 +13,7 @@ from typing import Any
 import click
 
 from rules.policy import Policy
+from stream.cli.interruption import interruptible
 from stream.cli.replay_options import ReplayOptions
 from stream.core.columns import hash_id
 from stream.core.features import SCHEMA
@@ -150,13 +151,15 @@ class _Walk:
         before = state.seconds
         with ExitStack() as files:
             writers = self._writers(files)
-            with progress(self.options, self.source, state.intake.rows) as advance:
+            progressing = progress(self.options, self.source, state.intake.rows)
+            with progressing as advance, interruptible() as raise_interrupt:
 
                 def done(chunk: Chunk) -> None:
                     advance(chunk)
                     state.seconds = before + time.perf_counter() - begun
                     if self.checkpoint is not None and self.checkpoint.due() and state.settled:
                         self._save(writers)
+                    raise_interrupt()
 
                 try:
                     self._walk([writer.write for writer in writers.values()], done)
