@@ -75,8 +75,8 @@ class Settings(BaseModel):
         Field(
             ge=0,
             le=1_000,
-            description="Longest time that a hop lets records gather after a transaction: so long where the broker was slow, "
-            "a quarter of it after very small ones, not at all otherwise.",
+            description="Longest time that a hop lets records gather after a transaction: as long as it took "
+            "where it was small or the broker slow, not at all otherwise.",
         ),
     ] = 15
     checkpoint_interval_ms: Annotated[

@@ -35,7 +35,7 @@ logger = logging.getLogger("riskstream.line")
 NONE = Records.of([])
 BEHIND_RECORDS = 2_000
 """A transaction of so many records says that the hop does not keep up: it does not rest, and writes rows less often."""
-RESTLESS_RECORDS = 64
+RESTLESS_RECORDS = 128
 """A transaction of so many records is worth what it costs."""
 QUICK_S = 0.009
 """A transaction that takes no longer found an idle broker; a longer one is followed by a rest twice as long as the delay."""
@@ -282,12 +282,11 @@ class Line:
     def _rest_after(self, records: int, took_s: float) -> float:
         """How long to let records gather after a transaction of so many that took so long, s.
 
-        A broker that is busy, or whose code is not compiled yet, gets fewer and larger transactions; and very small ones,
-        which cost as much as others, wait a little for more.
+        A broker that is busy, or whose code is not compiled yet, gets fewer and larger transactions; and after small
+        ones, which cost as much as others, as much time passes as they took.
         """
-        longest = self.settings.pace_ms / 1000
-        small = longest / 4 * max(0.0, 1.0 - records / RESTLESS_RECORDS)
-        return min(took_s, longest, max(small, 2.0 * (took_s - QUICK_S)))
+        small = took_s * max(0.0, 1.0 - records / RESTLESS_RECORDS)
+        return min(took_s, self.settings.pace_ms / 1000, max(small, 2.0 * (took_s - QUICK_S)))
 
     async def _rest(self, lane: Lane) -> None:
         """Let records gather; not behind a backlog, and not when nothing came for a while."""
