@@ -81,7 +81,6 @@ def build(settings: Settings, line: Line) -> LineApp:
 
     @app.on_before_shutdown.connect  # type: ignore[arg-type]
     async def drain(sender: object, **_: object) -> None:
-        await line.idle()
         await line.checkpoint_all()
 
     return app

@@ -181,9 +181,9 @@ class BatchConsumer(KafkaConsumer):
 
     async def on_partitions_revoked(self, revoked: set[TP]) -> None:
         """Let a commit in flight end, then forget the rows: whoever comes next recovers them."""
+        await self.line.pause()
+        # a commit that failed just now has begun one
         await self._stop_recovery()
-        self.line.ready = False
-        await self.line.idle()
         await asyncio.get_running_loop().run_in_executor(None, self._release)
         await super().on_partitions_revoked(revoked)
 
@@ -208,14 +208,13 @@ class BatchConsumer(KafkaConsumer):
         while not self.should_stop:
             assigned = self.assignment()
             membership = cast(BatchConsumerThread, self._thread).membership
-            await self.line.idle()
+            await self.line.pause()
             try:
                 await loop.run_in_executor(None, self._rebuild, {tp.partition for tp in assigned}, membership)
                 self.line.resume()
                 self._arrived.set()
                 return
             except (PublishFailed, RiskstreamError) as error:
-                self.line.ready = False
                 logger.warning("recovery did not succeed, trying again: %s", error)
                 await asyncio.sleep(RETRY_S)
 

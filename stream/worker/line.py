@@ -10,8 +10,9 @@ import asyncio
 import logging
 import threading
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Executor, Future
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -206,13 +207,19 @@ class Line:
         RiskstreamError
             The broker does not give what is needed, or another generation has begun.
         """
+        with self._alone():
+            self._release()
+            return self._recover(sorted(partitions), membership)
+
+    @contextmanager
+    def _alone(self) -> Iterator[None]:
+        """Whoever changes what the hops own does so alone. Cancelling who awaited a recovery does not end its thread, and
+        it writes into the same hops: it is told to end, and waited for."""
         running = self._recovering
         if running is not None:
             running.abandon()
-        # cancelling who awaited the last attempt does not end its thread, and it writes into the same hops
         with self._one_recovery:
-            self.release()
-            return self._recover(sorted(partitions), membership)
+            yield
 
     def _recover(self, owned: list[int], membership: Membership) -> dict[Place, int]:
         began = self._clock()
@@ -241,7 +248,11 @@ class Line:
 
     def release(self) -> None:
         """Own nothing any more: what the log holds is the truth. Rows that are as the log has them are set aside, in
-        case the group gives them back unchanged; waiting records and publishers are forgotten."""
+        case the group gives them back unchanged; waiting records and publishers are forgotten. Blocks."""
+        with self._alone():
+            self._release()
+
+    def _release(self) -> None:
         self.ready = False
         self.refused = []
         if self.snapshots is not None:
@@ -258,8 +269,10 @@ class Line:
         self.accounts.owned.clear()
         self.payees.owned.clear()
 
-    async def idle(self) -> None:
-        """Wait until no batch is between its first record and its commit."""
+    async def pause(self) -> None:
+        """Take no more batches, and wait until none is between its first record and its commit: a batch that is walked
+        while rows are set aside would leave its mark in them without being committed."""
+        self.ready = False
         for lane in self.lanes.values():
             async with lane.lock:
                 pass

@@ -69,6 +69,9 @@ class TransactionalPublisher:
     """One hop's transactions in one generation of the group; see :class:`stream.worker.log.Publisher`."""
 
     def __init__(self, settings: Settings, transactional_id: str, membership: Membership) -> None:
+        if membership.generation < 0:
+            # a broker takes such a commit for one of a consumer without a group, and checks nothing
+            raise PublishFailed(f"{transactional_id}: no member of group {membership.group} until it has rejoined")
         self.transactional_id = transactional_id
         self._membership = membership.metadata()
         self.acknowledged: dict[Place, int] = {}

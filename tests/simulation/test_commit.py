@@ -99,6 +99,27 @@ def test_a_refusal_of_what_a_batch_takes_ends_its_transaction() -> None:
     assert log.committed(Place("riskstream-accounts-batches", 0), 0, 1_000) == []
 
 
+def test_a_line_that_pauses_ends_its_batch_and_takes_no_other() -> None:
+    log, line = a_day()
+    take_all(log, line)
+    publisher = stuck(line.lanes["accounts"].publisher)  # type: ignore[arg-type]
+
+    async def pause_in_a_commit() -> None:
+        stepping = asyncio.create_task(line.step("accounts"))
+        await asyncio.sleep(0)  # the batch is walked, its commit waits
+        pausing = asyncio.create_task(line.pause())
+        await asyncio.sleep(0)
+        line.lane_of(TRANSACTIONS).mailbox.put(INPUT, Records.of(log.committed(INPUT, 0, 1)))
+        assert not pausing.done()
+        publisher.let_go.set()
+        await asyncio.gather(stepping, pausing)
+
+    asyncio.run(pause_in_a_commit())
+    assert not line.ready
+    assert line.accounts.owned[0].sequence == 1
+    assert line.lane_of(TRANSACTIONS).mailbox
+
+
 def test_a_commit_that_never_ends_is_given_up_and_done_again_once() -> None:
     log, line = a_day()
     reasons: list[str] = []

@@ -67,3 +67,20 @@ def test_a_recovery_that_was_left_ends_before_the_next_one_begins() -> None:
         "riskstream-w1-2-accounts",
         "riskstream-w1-2-payees",
     }
+
+
+def test_rows_are_let_go_of_after_a_recovery_that_was_left_has_ended() -> None:
+    log = SimulatedLog(2, random.Random(1), lambda: 0.0, lambda membership: True)
+    connected = GatedLog(log, Bystander())
+    connected.gate = Gate()
+    line = Line(Settings(), 2, "w1", SwitchingVersions(), UncountedMetrics(), connected, lambda: 0.0)  # type: ignore[arg-type]
+    with ThreadPoolExecutor(2) as threads:
+        left = threads.submit(line.recover, [0, 1], Membership("riskstream", 1, "w1"))
+        assert connected.gate.reached.wait(30)
+        letting_go = threads.submit(line.release)
+        connected.gate.let_go.set()
+        with pytest.raises(RiskstreamError, match="abandoned"):
+            left.result(30)
+        letting_go.result(30)
+    assert line.owned == []
+    assert all(lane.publisher is None for lane in line.lanes.values())
