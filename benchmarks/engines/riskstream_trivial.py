@@ -89,7 +89,7 @@ class TrivialHop(AccountsHop):
             DECISION % (transaction, account, b"review" if amount > LARGE_MINOR else b"approve", count, total)
             for transaction, account, amount, count, total in fields
         ]
-        publisher.send_many(topic, Packed.of(decisions), _keys(transactions, decoded.accepted))
+        publisher.send_many(topic, Packed.of(decisions), transactions.keys.chosen(decoded.accepted))
         place, _ = self.places(partition)
         self._bury(publisher, place, transactions, decoded.refused)
         self._record_batch(publisher, owner, partition, transactions, feedback, [], 0)
@@ -101,10 +101,6 @@ class TrivialHop(AccountsHop):
         """As the accounts hop's, with the trivial core."""
         core = TrivialCore()
         return Replica(self.changelog(partition), core, core.table, core.customers)
-
-
-def _keys(records: Records, accepted: npt.NDArray[np.int64]) -> Packed:
-    return Packed(records.keys.data, records.keys.starts[accepted], records.keys.lengths[accepted])
 
 
 def line_of(settings: Settings) -> Line:

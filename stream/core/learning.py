@@ -136,7 +136,7 @@ def read_learning(values: Sequence[Packed], keys: Sequence[Packed] = ()) -> Lear
     if np.any(head["magic"] != _MAGIC) or np.any(head["version"] != VERSION):
         raise RiskstreamError(f"{_OTHER_VERSION}: see docs/upgrade.md")
     return LearningRecords(
-        Packed.joined([_chosen(batch, scored) for batch, scored in zip(keys, which, strict=False)]),
+        Packed.joined([batch.chosen(scored) for batch, scored in zip(keys, which, strict=False)]),
         np.ascontiguousarray(head["payment"]), np.ascontiguousarray(head["event_time"]),
         np.ascontiguousarray(head["group"]), head["suspected"].astype(np.bool_), head["risk_ppm"].astype(np.int64),
         inputs, labels, before,
@@ -147,10 +147,6 @@ def are_scored(values: Packed) -> npt.NDArray[np.bool_]:
     """Which records hold features rather than a label, which is a JSON object; bool[n]."""
     found: npt.NDArray[np.bool_] = values.data[values.starts] == _MAGIC[0]
     return found
-
-
-def _chosen(packed: Packed, wanted: npt.NDArray[np.bool_]) -> Packed:
-    return Packed(packed.data, packed.starts[wanted], packed.lengths[wanted])
 
 
 @njit(cache=True, nogil=True)

@@ -63,8 +63,8 @@ class Packed:
         """Whether the buffer may be written to and ends with :data:`PADDING` zeros, so that a scanner can read in it."""
         return self.data.flags.writeable and len(self.data) >= PADDING and not self.data[-PADDING:].any()
 
-    def chosen(self, places: npt.NDArray[np.int64]) -> Packed:
-        """The strings at some places, not copied."""
+    def chosen(self, places: npt.NDArray[np.int64] | npt.NDArray[np.bool_]) -> Packed:
+        """The strings at some places, or of those that are wanted; not copied."""
         return Packed(self.data, self.starts[places], self.lengths[places])
 
     def part(self, start: int, stop: int) -> Packed:

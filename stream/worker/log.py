@@ -85,12 +85,9 @@ class Records:
 
     def chosen(self, wanted: npt.NDArray[np.bool_]) -> Records:
         """Those that are wanted, their bytes not copied."""
-        values, keys = self.values, self.keys
         return Records(
-            self.offsets[wanted], self.timestamps[wanted],
-            Packed(values.data, values.starts[wanted], values.lengths[wanted]),
-            Packed(keys.data, keys.starts[wanted], keys.lengths[wanted]),
-        )  # fmt: skip
+            self.offsets[wanted], self.timestamps[wanted], self.values.chosen(wanted), self.keys.chosen(wanted)
+        )
 
     def between(self, start: int, stop: int) -> Records:
         """Those of offsets from ``start`` up to ``stop``."""
