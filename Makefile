@@ -12,7 +12,7 @@ LOCK := build/uv/bin/uv pip compile --python-version 3.11 --generate-hashes --no
 # What `make demo` hands to the command, e.g. make demo ARGS="--seconds 20 --seed 7"; pytest's for `make test`.
 ARGS ?=
 
-.PHONY: help setup setup-dev demo test soak lock clean
+.PHONY: help machine setup setup-dev demo test soak lock clean
 
 help: ## list what can be made
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' Makefile
@@ -21,10 +21,13 @@ setup: .venv/.setup ## all that running needs: hashed, locked dependencies in .v
 
 setup-dev: .venv/.setup-dev ## and all that checking needs
 
+machine: ## what the tests need from Debian: installed where this user may, else named
+	@bash .ci/machine
+
 demo: setup ## watch the whole line work (Python alone; ARGS="--broker kafka" for a real Kafka)
 	@.venv/bin/riskstream demo $(ARGS)
 
-test: setup-dev ## lint, types, layers, doctests, unit, property, integration (real Kafka) and end-to-end tests
+test: machine setup-dev ## lint, types, layers, doctests, unit, property, integration (real Kafka) and end-to-end tests
 	.venv/bin/ruff check .
 	.venv/bin/ruff format --check .
 	@echo "compiling the core and checking types, side by side"
@@ -32,7 +35,7 @@ test: setup-dev ## lint, types, layers, doctests, unit, property, integration (r
 	.venv/bin/lint-imports
 	.venv/bin/pytest --doctest-modules -m "not soak" stream detectors rules tests $(ARGS)
 
-soak: setup-dev ## the tests that take longer than the test budget
+soak: machine setup-dev ## the tests that take longer than the test budget
 	.venv/bin/pytest -m soak --timeout 7200 tests $(ARGS)
 
 lock: ## resolve the dependencies of pyproject.toml again (upgrade: ARGS=--upgrade)

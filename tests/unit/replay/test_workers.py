@@ -216,7 +216,8 @@ def test_a_process_that_dies_is_told_with_what_to_do(bank: tuple[Path, Path]) ->
 
 @pytest.fixture(scope="module")
 def cluster() -> Any:
-    distributed = pytest.importorskip("distributed", reason="the extra `dask` is not installed")
+    import distributed  # a second of imports that no other test here needs
+
     with distributed.LocalCluster(
         n_workers=2, threads_per_worker=1, dashboard_address=None, host="127.0.0.1", processes=True, silence_logs=50
     ) as made:
