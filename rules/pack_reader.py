@@ -11,6 +11,7 @@ from rules.document import Item, read
 from rules.familiarity import FamiliaritySettings
 from rules.fields import MAX_WEIGHT_MILLI, Condition, Fields
 from rules.hold import BusinessDays, HoldTerms, OnExpiry
+from rules.iso_4217 import CODES
 from rules.ladder import NEVER_PPM, OUTCOMES, RUNGS, STEP_UPS
 from rules.lists import ALWAYS_US, LIST_KINDS, PARTS, ListEntry, Snooze
 from rules.pack import (
@@ -374,13 +375,17 @@ def _currencies(fields: Fields) -> Currencies:
     for item in inner.items("rates", required=True):
         row = Fields(item, fields.problems, "a rate")
         code = row.text("currency", "", required=True)
-        if len(code) != 3 or not code.isascii() or not code.isalpha() or not code.isupper():
+        known = CODES.get(code)
+        if known is None:
             row.complain(item, f"'{code}' is no ISO 4217 currency; write three capital letters")
-            code = "XXX"
+        own = known.digits if known else 2
+        digits = row.integer("digits", own, 0, 4)
+        if known and digits != own:
+            row.complain(item, f"{code} has {own} decimals (ISO 4217), not {digits}; leave 'digits' out")
         rates.append(
             Rate(
-                code,
-                row.integer("digits", 2, 0, 4),
+                code if known else "XXX",
+                own,
                 row.number("rate", 1.0, 1e-9, 1e9, required=True),
                 row.instant("valid_from", 0, required=True),
             )

@@ -25,7 +25,7 @@ REASONS: tuple[Reason, ...] = get_args(Reason)
 
 too_large: the value is longer than 64 KiB. malformed: not one UTF-8 JSON object. unsupported: a ``type`` that is not
 decided about. missing: a required field is absent, null or empty. wrong_type: another JSON type than the field's.
-bad_time: a string that is no RFC 3339 time. unknown_currency: a string that is no ISO 4217 code in use. out_of_range:
+bad_time: a string that is no RFC 3339 time. unknown_currency: a string that is no ISO 4217 code in use at event_time. out_of_range:
 the right type outside its pattern, list or limit. wrong_partition: not the partition of its key. future: too far
 ahead of its Kafka timestamp. untrusted: the policy does not list the feedback's actor. id_conflict: a transaction id
 used again with other content.

@@ -82,7 +82,7 @@ class Transaction(InputRecord):
     amount_minor: Annotated[
         Amount, Field(description="Minor units of currency; 0 is a card verification. ISO 20022: InstdAmt.")
     ]
-    currency: Annotated[Currency, Field(description="ISO 4217 code in use. ISO 20022: InstdAmt/@Ccy.")]
+    currency: Annotated[Currency, Field(description="ISO 4217 code in use at event_time. ISO 20022: InstdAmt/@Ccy.")]
     account_amount_minor: Annotated[
         Amount | None,
         Field(
@@ -152,7 +152,7 @@ def read_transaction(value: bytes | None) -> Transaction:
     5. ``wrong_type``: ``true`` is no number; 1.0 and 1e2 are no integers (an integer is fine for lat and lon);
        an item of ``slips`` that is no string.
     6. ``bad_time``: event_time or decide_by is not RFC 3339 (see :mod:`stream.core.rfc3339`).
-    7. ``unknown_currency``: a string that is no ISO 4217 code in use, in capitals.
+    7. ``unknown_currency``: a string that is no ISO 4217 code, in capitals, that was in use at event_time.
     8. ``out_of_range``: an id outside its pattern, a word outside its list, an amount outside 0 to 10^15, a
        latitude outside ±90 or longitude outside ±180, more than 8 slips.
 

@@ -157,7 +157,7 @@ def _country_code(buf: Bytes, tables: Any, start: int, length: int) -> int:
 def _take_code(buf: Bytes, tables: Any, row: Any, work: Any, field: int, start: int, length: int) -> bool:
     if field == _CURRENCY:
         code = _packed(buf, start, length) if length == 3 else 0
-        if code == 0 or tables["currencies"][code] == 0:
+        if code == 0 or tables["currency_ends"][code] == words.NO_CURRENCY:
             return False
         row["currency"] = code
         return True
@@ -420,11 +420,13 @@ def _clear(row: Any) -> None:
 
 
 @njit(cache=True)
-def _fill_defaults(row: Any, work: Any) -> bool:
-    """Defaults of absent fields; False where a required one is absent."""
+def _fill_defaults(tables: Any, row: Any, work: Any) -> bool:
+    """Defaults of absent fields; False where a required one is absent, or the currency had been withdrawn."""
     if row["transaction_hash"] == 0 or row["account_hash"] == 0 or row["currency"] == 0 or row["channel"] == 0:
         return False
     if row["event_time"] == _ABSENT or row["amount_minor"] < 0:
+        return False
+    if row["event_time"] >= tables["currency_ends"][row["currency"]]:
         return False
     if row["account_amount_minor"] < 0:
         row["account_amount_minor"] = row["amount_minor"]
@@ -480,7 +482,7 @@ def scan(
         work = works[i]
         _clear(rows[i])
         end = _record(buf, tables[0], rows[i], work, starts[i], scratch)
-        if end != starts[i] + lengths[i] or not _fill_defaults(rows[i], work):
+        if end != starts[i] + lengths[i] or not _fill_defaults(tables[0], rows[i], work):
             continue
         status[i] = ACCEPTED
         inexact += work["lat_end"] != 0 or work["lon_end"] != 0

@@ -13,8 +13,8 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
+from rules.iso_4217 import CODES
 from stream.contracts.country import COUNTRIES
-from stream.contracts.currency import MINOR_UNIT_DIGITS
 from stream.core import columns
 from stream.core.byte_words import WORD_BYTES, first_bytes, load_word
 
@@ -92,6 +92,7 @@ PURPOSE_WORDS: dict[str, tuple[str, ...]] = {
 
 _ID_BYTES = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_.:-"
 _MAX_WORD = 24
+NO_CURRENCY = -(2**63)
 _SLOTS = 1024
 _ENTRIES = 256
 
@@ -103,7 +104,7 @@ TABLES = np.dtype(
         ("codes", "u1", (_ENTRIES,)),
         ("lengths", "u1", (_ENTRIES,)),
         ("texts", "u8", (_ENTRIES, _MAX_WORD // WORD_BYTES)),  # little endian, filled up with zeros
-        ("currencies", "u1", (27**3,)),  # 1 where a packed code is in use
+        ("currency_ends", "i8", (27**3,)),  # of a packed code, µs: NO_CURRENCY, or from when it is not in use any more
         ("countries", "u1", (27**2,)),
         ("id_bytes", "u1", (256,)),  # 1 where a byte may stand in an id
     ]
@@ -209,7 +210,9 @@ def build() -> NDArray[Any]:
         while table["slots"][slot] >= 0:
             slot = (slot + 1) % _SLOTS
         table["slots"][slot] = entry
-    table["currencies"][[columns.pack_code(code) for code in MINOR_UNIT_DIGITS]] = 1
+    table["currency_ends"] = NO_CURRENCY
+    for currency in CODES.values():
+        table["currency_ends"][columns.pack_code(currency.code)] = currency.ends
     table["countries"][[columns.pack_code(code) for code in sorted(COUNTRIES)]] = 1
     table["id_bytes"][list(_ID_BYTES)] = 1
     return array

@@ -26,9 +26,19 @@ WHOLE = {
     "customer": {"segment": "retail", "age_band": "65+", "home_country": "CN", "vulnerable": True},
 }  # fmt: skip
 TEXTS = st.one_of(
-    st.sampled_from(["", "app", "CNY", "CN", "person", "match", "payment", "65+", "房租", "a b", "x" * 64, "x" * 65]),
     st.sampled_from(
-        ["2026-02-29T00:00:00Z", "2024-02-29T00:00:00.9999999-23:59", "2016-12-31T23:59:60Z", "2026-11-24"]
+        ["", "app", "CNY", "HRK", "CN", "person", "match", "payment", "65+", "房租", "a b", "x" * 64, "x" * 65]
+    ),
+    st.sampled_from(
+        [
+            "2026-02-29T00:00:00Z",
+            "2022-12-31T23:59:59.999Z",
+            "2023-01-01T00:00:00+01:00",
+            "2023-01-01T00:00:00Z",
+            "2024-02-29T00:00:00.9999999-23:59",
+            "2016-12-31T23:59:60Z",
+            "2026-11-24",
+        ]
     ),
     st.text(max_size=12),
 )
@@ -94,6 +104,34 @@ def test_bytes_cut_out_and_put_in_anywhere(monkeypatch: pytest.MonkeyPatch, bent
             value = value[:at] + piece + value[at + cut :]
         values.append(value)
     assert_both_agree(values, monkeypatch)
+
+
+@pytest.mark.parametrize(
+    ("currency", "event_time", "reason"),
+    [
+        ("HRK", "2022-06-01T09:00:00Z", None),
+        ("HRK", "2022-12-31T23:59:59.999999Z", None),
+        ("HRK", "2023-01-01T00:00:00Z", "unknown_currency"),
+        ("BGN", "2025-12-31T12:00:00Z", None),
+        ("BGN", "2026-01-01T00:00:00Z", "unknown_currency"),
+        ("DEM", "2001-11-01T00:00:00Z", None),
+        ("DEM", "2026-11-01T00:00:00Z", "unknown_currency"),
+        ("EUR", "2026-11-01T00:00:00Z", None),
+        ("XXX", "1999-11-01T00:00:00Z", "unknown_currency"),
+    ],
+)
+def test_a_currency_is_known_while_it_was_in_use(
+    monkeypatch: pytest.MonkeyPatch, currency: str, event_time: str, reason: str | None
+) -> None:
+    values = [json.dumps(WHOLE | {"currency": currency, "event_time": event_time}).encode()]
+    assert_both_agree(values, monkeypatch)
+    assert [found for _, found, _ in verdicts(values)[2]] == ([] if reason is None else [reason])
+
+
+def test_a_withdrawn_currency_comes_before_a_value_out_of_range(monkeypatch: pytest.MonkeyPatch) -> None:
+    values = [json.dumps(WHOLE | {"currency": "HRK", "amount_minor": -1, "channel": "fax"}).encode()]
+    assert_both_agree(values, monkeypatch)
+    assert [reason for _, reason, _ in verdicts(values)[2]] == ["unknown_currency"]
 
 
 @settings(max_examples=600, deadline=None)

@@ -10,6 +10,7 @@ import jsonschema
 import pytest
 from pydantic import ValidationError
 
+from rules.iso_4217 import ALWAYS_US, CODES
 from stream.contracts import decision, feedback, schema, transaction
 from stream.contracts.alert import Alert
 from stream.contracts.country import COUNTRIES
@@ -161,3 +162,6 @@ def test_the_lists_of_codes_are_of_their_form_and_size() -> None:
     assert all(len(code) == 2 and code.isupper() for code in COUNTRIES)
     assert all(len(code) == 3 and code.isupper() for code in MINOR_UNIT_DIGITS)
     assert (MINOR_UNIT_DIGITS["JPY"], MINOR_UNIT_DIGITS["CNY"], MINOR_UNIT_DIGITS["KWD"]) == (0, 2, 3)
+    assert (MINOR_UNIT_DIGITS["ITL"], MINOR_UNIT_DIGITS["HRK"], MINOR_UNIT_DIGITS["BYR"]) == (0, 2, 0)
+    assert sum(code.ends == ALWAYS_US for code in CODES.values()) == 176
+    assert {"XTS", "XXX"}.isdisjoint(CODES)

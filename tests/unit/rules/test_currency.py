@@ -50,6 +50,11 @@ def test_no_rate_is_missing_and_never_zero() -> None:
         ("{reference: EUR, rates: [{currency: USD, rate: 1, valid_from: 2026-01-01}]}", "needs a rate of 1"),
         ("{reference: EUR, rates: [{currency: euro, rate: 1, valid_from: 2026-01-01}]}", "no ISO 4217 currency"),
         ("{reference: EUR, rates: [{currency: EUR, rate: 0, valid_from: 2026-01-01}]}", "from 1e-09"),
+        (
+            "{reference: EUR, rates: [{currency: JPY, digits: 2, rate: 1, valid_from: 2026-01-01}]}",
+            "JPY has 0 decimals",
+        ),
+        ("{reference: EUR, rates: [{currency: RMB, rate: 1, valid_from: 2026-01-01}]}", "no ISO 4217 currency"),
         ("{reference: EUR, rates: [{currency: EUR, rate: 1}]}", "needs 'valid_from:'"),
     ],
 )
