@@ -34,7 +34,19 @@ class Settings(BaseModel):
     sasl_password: Annotated[str, Field(description="SASL password; prefer the environment.", repr=False)] = ""
     ssl_ca: Annotated[str, Field(description="PEM file of the certificate authority.")] = ""
     ssl_certificate: Annotated[str, Field(description="PEM file of the client certificate (mTLS).")] = ""
-    ssl_key: Annotated[str, Field(description="PEM file of the client key (mTLS).")] = ""
+    ssl_key: Annotated[
+        str, Field(description="PEM file of the client key (mTLS); empty: in the certificate's file.")
+    ] = ""
+    ssl_key_password: Annotated[
+        str, Field(description="Passphrase of the client key; prefer the environment.", repr=False)
+    ] = ""
+    ssl_endpoint_identification: Annotated[
+        str,
+        Field(
+            pattern="^(https|none)$",
+            description="https: the broker's certificate must name the host that was asked for; none: any name will do.",
+        ),
+    ] = "https"
 
     topic_prefix: Annotated[
         str, Field(pattern=r"^[A-Za-z0-9._-]{0,64}$", description="Put before every topic and group name.")
@@ -167,23 +179,6 @@ class Settings(BaseModel):
         'test-risk.alerts.v1'
         """
         return self.topic_prefix + name
-
-    def librdkafka(self) -> dict[str, str | int | float | bool]:
-        """Connection settings as librdkafka names them."""
-        connection: dict[str, str | int | float | bool] = {
-            "bootstrap.servers": self.broker,
-            "security.protocol": self.security_protocol,
-        }
-        optional = {
-            "sasl.mechanism": self.sasl_mechanism,
-            "sasl.username": self.sasl_username,
-            "sasl.password": self.sasl_password,
-            "ssl.ca.location": self.ssl_ca,
-            "ssl.certificate.location": self.ssl_certificate,
-            "ssl.key.location": self.ssl_key,
-        }
-        connection.update({name: value for name, value in optional.items() if value})
-        return connection
 
 
 def load(flags: Mapping[str, object] | None = None, environment: Mapping[str, str] = os.environ) -> Settings:

@@ -9,10 +9,10 @@ from confluent_kafka import KafkaError, KafkaException
 from confluent_kafka.admin import AdminClient
 from confluent_kafka.admin._metadata import ClusterMetadata
 
+from stream.brokers.credentials import Configuration, check, librdkafka
+from stream.brokers.diagnosis import diagnose
 from stream.errors import BrokerNotReachable, UsageError
 from stream.settings import Settings
-
-Configuration = dict[str, str | int | float | bool]
 
 REACH_TIMEOUT_S = 10.0
 RECORD_OVERHEAD_BYTES = 64 * 1024
@@ -26,7 +26,7 @@ def producer_config(settings: Settings) -> Configuration:
     'murmur2_random'
     """
     return {
-        **settings.librdkafka(),
+        **librdkafka(settings),
         "client.id": "riskstream",
         "partitioner": "murmur2_random",
         "enable.idempotence": True,
@@ -49,7 +49,7 @@ def consumer_config(settings: Settings, group: str) -> Configuration:
     't-status'
     """
     return {
-        **settings.librdkafka(),
+        **librdkafka(settings),
         "client.id": "riskstream",
         "group.id": settings.topic_prefix + group,
         "isolation.level": "read_committed",
@@ -87,9 +87,10 @@ def check_reachable(settings: Settings, timeout: float = REACH_TIMEOUT_S) -> Clu
 
 
 def _connect(settings: Settings, timeout: float) -> tuple[AdminClient, ClusterMetadata]:
+    check(settings)
     errors: list[KafkaError] = []
     configuration: dict[str, Any] = {
-        **settings.librdkafka(),
+        **librdkafka(settings),
         "client.id": "riskstream",
         "error_cb": errors.append,
         "log_level": 0,  # what went wrong is said once, by the exception, not by librdkafka on stderr again and again
@@ -107,20 +108,15 @@ def _connect(settings: Settings, timeout: float) -> tuple[AdminClient, ClusterMe
             return client, client.list_topics(timeout=max(0.1, min(1.0, remaining)))
         except KafkaException as error:
             client.poll(0)  # serves error_cb: the reasons that a time-out itself does not give
-            if remaining <= 1.0 or _refused(errors):
-                raise BrokerNotReachable(_explain(settings, [*errors, error.args[0]], timeout)) from error
+            errors.append(error.args[0])
+            # Trying again for the whole time would not change a wrong password, certificate or port.
+            reason = diagnose(settings) or _refusal(settings, errors)
+            if reason or remaining <= 1.0:
+                raise BrokerNotReachable(reason or _silence(settings, errors, timeout)) from error
 
 
-def _refused(errors: list[KafkaError]) -> bool:
-    # Trying again for the whole time would not change a wrong password or certificate.
-    return any(_is_tls(error) or error.code() == KafkaError._AUTHENTICATION for error in errors)
-
-
-def _is_tls(error: KafkaError) -> bool:
-    return error.code() == KafkaError._SSL or "SSL handshake" in error.str()
-
-
-def _explain(settings: Settings, errors: list[KafkaError], timeout: float) -> str:
+def _refusal(settings: Settings, errors: list[KafkaError]) -> str:
+    """What the broker refuses by librdkafka's own words; empty where it refuses nothing."""
     where = f"Kafka at {settings.broker}"
     for error in errors:
         if error.code() == KafkaError._AUTHENTICATION:
@@ -128,11 +124,16 @@ def _explain(settings: Settings, errors: list[KafkaError], timeout: float) -> st
                 f"{where} refused user {settings.sasl_username!r} ({settings.sasl_mechanism}): {error.str()}; "
                 "check RISKSTREAM_SASL_USERNAME, RISKSTREAM_SASL_PASSWORD and RISKSTREAM_SASL_MECHANISM"
             )
-        if _is_tls(error):
+        if error.code() == KafkaError._SSL or "SSL handshake" in error.str():
             return (
                 f"{where}: TLS failed: {error.str()}; check RISKSTREAM_SECURITY_PROTOCOL, RISKSTREAM_SSL_CA "
                 "and, for mutual TLS, RISKSTREAM_SSL_CERTIFICATE and RISKSTREAM_SSL_KEY"
             )
+    return ""
+
+
+def _silence(settings: Settings, errors: list[KafkaError], timeout: float) -> str:
+    where = f"Kafka at {settings.broker}"
     if any(error.code() == KafkaError._RESOLVE for error in errors):
         return f"{where}: the name does not resolve; check RISKSTREAM_BROKER or --broker"
     hint = "check RISKSTREAM_BROKER or --broker"

@@ -20,13 +20,19 @@ from confluent_kafka.admin import AdminClient
 
 from stream.brokers import kafka_artefacts
 from stream.brokers.connect import RECORD_OVERHEAD_BYTES
+from stream.brokers.credentials import Configuration
+from stream.brokers.secured import Listener, Security
 from stream.errors import RiskstreamError, UsageError
+from stream.private_files import OWNER_UMASK, open_private, private_directory, write_private
 
 HOST = "127.0.0.1"
 START_TIMEOUT_S = 60.0
 STOP_TIMEOUT_S = 30.0
 MAX_MESSAGE_BYTES = 8 * 2**20
 """Largest record batch the broker takes; a topic's own ``max.message.bytes`` may be lower."""
+
+SECURITY = "security"
+"""Folder of a secured broker's certificates and passwords, inside its own."""
 
 _POLL_S = 0.05
 
@@ -58,7 +64,7 @@ class DevelopmentKafka:
     """One Apache Kafka node (broker and controller) that listens on the loopback interface alone.
 
     Good for development, demonstrations and integration tests: it is the real broker, with real transactions,
-    consumer groups and recovery. Not for production: one replica, 512 MB of heap, no authentication.
+    consumer groups and recovery. Not for production: one replica, 512 MB of heap, and nobody signs in unless it is secured.
 
     Parameters
     ----------
@@ -70,6 +76,8 @@ class DevelopmentKafka:
         Broker settings on top of (and before) those below, for tests of security and failure.
     progress
         Called with a line of text when something takes its time.
+    security
+        Its listeners, certificates, users and rights; None: one listener without any of it.
     long_lived
         Whether its hot code is compiled fully, as a bank's broker's is: a third less CPU a request, after a minute in
         which compiling takes a third of a core. Otherwise quickly, for a broker that starts often.
@@ -82,12 +90,14 @@ class DevelopmentKafka:
         properties: Mapping[str, str] | None = None,
         progress: Callable[[str], None] = lambda line: None,
         *,
+        security: Security | None = None,
         long_lived: bool = False,
     ) -> None:
         if not 0 <= port <= 65535:
             raise UsageError(f"port {port}: expected 0 to 65535")
         self.directory = directory.resolve()
         self.port = port
+        self.security = security
         self._properties = dict(properties or {})
         self._progress = progress
         self._compiles = [] if long_lived else ["-XX:TieredStopAtLevel=1"]
@@ -117,6 +127,8 @@ class DevelopmentKafka:
             self._launch()
         try:
             self._wait_ready(timeout)
+            if launched and self.security is not None:
+                self.security.establish()
         except BaseException:
             if launched:  # also when the user interrupts: nothing half started stays behind
                 self.kill()
@@ -177,7 +189,7 @@ class DevelopmentKafka:
         """Whether it runs and answers, without changing anything."""
         pid = self._running_pid()
         if pid is not None:
-            state = "running" if _serves(self.bootstrap, 2.0) else "starting"
+            state = "running" if self._serves(2.0) else "starting"
         else:
             state = "foreign" if self.port and _accepts(self.port) else "stopped"
         return KafkaStatus(state, self.bootstrap, pid, str(self.directory))
@@ -207,41 +219,48 @@ class DevelopmentKafka:
     def _launch(self) -> None:
         classpath = f"{kafka_artefacts.jars(self._progress)}/*"
         self.port = self.port or free_port()
-        self.directory.mkdir(parents=True, exist_ok=True)
-        self._configuration.write_text(self._render(controller_port=free_port()))
+        private_directory(self.directory)
+        write_private(self._configuration, self._render(controller_port=free_port()).encode("ascii"))
         java = [kafka_artefacts.java(), "-Xmx512m", "-XX:+UseSerialGC", *self._compiles]
         java += ["-Dorg.slf4j.simpleLogger.showDateTime=true", "-Dorg.slf4j.simpleLogger.defaultLogLevel=warn"]
         if not (self.directory / "data" / "meta.properties").exists():
             self._format([*java, "-cp", classpath])
         if self._log.exists():
             self._log.replace(self._log.with_suffix(".log.1"))
-        with self._log.open("wb") as log:
+        with open_private(self._log) as log:
             self._process = subprocess.Popen(
                 [*java, "-cp", classpath, "kafka.Kafka", str(self._configuration)],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,
+                umask=OWNER_UMASK,
                 start_new_session=True,  # Ctrl-C in the shell that started it is not meant for it
             )
-        self._pid_file.write_bytes(orjson.dumps({"pid": self._process.pid, "port": self.port}))
+        write_private(self._pid_file, orjson.dumps({"pid": self._process.pid, "port": self.port}))
 
     def _format(self, java: list[str]) -> None:
         drawn = uuid.uuid4().bytes
         # the first bit cleared: an id that begins with a hyphen is taken for an option
         identity = base64.urlsafe_b64encode(bytes([drawn[0] & 0x7F]) + drawn[1:]).rstrip(b"=").decode()
         arguments = [*java, "kafka.tools.StorageTool", "format", "-t", identity, "-c", str(self._configuration)]
-        formatted = subprocess.run(arguments, capture_output=True, text=True, timeout=START_TIMEOUT_S, check=False)
+        formatted = subprocess.run(
+            arguments, capture_output=True, text=True, timeout=START_TIMEOUT_S, check=False, umask=OWNER_UMASK
+        )
         if formatted.returncode != 0:
             reason = _telling(formatted.stdout + formatted.stderr)
             raise RiskstreamError(f"Kafka could not prepare {self.directory / 'data'}:\n{reason}")
 
     def _render(self, controller_port: int) -> str:
-        properties = _BROKER_PROPERTIES | {
-            "listeners": f"PLAINTEXT://{HOST}:{self.port},CONTROLLER://{HOST}:{controller_port}",
-            "advertised.listeners": f"PLAINTEXT://{HOST}:{self.port}",
-            "controller.quorum.voters": f"1@{HOST}:{controller_port}",
-            "log.dirs": str(self.directory / "data"),
-        }
+        if self.security is not None:
+            listening = self.security.properties(controller_port)
+        else:
+            listening = {
+                "listeners": f"PLAINTEXT://{HOST}:{self.port},CONTROLLER://{HOST}:{controller_port}",
+                "advertised.listeners": f"PLAINTEXT://{HOST}:{self.port}",
+            }
+        properties = _BROKER_PROPERTIES | listening
+        properties["controller.quorum.voters"] = f"1@{HOST}:{controller_port}"
+        properties["log.dirs"] = str(self.directory / "data")
         for name, value in self._properties.items():
             properties[name] = value.replace("{controller_port}", str(controller_port)).replace(
                 "{port}", str(self.port)
@@ -253,7 +272,7 @@ class DevelopmentKafka:
         while time.monotonic() < deadline:
             if self._running_pid() is None:
                 raise RiskstreamError(f"Kafka ended while starting; {self._log} says:\n{self._log_end()}")
-            if _accepts(self.port) and _serves(self.bootstrap, 2.0):
+            if _accepts(self.port) and self._serves(2.0):
                 return
             time.sleep(_POLL_S)
         raise RiskstreamError(f"Kafka did not answer within {timeout:.0f} s; {self._log} says:\n{self._log_end()}")
@@ -266,6 +285,15 @@ class DevelopmentKafka:
             time.sleep(_POLL_S)
         return False
 
+    def _serves(self, timeout: float) -> bool:
+        # A new client each time: one that has met a closed port backs off for up to 10 s.
+        plain: Configuration = {"bootstrap.servers": self.bootstrap, "log_level": 0}
+        client = AdminClient(plain if self.security is None else self.security.administration())
+        try:
+            return bool(client.list_topics(timeout=timeout).brokers)
+        except KafkaException:
+            return False
+
     def _log_end(self) -> str:
         return _telling(self._log.read_text(encoding="utf-8", errors="replace") if self._log.exists() else "")
 
@@ -275,6 +303,28 @@ def _telling(output: str) -> str:
     lines = [line for line in output.splitlines() if line.strip() and not line.startswith("\tat ")]
     telling = [line for line in lines if "ERROR" in line or "Exception" in line] or lines
     return "\n".join(f"  {line[:300]}" for line in telling[-8:]) or "  (nothing)"
+
+
+def development_security(directory: Path, port: int) -> Security:
+    """The security of the development Kafka in a folder, made at first: SASL_SSL on its port, mutual TLS on another.
+
+    Raises
+    ------
+    UsageError
+        The folder holds a broker without security.
+    """
+    own = directory / SECURITY
+    if (directory / "data").exists() and not own.exists():
+        raise UsageError(
+            f"{directory} holds a Kafka without security; wipe it with `riskstream kafka down --port {port} --wipe`, "
+            "or choose another port with --port"
+        )
+    private_directory(own)
+    ports = own / "ports.json"
+    if not ports.exists():
+        write_private(ports, orjson.dumps({"mutual_tls": free_port()}))
+    mutual = int(orjson.loads(ports.read_bytes())["mutual_tls"])
+    return Security(own, (Listener("SASL_SSL", "SASL_SSL", port), Listener("SSL", "SSL", mutual)))
 
 
 def free_port() -> int:
@@ -288,15 +338,6 @@ def _accepts(port: int) -> bool:
     with socket.socket() as client:
         client.settimeout(0.5)
         return client.connect_ex((HOST, port)) == 0
-
-
-def _serves(bootstrap: str, timeout: float) -> bool:
-    # A new client each time: one that has met a closed port backs off for up to 10 s.
-    client = AdminClient({"bootstrap.servers": bootstrap, "log_level": 0})
-    try:
-        return bool(client.list_topics(timeout=timeout).brokers)
-    except KafkaException:
-        return False
 
 
 def _command_line(pid: int) -> str:

@@ -14,10 +14,12 @@ from confluent_kafka.admin._metadata import TopicMetadata
 from confluent_kafka.cimpl import NewTopic
 
 from stream.brokers.connect import REACH_TIMEOUT_S, RECORD_OVERHEAD_BYTES, admin
+from stream.brokers.credentials import uses_sasl
 from stream.errors import BrokerNotReachable, RiskstreamError
 from stream.settings import Settings
 
 CREATE_TIMEOUT_S = 30.0
+_NOT_ALLOWED = (KafkaError.TOPIC_AUTHORIZATION_FAILED, KafkaError.CLUSTER_AUTHORIZATION_FAILED)
 
 Cleanup = Literal["delete", "compact"]
 Partitioning = Literal["line", "own", "single"]
@@ -219,11 +221,25 @@ def create_topics(
             result.result(timeout=timeout + 5)
         except KafkaException as error:
             reason: KafkaError = error.args[0]
+            if reason.code() in _NOT_ALLOWED:
+                raise RiskstreamError(_may_not_create(settings, name, topics)) from error
             if reason.code() != KafkaError.TOPIC_ALREADY_EXISTS:
                 raise RiskstreamError(
                     f"topic {name} could not be created: {reason.str()}; create it by hand, "
                     "or give this user the right to, or mend RISKSTREAM_REPLICATION_FACTOR"
                 ) from error
+
+
+def _may_not_create(settings: Settings, name: str, topics: list[Topic]) -> str:
+    if uses_sasl(settings):
+        who = f"user {settings.sasl_username!r}"
+    else:
+        who = f"the client of certificate {settings.ssl_certificate}" if settings.ssl_certificate else "this client"
+    absent = ", ".join(settings.topic(topic.name) for topic in topics)
+    return (
+        f"topic {name} could not be created: {who} may not create topics, and does not see those it may not describe. "
+        f"Have somebody who may create them, or grant Create on them (or on the cluster), and Describe; not there: {absent}"
+    )
 
 
 def _wait_for(client: AdminClient, settings: Settings, wanted: set[str], timeout: float) -> dict[str, int]:

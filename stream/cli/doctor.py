@@ -23,10 +23,10 @@ from confluent_kafka.admin._resource import ResourceType
 from stream.brokers import kafka_artefacts, topics
 from stream.brokers.connect import admin
 from stream.cli.options import json_option, print_json, with_settings
-from stream.errors import BrokerNotReachable, RiskstreamError
+from stream.errors import BrokerNotReachable, RiskstreamError, UsageError
 from stream.settings import Settings
 
-State = Literal["ok", "note", "problem", "unreachable"]
+State = Literal["ok", "note", "problem", "unusable", "unreachable"]
 
 PYTHON = (3, 11)
 REACH_TIMEOUT_S = 5.0
@@ -48,13 +48,15 @@ _MARK: dict[State, tuple[str, str]] = {
     "ok": ("ok", "green"),
     "note": ("note", "yellow"),
     "problem": ("PROBLEM", "red"),
+    "unusable": ("PROBLEM", "red"),
     "unreachable": ("PROBLEM", "red"),
 }
 
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One thing looked at: ``note`` is worth knowing and no fault, ``unreachable`` is a fault of the broker's."""
+    """One thing looked at: ``note`` is worth knowing and no fault, ``unusable`` settings no broker could take,
+    ``unreachable`` is a fault of the broker's, or of who asks it."""
 
     check: str
     state: State
@@ -68,7 +70,8 @@ class Finding:
 def command(settings: Settings, as_json: bool) -> None:
     """Check Python, compiled libraries, Java and Maven, the broker, its topics and their partition counts.
 
-    Exit status: 0 nothing wrong, 1 problems found, 3 the broker is not reachable. It changes nothing.
+    Exit status: 0 nothing wrong, 1 problems found, 2 the settings cannot be used, 3 the broker is not reachable. It changes
+    nothing.
 
     \b
     Examples:
@@ -88,13 +91,14 @@ def command(settings: Settings, as_json: bool) -> None:
 
 
 def exit_status(findings: list[Finding]) -> int:
-    """3 where the broker is not reachable, else 1 where there is a problem, else 0.
+    """3 where the broker is not reachable, 2 where it cannot be asked, else 1 where there is a problem, else 0.
 
     >>> exit_status([Finding("java", "note", "not installed"), Finding("broker", "unreachable", "nothing answers")])
     3
     """
     states = {finding.state for finding in findings}
-    return 3 if "unreachable" in states else 1 if "problem" in states else 0
+    statuses: dict[State, int] = {"unreachable": 3, "unusable": 2, "problem": 1}
+    return max((statuses.get(state, 0) for state in states), default=0)
 
 
 def machine(settings: Settings) -> Iterator[Finding]:
@@ -114,8 +118,8 @@ def broker(settings: Settings) -> Iterator[Finding]:
     except BrokerNotReachable as error:
         yield Finding("broker", "unreachable", str(error))
         return
-    except RiskstreamError as error:
-        yield Finding("broker", "problem", str(error))
+    except UsageError as error:
+        yield Finding("broker", "unusable", str(error))
         return
     except KafkaException as error:
         yield Finding("broker", "unreachable", f"{settings.broker}: {error.args[0].str()}", "look at the broker's log")

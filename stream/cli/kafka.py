@@ -9,9 +9,10 @@ from typing import Any
 
 import click
 
-from stream.brokers.kafka import DevelopmentKafka, KafkaStatus
+from stream.brokers.kafka import HOST, SECURITY, DevelopmentKafka, KafkaStatus, development_security
+from stream.brokers.secured import MECHANISM, USER, Security, write_environment
 from stream.cli.options import json_option, print_json
-from stream.errors import RiskstreamError
+from stream.errors import RiskstreamError, UsageError
 from stream.settings import load
 
 DEFAULT_PORT = 9092
@@ -36,6 +37,7 @@ def command() -> None:
     Examples:
       riskstream kafka up
       riskstream kafka up --port 19092 && export RISKSTREAM_BROKER=127.0.0.1:19092
+      riskstream kafka up --secure --json
       riskstream kafka status --json
       riskstream kafka down --wipe
     """
@@ -43,11 +45,24 @@ def command() -> None:
 
 @command.command()
 @_port_option
+@click.option("--secure", is_flag=True, help="TLS, SCRAM, mutual TLS and access lists; see `secure.env`.")
 @json_option
-def up(port: int, as_json: bool) -> None:
-    """Start it and wait until it serves; fine when it already does."""
-    broker = _broker(port)
-    _print(broker.start(), as_json, "Stop it with: " + _command_line("down", port))
+def up(port: int, secure: bool, as_json: bool) -> None:
+    """Start it and wait until it serves; fine when it already does.
+
+    With --secure clients sign in: the port speaks SASL_SSL with SCRAM-SHA-512, another one mutual TLS, and an authorizer
+    lets user `riskstream` do what the line needs. Authority, certificates and passwords are made at first; the settings
+    that reach it are written to `secure.env` in the data directory (for its owner alone): `set -a; . .riskstream/secure.env`.
+    """
+    broker = _broker(port, secure=secure)
+    if secure is False and broker.security is not None:
+        raise UsageError(
+            f"the Kafka of port {port} is secured; say --secure, or wipe it with `{_command_line('down', port)} --wipe`"
+        )
+    found = broker.start()
+    details = _secured(broker.security) if broker.security is not None else {}
+    hint = f"Settings that reach it: {details['env_file']}\n" if details else ""
+    _print(found, as_json, f"{hint}Stop it with: {_command_line('down', port)}", details)
 
 
 @command.command()
@@ -79,20 +94,36 @@ def status(port: int, as_json: bool) -> None:
         sys.exit(3)
 
 
-def _broker(port: int) -> DevelopmentKafka:
-    directory = Path(load().data_directory) / "kafka" / str(port)
-    return DevelopmentKafka(port, directory, progress=lambda line: click.echo(line, err=True))
+def _broker(port: int, *, secure: bool = False) -> DevelopmentKafka:
+    directory = Path(load().data_directory).resolve() / "kafka" / str(port)
+    security = development_security(directory, port) if secure or (directory / SECURITY).exists() else None
+    return DevelopmentKafka(port, directory, progress=lambda line: click.echo(line, err=True), security=security)
+
+
+def _secured(security: Security) -> dict[str, Any]:
+    """Write the settings that reach a secured broker; what its JSON says besides, without any password."""
+    path = Path(load().data_directory).resolve() / "secure.env"
+    write_environment(path, security.environment())
+    return {
+        "env_file": str(path),
+        "listeners": {one.protocol: f"{HOST}:{one.port}" for one in security.listeners},
+        "sasl_mechanism": MECHANISM,
+        "sasl_username": USER,
+        "ssl_ca": str(security.certificate_of_authority),
+        "ssl_certificate": str(security.client.certificate),
+        "ssl_key": str(security.client.key),
+    }
 
 
 def _command_line(verb: str, port: int) -> str:
     return f"riskstream kafka {verb}" + ("" if port == DEFAULT_PORT else f" --port {port}")
 
 
-def _print(found: KafkaStatus, as_json: bool, hint: str = "") -> None:
+def _print(found: KafkaStatus, as_json: bool, hint: str = "", details: dict[str, Any] | None = None) -> None:
     process = f", process {found.pid}" if found.pid else ""
     click.echo(f"Kafka at {found.bootstrap}: {found.state}{process}; files in {found.directory}", err=as_json)
     if hint:
         click.echo(hint, err=True)
     if as_json:
-        document: dict[str, Any] = dataclasses.asdict(found)
+        document: dict[str, Any] = dataclasses.asdict(found) | (details or {})
         print_json(document)

@@ -42,11 +42,15 @@ def command(
     if tied:
         threading.Thread(target=_end_with_standard_input, name="tied", daemon=True).start()
     point_out_unknown(os.environ)
-    from stream.worker.run import run_worker
-
     settings = load(
         {"broker": broker, "topic_prefix": topic_prefix, "metrics_port": metrics_port, "instance": instance}
     )
+    if embedded is None:
+        from stream.brokers.connect import check_reachable
+
+        check_reachable(settings)  # before anything that takes time: importing, compiling
+    from stream.worker.run import run_worker
+
     sys.exit(run_worker(settings, transactional=embedded is None, partitions=embedded))
 
 

@@ -19,6 +19,7 @@ from confluent_kafka.admin import AdminClient
 from confluent_kafka.admin._listoffsets import OffsetSpec
 
 from stream.brokers.connect import consumer_config
+from stream.brokers.credentials import librdkafka
 from stream.core.frame import BrokenFrame, decode_frame
 from stream.settings import Settings
 from stream.worker.log import Place
@@ -92,7 +93,7 @@ class Backlog:
         self._frames = settings.topic("risk.profiled.v1")
         # what matters of a connection's troubles is raised by the next request: librdkafka need not say it again and again
         quiet: dict[str, Any] = {"log_level": 0}
-        self._admin = AdminClient({**settings.librdkafka(), "client.id": "riskstream", **quiet})
+        self._admin = AdminClient({**librdkafka(settings), "client.id": "riskstream", **quiet})
         # uncommitted: it answers with the last stable offset at once, where a committed reader waits for a transaction
         group = consumer_config(settings, settings.group)
         self._group = Consumer({**group, **quiet, "isolation.level": "read_uncommitted"})

@@ -25,8 +25,8 @@ from faust.transport.drivers.aiokafka import Consumer as KafkaConsumer
 from faust.transport.drivers.aiokafka import Transport as KafkaTransport
 from faust.types import TP, ConsumerMessage
 
+from stream.brokers import credentials
 from stream.errors import RiskstreamError
-from stream.settings import Settings
 from stream.worker.assignor import LineAssignor
 from stream.worker.fetcher import Fetcher
 from stream.worker.line import HOPS, Line
@@ -75,7 +75,7 @@ class BatchConsumerThread(AIOKafkaConsumerThread):
             heartbeat_interval_ms=max(100, session // 6),
             isolation_level="read_committed",
             metadata_max_age_ms=60_000,
-            **security(settings),
+            **credentials.aiokafka(settings),
         )
 
     async def on_partitions_assigned(self, assigned: set[TP], generation_id: int = 0) -> None:
@@ -258,21 +258,3 @@ def line_of(app: Any) -> Line:
     line = app.line
     assert isinstance(line, Line)
     return line
-
-
-def security(settings: Settings) -> dict[str, Any]:
-    """Connection security as aiokafka names it."""
-    options: dict[str, Any] = {"security_protocol": settings.security_protocol}
-    if settings.sasl_mechanism:
-        options.update(
-            sasl_mechanism=settings.sasl_mechanism,
-            sasl_plain_username=settings.sasl_username,
-            sasl_plain_password=settings.sasl_password,
-        )
-    if settings.security_protocol.endswith("SSL"):
-        options["ssl_context"] = aiokafka.helpers.create_ssl_context(
-            cafile=settings.ssl_ca or None,
-            certfile=settings.ssl_certificate or None,
-            keyfile=settings.ssl_key or None,
-        )
-    return options

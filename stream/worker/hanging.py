@@ -20,6 +20,7 @@ from confluent_kafka.admin import AdminClient
 from confluent_kafka.admin._listoffsets import OffsetSpec
 
 from stream.brokers.connect import consumer_config
+from stream.brokers.credentials import librdkafka
 from stream.settings import Settings
 from stream.worker.log import Place, Position, PublishFailed
 
@@ -142,7 +143,7 @@ class HangingWatch:
 
     def _run(self) -> None:
         quiet: dict[str, Any] = {"log_level": 0}
-        admin = AdminClient({**self._settings.librdkafka(), "client.id": "riskstream", **quiet})
+        admin = AdminClient({**librdkafka(self._settings), "client.id": "riskstream", **quiet})
         # uncommitted: a committed reader waits for the very transactions that are looked for
         group: dict[str, Any] = {**consumer_config(self._settings, self._settings.group), **quiet}
         consumer = Consumer({**group, "isolation.level": "read_uncommitted"})

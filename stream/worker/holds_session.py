@@ -23,6 +23,7 @@ from confluent_kafka.admin._listoffsets import OffsetSpec
 from prometheus_client import CollectorRegistry, Counter, Gauge
 
 from stream.brokers.connect import consumer_config
+from stream.brokers.credentials import librdkafka
 from stream.core.columns import SCENARIOS
 from stream.core.decode import decode_feedback
 from stream.core.holds import Ending, Hold, Holds, UnreadableAlert, read_alert, read_verdicts
@@ -207,7 +208,7 @@ class HoldsSession:
         self._own = self.settings.model_copy(update={"group": f"{self.settings.group}-holds"})
         self._publisher: Publisher | None = None
         self._paused: set[int] = set()
-        self._admin = AdminClient({**self.settings.librdkafka(), "client.id": "riskstream"})
+        self._admin = AdminClient({**librdkafka(self.settings), "client.id": "riskstream"})
         self.joined = False
         """Whether the group has given this member its share, be it an empty one."""
         self._partitions = self._count_partitions()

@@ -5,6 +5,7 @@ from __future__ import annotations
 from confluent_kafka import KafkaException, TopicCollection
 from confluent_kafka.admin import AdminClient
 
+from stream.brokers.credentials import librdkafka
 from stream.settings import Settings
 from stream.worker.log import Publisher
 from stream.worker.reader import KafkaReader, ReadFailed
@@ -37,7 +38,7 @@ class KafkaLog:
             The broker does not say.
         """
         if self._admin is None:
-            self._admin = AdminClient({**self._settings.librdkafka(), "client.id": "riskstream", "log_level": 0})
+            self._admin = AdminClient({**librdkafka(self._settings), "client.id": "riskstream", "log_level": 0})
         try:
             asked = self._admin.describe_topics(TopicCollection([topic]), request_timeout=IDENTITY_TIMEOUT_S)
             found = asked[topic].result(2 * IDENTITY_TIMEOUT_S).topic_id

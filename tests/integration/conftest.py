@@ -16,6 +16,7 @@ import orjson
 import pytest
 from confluent_kafka import Producer
 
+from stream.brokers.credentials import librdkafka
 from stream.brokers.kafka import DevelopmentKafka
 from stream.brokers.topics import ensure_topics
 from stream.errors import RiskstreamError
@@ -76,12 +77,16 @@ class Line:
         self._logs = logs
         self.workers: list[subprocess.Popen[bytes]] = []
 
+    def environment(self) -> dict[str, str]:
+        """What this line's settings say besides the defaults, as environment variables."""
+        said = {"broker": self.settings.broker, **self.settings.model_dump(exclude_defaults=True)}
+        return {f"RISKSTREAM_{name.upper()}": str(value) for name, value in said.items()}
+
     def worker(self, **settings: object) -> subprocess.Popen[bytes]:
         """Start one more worker process; keyword arguments are settings of its own."""
         environment = {
             **os.environ,
-            "RISKSTREAM_BROKER": self.settings.broker,
-            "RISKSTREAM_TOPIC_PREFIX": self.settings.topic_prefix,
+            **self.environment(),
             "RISKSTREAM_METRICS_PORT": "0",
             "RISKSTREAM_LEARNING_INTERVAL_S": "1",
             "RISKSTREAM_CHECKPOINT_INTERVAL_MS": "1500",
@@ -100,7 +105,7 @@ class Line:
 
     def producer(self) -> Producer:
         """A producer that partitions as the contract says."""
-        return Producer({"bootstrap.servers": self.settings.broker, "partitioner": "murmur2_random", "linger.ms": 5})
+        return Producer({**librdkafka(self.settings), "partitioner": "murmur2_random", "linger.ms": 5})
 
     def send(self, topic: str, values: Sequence[bytes], *, pause: float = 0.0) -> None:
         """Send JSON records keyed by customer, else account; ``pause`` seconds after every hundred."""
@@ -124,11 +129,7 @@ class Line:
 
     def command(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         """Run ``riskstream`` against this line."""
-        environment = {
-            **os.environ,
-            "RISKSTREAM_BROKER": self.settings.broker,
-            "RISKSTREAM_TOPIC_PREFIX": self.settings.topic_prefix,
-        }
+        environment = {**os.environ, **self.environment()}
         return subprocess.run(
             [sys.executable, "-m", "stream.cli", *arguments],
             env=environment,
