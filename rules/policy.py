@@ -21,6 +21,7 @@ from rules.policy_check import check_policy
 from rules.policy_compiler import compile_policy
 from rules.problem import PackError, Problem, errors
 from rules.schema import Schema
+from rules.unmatchable import unmatchable
 
 PACKS: Final = Path(__file__).parent / "packs"
 COMMON_FILE: Final = "common.yaml"
@@ -95,8 +96,12 @@ class Policy:
         return any(fnmatch.fnmatchcase(actor, pattern) for pattern in self.common.trusted_actors)
 
     def check(self, schema: Schema) -> list[Problem]:
-        """Everything wrong or doubtful with this policy under a schema, in file order."""
-        return check_policy(self.packs, schema)
+        """Everything wrong or doubtful with this policy under a schema, in file order.
+
+        Whoever writes, publishes or approves a policy asks this. A worker asks :meth:`compile`, which takes entries that
+        nothing can match: a policy that is in force stays so.
+        """
+        return sorted({*check_policy(self.packs, schema), *unmatchable(self.packs, schema)})
 
     def compile(self, schema: Schema, hash_id: Callable[[str], int]) -> CompiledPolicy:
         """Bind the policy to a schema; the result is kept, so that a new model costs no second check.
@@ -111,10 +116,10 @@ class Policy:
         Raises
         ------
         PackError
-            :meth:`check` found errors.
+            :meth:`check` found errors other than what can never match.
         """
         if self._compiled is None or self._compiled[0] is not schema or self._compiled[1] is not hash_id:
-            found = errors(self.check(schema))
+            found = errors(check_policy(self.packs, schema))
             if found:
                 raise PackError(found)
             self._compiled = schema, hash_id, compile_policy(self.version, self.packs, schema, hash_id)
@@ -133,7 +138,7 @@ def check_files(paths: Sequence[Path], schema: Schema) -> list[Problem]:
         return found
     if not any(pack.kind == "common" for pack in packs):
         packs.append(read_pack(COMMON_FILE, (PACKS / COMMON_FILE).read_bytes(), problems))
-    return sorted({*problems, *check_policy(packs, schema)})
+    return sorted({*problems, *check_policy(packs, schema), *unmatchable(packs, schema)})
 
 
 @lru_cache(maxsize=1)

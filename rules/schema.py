@@ -35,6 +35,8 @@ class Variable:
         The words of an ``enum``, in the order of their codes.
     keeps_days
         How far back history reaches for this value, in days; 0 where it looks at this transaction alone.
+    codes
+        The codes that a ``code`` can have on the wire; empty where any may come.
     """
 
     name: str
@@ -44,6 +46,7 @@ class Variable:
     nullable: bool = False
     values: tuple[str, ...] = ()
     keeps_days: float = 0.0
+    codes: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True)

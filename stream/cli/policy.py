@@ -11,7 +11,7 @@ from confluent_kafka import Producer
 
 from rules.approval import ApprovalError, PolicyRecord, approve, publish, rollback, status
 from rules.policy import Policy
-from rules.problem import PackError
+from rules.problem import PackError, errors
 from stream.brokers.connect import check_reachable, producer_config
 from stream.brokers.topics import ensure_topics
 from stream.cli.options import json_option, print_json, with_settings
@@ -121,10 +121,11 @@ def list_command(as_json: bool, settings: Settings) -> None:
 
 
 def _check(policy: Policy) -> None:
-    from stream.core.columns import hash_id
     from stream.core.features import SCHEMA
 
-    policy.compile(SCHEMA, hash_id)
+    found = errors(policy.check(SCHEMA))
+    if found:
+        raise PackError(found)
 
 
 def _records(settings: Settings) -> list[PolicyRecord]:

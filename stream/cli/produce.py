@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Iterator
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -39,7 +40,8 @@ Examples:
     help="Send FILE (CSV, JSONL or Parquet) to the input topics, keyed by customer, in file order. Kafka stamps the "
     "records with the wall clock. Frauds among the labels become feedback (chargeback, actor chargeback:file) once "
     "the event time has come to theirs plus the label delay; labels due after the last transaction are not sent. "
-    "Rows that the contract refuses are not sent, are reported, and the exit status is then 1.",
+    "Rows that the contract refuses are not sent, are reported, and the exit status is then 1; so it is where no label of "
+    "the TRUTH file met a payment.",
 )
 @click.argument("file", type=click.Path(dir_okay=False, path_type=Path))
 @click.option(
@@ -78,10 +80,15 @@ def command(
     sender = Sender(settings, rate)
     sender.send(schedule.records(refusals.watch(source.chunks()), limit))
     summary = sender.summary() | {"refused": refusals.count, "labels_pending": schedule.pending}
+    met = None if source.truth is None else source.truth.met
+    if met is not None:
+        summary["labels"] = asdict(met)
     click.echo(_sentence(summary), err=True)
+    if met is not None:
+        click.echo(str(met), err=True)
     if as_json:
         print_json(summary)
-    if refusals.count:
+    if refusals.count or (met is not None and met.nothing):
         click.get_current_context().exit(1)
 
 

@@ -60,7 +60,7 @@ def _summary(options: ReplayOptions) -> dict[str, Any]:
 
 
 def _told(options: ReplayOptions, summary: dict[str, Any], gates: list[Any], *, as_json: bool) -> bool:
-    """Show what came of it, write the report, check the gates; returns whether one failed."""
+    """Show what came of it, write the report, check the gates; returns whether one failed, or no label met a payment."""
     from stream.replay.gates import check_all
     from stream.replay.report import write_report
     from stream.replay.screen import budget_lines, summary_lines, what_if_lines
@@ -75,4 +75,4 @@ def _told(options: ReplayOptions, summary: dict[str, Any], gates: list[Any], *, 
         write_report(summary, options.report_file)
     if as_json:
         print_json(summary)
-    return any(result.failed for result in results)
+    return any(result.failed for result in results) or summary.get("labels", {}).get("met") == 0

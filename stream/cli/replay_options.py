@@ -244,12 +244,15 @@ def read_policy(directory: Path | None) -> Policy:
         A pack is broken; names file, line and column.
     """
     from rules.policy import Policy, shipped
-    from rules.problem import PackError
+    from rules.problem import PackError, errors
     from stream.core.columns import hash_id
     from stream.core.features import SCHEMA
 
     try:
         policy = shipped() if directory is None else Policy.load([directory])
+        found = errors(policy.check(SCHEMA))
+        if found:
+            raise PackError(found)
         policy.compile(SCHEMA, hash_id)
     except PackError as error:
         raise UsageError(str(error)) from error

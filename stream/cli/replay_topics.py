@@ -7,7 +7,7 @@ from typing import Any
 
 from stream.brokers.connect import check_reachable
 from stream.cli.replay_options import ReplayOptions
-from stream.cli.replay_walk import budgeted, walk_history
+from stream.cli.replay_walk import budgeted, labels_met, walk_history
 from stream.core.columns import hash_id
 from stream.core.features import SCHEMA
 from stream.errors import UsageError
@@ -67,9 +67,9 @@ def _refuse_engine_options(options: ReplayOptions) -> None:
 
 
 def _measure(options: ReplayOptions, log: TopicHistory, terms: InputTerms, settings: Settings) -> dict[str, Any]:
-    begun, read = time.perf_counter(), Published()
+    begun, read, truth = time.perf_counter(), Published(), options.truth()
     tally = Tally(options.measure_day, settings.seed, options.policy.compile(SCHEMA, hash_id).budgets)
-    for step in published_steps(log, terms, options.truth(), read):
+    for step in published_steps(log, terms, truth, read):
         tally.add(step)
     if not read.decisions:
         raise UsageError(f"{settings.topic(DECISIONS)}: no decision in this range")
@@ -83,6 +83,7 @@ def _measure(options: ReplayOptions, log: TopicHistory, terms: InputTerms, setti
         "late": read.late,
         **tally.result(),
         **budgeted(options, tally),
+        **labels_met(truth),
         "policy_version": read.policies[-1],
         "policies": read.policies,
         "model_version": read.model_version,

@@ -11,6 +11,8 @@ from pathlib import Path
 from typing import Any
 
 import click
+import numpy as np
+import numpy.typing as npt
 
 from rules.policy import Policy
 from stream.cli.interruption import interruptible
@@ -24,6 +26,7 @@ from stream.replay.compare import Comparison, compare
 from stream.replay.engine import FileReplay, ReplaySettings
 from stream.replay.extent import Extent
 from stream.replay.hands import DaskCluster, Hire, hire_local
+from stream.replay.labels import Truth
 from stream.replay.run import Intake, counts, replay
 from stream.replay.scores import DecisionsFile, ScoresFile
 from stream.replay.sharded import SharedReplay
@@ -49,6 +52,8 @@ class WalkState:
         Time spent by the runs before this one.
     written
         Where the outputs stood, by option.
+    labels_met
+        Which labels of the TRUTH file had met a payment (``Truth.marks``).
     """
 
     intake: Intake
@@ -57,6 +62,7 @@ class WalkState:
     comparison: Comparison
     seconds: float
     written: dict[str, int]
+    labels_met: npt.NDArray[np.uint8] | None = None
 
     @property
     def settled(self) -> bool:
@@ -98,6 +104,8 @@ def _begun(
             {},
         )
     else:
+        if source.truth is not None and state.labels_met is not None:
+            source.truth.restore_marks(state.labels_met)
         for engine, policy in zip(state.engines, policies, strict=True):
             if isinstance(engine, SharedReplay):
                 engine.resume(policy, hire)
@@ -224,6 +232,7 @@ class _Walk:
 
     def _save(self, writers: dict[str, ScoresFile | DecisionsFile]) -> None:
         assert self.checkpoint is not None
+        self.state.labels_met = None if self.source.truth is None else self.source.truth.marks()
         self.state.written = {name: writer.position() for name, writer in writers.items()}
         self.checkpoint.save(self.state)
 
@@ -240,10 +249,16 @@ class _Walk:
             "label_delay_days": self.shape.label_delay_us / _DAY_US,
             "maturity_days": self.shape.matures_us / _DAY_US,
             "workers": self.options.workers,
+            **labels_met(self.source.truth),
             "refused_examples": [f"row {row}: {reason}: {message}" for row, reason, message in intake.examples],
             "seconds": round(seconds, 3),
             "events_per_s": round(intake.rows / seconds, 1) if seconds > 0 else 0.0,
         }
+
+
+def labels_met(truth: Truth | None) -> dict[str, Any]:
+    """How many labels of a TRUTH file met a payment, as JSON values; nothing where there is no such file."""
+    return {} if truth is None else {"labels": asdict(truth.met)}
 
 
 def budgeted(options: ReplayOptions, tally: Tally) -> dict[str, Any]:

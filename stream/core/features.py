@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from typing import Literal
 
 from rules.schema import Kind, Schema, Variable
+from stream.contracts.country import COUNTRIES
+from stream.contracts.currency import MINOR_UNIT_DIGITS
 from stream.core import columns
 
 Row = Literal["transaction", "account", "pair", "customer", "customer_pair", "payee", "policy"]
@@ -192,6 +194,10 @@ WIDTH = len(FEATURES)
 ACCOUNT_WIDTH = next(i for i, f in enumerate(FEATURES) if f.row == "payee")
 """Columns filled by the account hop; they are the first ones and travel in the profiled frame."""
 MODEL_COLUMNS: tuple[int, ...] = tuple(i for i, f in enumerate(FEATURES) if f.scale != "none")
+_CODES = {"ISO 3166": COUNTRIES, "ISO 4217": frozenset(MINOR_UNIT_DIGITS)}
 SCHEMA = Schema(
-    tuple(Variable(f.name, f.kind, f.unit, f.meaning, f.nullable, f.values, f.keeps_days) for f in FEATURES)
+    tuple(
+        Variable(f.name, f.kind, f.unit, f.meaning, f.nullable, f.values, f.keeps_days, _CODES.get(f.unit, frozenset()))
+        for f in FEATURES
+    )
 )

@@ -23,7 +23,7 @@ import orjson
 
 from stream.errors import RiskstreamError, UsageError
 
-FORMAT = "riskstream-replay-checkpoint-2"
+FORMAT = "riskstream-replay-checkpoint-3"
 _EDGE_BYTES = 1 << 20
 _OURS = ("stream.", "detectors.", "rules.")
 _OTHERS = frozenset(

@@ -20,6 +20,7 @@ FIGURES: dict[str, tuple[str, ...]] = {
     "reminded": ("genuine_reminded",),
     "recall": ("recall",),
     "missed": ("missed",),
+    "caught": ("caught",),
     "alerts": ("alerts",),
     "alerts_per_day": ("alerts_per_day",),
     "ap": ("detection", "ap"),
@@ -28,6 +29,8 @@ FIGURES: dict[str, tuple[str, ...]] = {
     "ece": ("detection", "ece"),
 }
 """What a gate may name, and where it stands in the summary."""
+_OF = {"missed": "frauds", "caught": "frauds", "reminded": "genuine"}
+"""Counts that say nothing where there was nothing to count among, and where that number stands."""
 _GATE = re.compile(r"\s*(\w+)\s*(<=|>=|<|>)\s*([0-9]*\.?[0-9]+)\s*(x\s*champion)?\s*")
 
 
@@ -115,6 +118,8 @@ def check_all(gates: list[Gate], summary: dict[str, Any]) -> list[Result]:
 
 
 def _figure(summary: Mapping[str, Any], name: str) -> float | None:
+    if name in _OF and not summary.get(_OF[name]):
+        return None
     found: Any = summary
     for key in FIGURES[name]:
         found = found.get(key) if isinstance(found, Mapping) else None

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from stream.core.columns import ID_BYTES
 from stream.errors import RiskstreamError, UsageError
 from stream.replay.tables import tables
 from stream.replay.truth_index import TruthIndex
@@ -58,8 +59,41 @@ def fraud_codes(values: list[Any], where: str, first_row: int) -> NDArray[np.int
     return codes
 
 
+@dataclass(frozen=True, slots=True)
+class Met:
+    """How many labels of a TRUTH file met a payment.
+
+    Parameters
+    ----------
+    total
+        Transactions that the file names.
+    met
+        Those of them that were among the payments.
+    unmet_example
+        One that was not, empty where all were (or the example would lie far in the file).
+    """
+
+    total: int
+    met: int
+    unmet_example: str
+
+    @property
+    def nothing(self) -> bool:
+        """Whether the file and the payments have nothing in common."""
+        return self.met == 0
+
+    def __str__(self) -> str:
+        if self.met == self.total:
+            return f"all {self.total:,} labels met a payment"
+        example = f', for instance not "{_shown(self.unmet_example)}"' if self.unmet_example else ""
+        said = f"{self.met:,} of {self.total:,} labels met a payment{example}"
+        if self.nothing:
+            said += ": do the labels name the payments as the data do? Nothing about fraud could be measured"
+        return said
+
+
 class Truth:
-    """The labels of a TRUTH file, in memory: 11 bytes a transaction (``truth_index.py``).
+    """The labels of a TRUTH file, in memory: 12 bytes a transaction (``truth_index.py``).
 
     Parameters
     ----------
@@ -74,14 +108,21 @@ class Truth:
 
     def __init__(self, path: Path) -> None:
         self._index = TruthIndex()
+        self._overlong, self._overlong_example = 0, ""
         row = 0
         for table in tables(path, list(COLUMNS), optional=("attack",)):
             ids = table.column("transaction_id").to_pylist()
             codes = fraud_codes(table.column("fraud").to_pylist(), str(path), row)
             attacks = table.column("attack").to_pylist() if "attack" in table.schema.names else [""] * len(ids)
-            self._index.add([_id(name) for name in ids], codes, [str(attack or "") for attack in attacks])
+            named = [_id(name) for name in ids]
+            self._index.add(named, codes, [str(attack or "") for attack in attacks])
+            overlong = [name for name in named if len(name) > ID_BYTES]
+            self._overlong += len(overlong)
+            self._overlong_example = self._overlong_example or (
+                overlong[0].decode(errors="replace") if overlong else ""
+            )
             row += table.num_rows
-        if not len(self._index):
+        if not len(self._index) and not self._overlong:
             raise UsageError(f"{path}: no labels in it; a TRUTH file has {', '.join(COLUMNS)}")
 
     def __len__(self) -> int:
@@ -90,6 +131,24 @@ class Truth:
     def of(self, transaction_hash: NDArray[np.uint64]) -> Labels:
         """Labels of some transactions, uint64[n]; what the file does not name is unlabelled."""
         return Labels(*self._index.of(transaction_hash))
+
+    @property
+    def met(self) -> Met:
+        """What of it met a payment so far."""
+        example = self._overlong_example[:ID_BYTES] or self._index.unmet_example
+        return Met(len(self._index) + self._overlong, self._index.met, example)
+
+    def marks(self) -> NDArray[np.uint8]:
+        """Which labels met a payment, for a checkpoint."""
+        return self._index.marks()
+
+    def restore_marks(self, marks: NDArray[np.uint8]) -> None:
+        """Go on behind a checkpoint."""
+        self._index.restore_marks(marks)
+
+
+def _shown(text: str) -> str:
+    return "".join(letter if letter.isprintable() else "\N{REPLACEMENT CHARACTER}" for letter in text)
 
 
 def _id(value: Any) -> bytes:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from stream.replay.labels import Met
+
 LATE_SHARE = 0.01
 """With more late rows than this a file is in disorder, not a feed with stragglers."""
 
@@ -31,6 +33,8 @@ def summary_lines(summary: Mapping[str, Any]) -> Iterator[str]:
         + ("" if summary["familiarity"] else "; without familiarity")
     )
     yield from (f"  {example}" for example in summary["refused_examples"])
+    if "labels" in summary:
+        yield f"  {Met(**summary['labels'])}"
     if "frauds" in summary:
         yield from _truth_lines(summary)
     if "baselines" in summary:

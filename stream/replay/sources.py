@@ -95,6 +95,10 @@ class History(Protocol):
         """Whether there are labels."""
 
     @property
+    def truth(self) -> Truth | None:
+        """The labels of a TRUTH file, if there is one."""
+
+    @property
     def expected(self) -> int | None:
         """How many transactions at most, where that is known."""
 
@@ -130,6 +134,11 @@ class Source:
     def labelled(self) -> bool:
         """Whether there are labels."""
         return self._truth is not None or (self._map is not None and self._map.labels is not None)
+
+    @property
+    def truth(self) -> Truth | None:
+        """The labels of the TRUTH file, if there is one."""
+        return self._truth
 
     @property
     def expected(self) -> int | None:

@@ -58,6 +58,11 @@ class TopicSource:
         return True
 
     @property
+    def truth(self) -> Truth | None:
+        """The labels of the TRUTH file, if there is one."""
+        return self._truth
+
+    @property
     def expected(self) -> int | None:
         """The offsets of the range."""
         return self._log.records(TRANSACTIONS)

@@ -14,9 +14,11 @@ from stream.core.fingerprint import hash_bytes
 from stream.errors import RiskstreamError
 
 LIMIT = 500_000_000
-"""Most labels: 11 bytes each, 27 while they are sorted."""
+"""Most labels: 12 bytes each, 28 while they are sorted."""
 ATTACKS = 65_535
 """Most kinds of attack, by their text."""
+SAMPLES = 1_000
+"""Ids that are kept as text, to name one that met nothing."""
 UNKNOWN = -1
 _COMPACT = 2_000_000
 
@@ -61,6 +63,8 @@ class TruthIndex:
     >>> codes, attacks = index.of(hash_ids([b"t-2", b"t-9", b"t-1"]))
     >>> codes.tolist(), attacks
     ([0, -1, 1], ['', '', 'card'])
+    >>> index.met
+    2
     """
 
     def __init__(self, limit: int = LIMIT) -> None:
@@ -71,10 +75,37 @@ class TruthIndex:
         self._names: dict[str, int] = {"": 0}
         self._waiting: list[tuple[npt.NDArray[np.uint64], npt.NDArray[np.int8], npt.NDArray[np.uint16]]] = []
         self._rows = 0
+        self._found = np.zeros(0, np.bool_)
+        self._samples: list[bytes] = []
 
     def __len__(self) -> int:
         self._sort()
         return len(self._hashes)
+
+    @property
+    def met(self) -> int:
+        """Labels that somebody has asked for in :meth:`of`: whose transaction is there."""
+        self._sort()
+        return int(np.count_nonzero(self._found))
+
+    @property
+    def unmet_example(self) -> str:
+        """An id, of the first :data:`SAMPLES` that were added, that nobody has asked for; empty where there is none."""
+        self._sort()
+        hashes = hash_ids(self._samples)
+        places = np.minimum(np.searchsorted(self._hashes, hashes), max(len(self._hashes) - 1, 0))
+        unmet = (name for name, place in zip(self._samples, places.tolist(), strict=True) if not self._found[place])
+        return next(unmet, b"").decode(errors="replace")
+
+    def marks(self) -> npt.NDArray[np.uint8]:
+        """Which labels were met, a bit each: what :meth:`restore_marks` takes."""
+        self._sort()
+        return np.packbits(self._found)
+
+    def restore_marks(self, marks: npt.NDArray[np.uint8]) -> None:
+        """Go on as an index of the same labels that gave these :meth:`marks`."""
+        self._sort()
+        self._found = np.unpackbits(marks, count=len(self._hashes)).astype(np.bool_)
 
     def add(self, ids: Sequence[bytes], codes: npt.NDArray[np.int8], attacks: Sequence[str]) -> None:
         """Take labels of some transactions.
@@ -93,6 +124,7 @@ class TruthIndex:
         if len(names) > ATTACKS:
             raise RiskstreamError(f"labels name more than {ATTACKS} kinds of attack: is the column of attacks right?")
         fits = np.fromiter((len(name) <= ID_BYTES for name in ids), np.bool_, len(ids))
+        self._samples += [name for name in ids[: SAMPLES - len(self._samples)] if len(name) <= ID_BYTES]
         self._waiting.append((hash_ids(ids)[fits], codes[fits], numbers.astype(np.uint16)[fits]))
         self._rows += int(fits.sum())
         if len(self._hashes) + self._rows > self.limit:
@@ -108,6 +140,7 @@ class TruthIndex:
             return codes, attacks
         places = np.minimum(np.searchsorted(self._hashes, hashes), len(self._hashes) - 1)
         found = self._hashes[places] == hashes
+        self._found[places[found]] = True
         codes[found] = self._codes[places[found]]
         names = list(self._names)
         named = np.flatnonzero(found & (self._attacks[places] != 0))
@@ -125,5 +158,7 @@ class TruthIndex:
         last = np.ones(len(ordered), np.bool_)
         last[:-1] = ordered[1:] != ordered[:-1]
         kept = order[last]
+        asked = self._hashes[self._found]
         self._hashes, self._codes, self._attacks = ordered[last], codes[kept], attacks[kept]
+        self._found = np.isin(self._hashes, asked, assume_unique=True)
         self._waiting, self._rows = [], 0

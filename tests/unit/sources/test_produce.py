@@ -119,3 +119,16 @@ def test_a_record_that_kafka_does_not_take_is_fatal() -> None:
     sender = Sender(Settings(broker=f"127.0.0.1:{free_port()}"), None, timeout_ms=500)
     with pytest.raises(BrokerNotReachable, match=r"a record was not delivered.*0 were"):
         sender.send(iter([Scheduled("transaction", b"a", b"{}")]))
+
+
+def test_labels_that_meet_no_payment_are_said_and_exit_with_1(tmp_path: Path, broker: EmbeddedBroker) -> None:
+    truth = tmp_path / "truth.csv"
+    truth.write_text("transaction_id,fraud\nTX-1,1\nTX-2,0\n", "utf-8")
+    result = produce(tmp_path, broker, ROWS, "--labels", str(truth))
+    assert result.exit_code == 1
+    assert '0 of 2 labels met a payment, for instance not "TX-1"' in result.stderr
+    assert json.loads(result.stdout.splitlines()[-1])["labels"] == {"total": 2, "met": 0, "unmet_example": "TX-1"}
+    truth.write_text("transaction_id,fraud\nt4,1\nTX-2,0\n", "utf-8")
+    result = produce(tmp_path, broker, ROWS, "--labels", str(truth))
+    assert result.exit_code == 0
+    assert '1 of 2 labels met a payment, for instance not "TX-2"' in result.stderr
