@@ -60,8 +60,13 @@ class BoostedTrees:
         return cls(np.zeros((0, 2), dtype=np.int64), np.zeros(0, dtype=np.uint64), np.zeros((2, 0)))
 
     @classmethod
-    def from_lightgbm(cls, text: str) -> BoostedTrees:
+    def from_lightgbm(cls, text: str, bias: float = 0.0) -> BoostedTrees:
         """Read ``Booster.model_to_string()``: numerical splits only, one class.
+
+        Parameters
+        ----------
+        bias
+            What the booster was begun with (its rows' initial score): the first tree takes it up.
 
         Raises
         ------
@@ -69,10 +74,10 @@ class BoostedTrees:
             The model has categorical splits or linear leaves.
         """
         nodes: list[tuple[float, int, float]] = []
-        roots = []
+        roots: list[tuple[int, int]] = []
         for block in text.split("\nTree=")[1:]:
             fields = dict(line.split("=", 1) for line in block.split("\n\n")[0].splitlines()[1:] if "=" in line)
-            roots.append((len(nodes), _append_tree(fields, nodes)))
+            roots.append((len(nodes), _append_tree(fields, nodes, bias if not roots else 0.0)))
         while len(roots) % LANES:
             roots.append((len(nodes), 0))
             nodes.append((np.inf, len(nodes) << 32, 0.0))
@@ -112,11 +117,11 @@ class BoostedTrees:
         return total
 
 
-def _append_tree(fields: Mapping[str, str], nodes: list[tuple[float, int, float]]) -> int:
-    """Append one tree breadth first; returns its depth."""
+def _append_tree(fields: Mapping[str, str], nodes: list[tuple[float, int, float]], bias: float) -> int:
+    """Append one tree breadth first, ``bias`` added to its outputs; returns its depth."""
     if fields.get("num_cat", "0") != "0" or fields.get("is_linear", "0") != "0":
         raise ValueError("boosted trees: categorical splits and linear leaves are not supported; train without them")
-    leaf_value = [float(v) for v in fields["leaf_value"].split()]
+    leaf_value = [float(v) + bias for v in fields["leaf_value"].split()]
     if int(fields["num_leaves"]) == 1:
         nodes.append((np.inf, len(nodes) << 32, leaf_value[0]))
         return 0

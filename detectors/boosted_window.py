@@ -12,9 +12,12 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from numba import njit
 from numpy.typing import NDArray
 
 from detectors.boosted_trees import BoostedTrees
+from detectors.elementary import exp, log
+from detectors.online_logistic import probability
 from detectors.snapshot import require_array
 
 _COLUMNS: dict[str, str] = {"hash": "<u8", "time": "<i8", "weight": "<f4", "fraud": "|b1"}
@@ -22,9 +25,47 @@ WHOLE = 65_536
 """Weights fade in whole numbers: no order of adding can show."""
 EIGHTHS = 8
 """Steps of age in a half-life."""
-_LEFT = np.array([*(round(WHOLE * 0.5 ** (step / EIGHTHS)) for step in range(4 * EIGHTHS)), 0])
+_LEFT = np.array([*(round(WHOLE * exp(-log(2.0) * step / EIGHTHS)) for step in range(4 * EIGHTHS)), 0])
 """What is left of a row by its age in steps: nothing behind four half-lives."""
 _SAMPLE_SHIFT = 32  # sample by the upper half of the hash: the join buffer samples by the lower one
+
+
+class _Logistic:
+    """The logistic loss for LightGBM: as its own, but by an exponential that is the same on every processor.
+
+    Parameters
+    ----------
+    weight, fraud
+        float32[n]: weights and labels (0 or 1) of the rows.
+    """
+
+    def __init__(self, weight: NDArray[np.float32], fraud: NDArray[np.float32]) -> None:
+        self._weight, self._fraud = weight, fraud
+
+    def __call__(self, margin: NDArray[np.float64], data: object) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """First and second derivative of the loss at each row's margin."""
+        gradient, curvature = np.empty(len(margin), np.float32), np.empty(len(margin), np.float32)
+        _derivatives(margin, self._fraud, self._weight, gradient, curvature)
+        return gradient, curvature
+
+
+@njit(cache=True, nogil=True)
+def _derivatives(margin: Any, label: Any, weight: Any, gradient: Any, curvature: Any) -> None:
+    for i in range(margin.shape[0]):
+        p = probability(margin[i])
+        gradient[i] = (p - float(label[i])) * float(weight[i])
+        curvature[i] = p * (1.0 - p) * float(weight[i])
+
+
+@njit(cache=True, nogil=True)
+def _log_odds(fraud: Any, weight: Any) -> float:
+    """Log-odds of the weighted share of frauds; finite where all rows are of one kind."""
+    frauds, total = 0.0, 0.0
+    for i in range(fraud.shape[0]):
+        frauds += float(fraud[i]) * float(weight[i])
+        total += float(weight[i])
+    share = min(max(frauds / total, 1e-15), 1.0 - 1e-15) if total > 0.0 else 0.5
+    return log(share / (1.0 - share))
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,8 +194,14 @@ class BoostedWindow:
         import lightgbm  # loading takes .3 s, and scoring does not need it
 
         c = self.config
+        fading = self._fading()
+        kept = np.flatnonzero(fading)
+        columns = {name: column[: self._end][kept] for name, column in self._columns.items()}
+        fraud = columns["fraud"].astype(np.float32)
+        weight = columns["weight"] * (fading[kept] / WHOLE).astype(np.float32)
+        bias = _log_odds(fraud, weight)
         parameters = {
-            "objective": "binary",
+            "objective": _Logistic(weight, fraud),
             "num_leaves": c.leaves,
             "max_depth": c.depth,
             "learning_rate": c.learning_rate,
@@ -171,17 +218,11 @@ class BoostedWindow:
             "force_col_wise": True,
             "verbosity": -1,
         }
-        fading = self._fading()
-        kept = np.flatnonzero(fading)
-        columns = {name: column[: self._end][kept] for name, column in self._columns.items()}
         data = lightgbm.Dataset(
-            self._matrix[: self._end][kept],
-            columns["fraud"].astype(np.float32),
-            weight=columns["weight"] * (fading[kept] / WHOLE).astype(np.float32),
-            params={"max_bin": c.bins},
+            self._matrix[: self._end][kept], fraud, init_score=np.full(len(kept), bias), params={"max_bin": c.bins}
         )
         booster = lightgbm.train(parameters, data, c.trees)
-        return BoostedTrees.from_lightgbm(booster.model_to_string())
+        return BoostedTrees.from_lightgbm(booster.model_to_string(), bias)
 
     def _fading(self) -> NDArray[np.int64]:
         """What is left of each row's weight, int64[n] of :data:`WHOLE`."""

@@ -12,9 +12,12 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
+from detectors.elementary import exp, log
+
 CENTRE = -5.0
 """Log-odds around which maps turn (a fraud rate of .7 %): keeps slope and intercept nearly independent."""
 KNOTS = 257
+_LN10 = log(10.0)
 
 
 def rank_fractions() -> NDArray[np.float64]:
@@ -25,7 +28,7 @@ def rank_fractions() -> NDArray[np.float64]:
     (np.float64(0.0), True, 1e-05)
     """
     steps = np.arange(KNOTS) / (KNOTS - 1)
-    fractions: NDArray[np.float64] = 1.0 - np.array([10.0 ** (-5.0 * s) for s in steps.tolist()])
+    fractions: NDArray[np.float64] = 1.0 - np.array([exp(-5.0 * _LN10 * s) for s in steps.tolist()])
     return fractions
 
 

@@ -17,6 +17,7 @@ from numba import njit
 from numpy.typing import NDArray
 
 from detectors.drift_windows import HOUR, DriftConfig, GroupWindows
+from detectors.elementary import exp, log, log_each, log_factorial
 
 __all__ = ["HOUR", "Drift", "DriftConfig", "DriftMonitor", "poisson_tail", "stability_index"]
 
@@ -71,7 +72,7 @@ def stability_index(
     bins = seen.shape[1]
     n, m = seen.sum(axis=1, keepdims=True), usual.sum(axis=1, keepdims=True)
     p, q = (seen + 0.5) / (n + bins / 2), (usual + 0.5) / (m + bins / 2)
-    index = ((p - q) * np.log(p / q)).sum(axis=1)
+    index = ((p - q) * log_each((p / q).ravel()).reshape(p.shape)).sum(axis=1)
     chance = (bins - 1 + deviations * math.sqrt(2.0 * (bins - 1))) * (
         1.0 / np.maximum(n, 1.0) + 1.0 / np.maximum(m, 1.0)
     )[:, 0]
@@ -87,7 +88,7 @@ def poisson_tail(seen: int, expected: float) -> float:
     """
     if seen <= expected:
         return 1.0
-    term = math.exp(-expected + seen * math.log(expected) - math.lgamma(seen + 1)) if expected > 0 else 0.0
+    term = exp(-expected + seen * log(expected) - log_factorial(seen)) if expected > 0 else 0.0
     total = 0.0
     for k in range(seen, seen + 1000):
         total += term

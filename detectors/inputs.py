@@ -14,6 +14,8 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
+from detectors.elementary import log
+
 Scale = Literal["linear", "log", "flag", "code"]
 Unusual = Literal["both", "high", "low", "no"]
 SCALES: tuple[Scale, ...] = ("linear", "log", "flag", "code")
@@ -27,7 +29,7 @@ _SIDES: dict[Unusual, tuple[float, float]] = {
 }  # fmt: skip
 _LOG, _CODE = 1, 3
 _ONE_BITS = np.int64(0x3FF0000000000000)
-_NATURAL = float(np.log(2.0) / 2.0**52)
+_NATURAL = log(2.0) / 2.0**52
 
 
 @dataclass(frozen=True, slots=True)

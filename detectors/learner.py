@@ -13,6 +13,7 @@ from detectors.boosted_trees import BoostedTrees
 from detectors.boosted_window import BoostedWindow
 from detectors.calibration import CENTRE, calibrated, rank_knots
 from detectors.delayed_labels import FRAUD, GENUINE, UNLABELLED, DelayedLabels, Rows
+from detectors.elementary import log
 from detectors.ensemble_config import EnsembleConfig
 from detectors.half_space_trees import SIZE_LIMIT, add_up, find_leaves, leaf_masses, mass_at, turn_window
 from detectors.inputs import standardise_row, transform_row, update_moments
@@ -370,7 +371,7 @@ class Learner:
         )  # fmt: skip
         share = c.young_share + learned["frauds"] / (learned["frauds"] + learned["genuine"])
         highest = np.sort(logits)[::-1][min(int(share * len(logits)), len(logits) - 1)]
-        return min(0.0, float(np.log(c.young_risk / (1.0 - c.young_risk)) - highest))
+        return min(0.0, float(log(c.young_risk / (1.0 - c.young_risk)) - highest))
 
     def _state(self) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
         pending_description, pending = self._pending.state()

@@ -11,6 +11,7 @@ from numba import njit
 from numpy.typing import NDArray
 from river import base
 
+from detectors.elementary import exp
 from detectors.inputs import standardise_row, update_moments
 
 PRIOR_LIMIT = 15.0
@@ -25,10 +26,10 @@ def probability(logit: float) -> float:
     (0.5, 0.0, 1.0)
     """
     if logit >= 0.0:
-        return 1.0 / (1.0 + math.exp(-logit))
+        return 1.0 / (1.0 + exp(-logit))
     if logit < -700.0:
         return 0.0
-    odds = math.exp(logit)
+    odds = exp(logit)
     return odds / (1.0 + odds)
 
 

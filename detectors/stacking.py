@@ -6,6 +6,7 @@ an old one within tens of labels, and the memory bounds how far back evidence re
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 from numba import njit
@@ -90,7 +91,7 @@ def _forget(covariance: Any, keep: float, ceiling: Any) -> None:
             covariance[a, b] /= keep
     for a in range(d):
         if covariance[a, a] > ceiling[a]:
-            shrink = (ceiling[a] / covariance[a, a]) ** 0.5
+            shrink = math.sqrt(ceiling[a] / covariance[a, a])
             for b in range(d):
                 covariance[a, b] *= shrink
                 covariance[b, a] *= shrink

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from numba import njit
 
+from detectors.elementary import exp
 from stream.core.account_features import (
     fill_amount,
     fill_device,
@@ -102,11 +103,11 @@ def _record_attempt(transaction: Any, row: Any, new_payee: Any, device_known: An
     amount = float(transaction["account_amount_minor"])
     behind = max(row["last_seen"] - time_us, 0) / DAY_US
     for window, days in enumerate((1.0 / 24.0, 1.0, 7.0, 30.0)):
-        weight = math.exp(-behind / days) if behind > 0.0 else 1.0
+        weight = exp(-behind / days) if behind > 0.0 else 1.0
         row["counts"][window] += weight
         row["sums"][window] += weight * amount
     row["new_payees_day"] += new_payee
-    if row["matured"] > 0 and 1.0 + amount > LARGE * math.exp(row["normal_mean"]):
+    if row["matured"] > 0 and 1.0 + amount > LARGE * exp(row["normal_mean"]):
         row["large_week"] += 1.0
     row["last_amounts"][2] = row["last_amounts"][1]
     row["last_amounts"][1] = row["last_amounts"][0]

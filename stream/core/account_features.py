@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numba import njit
 
+from detectors.elementary import asin, cos, exp, log, sin
 from stream.core.account_row import (
     ADVERSE_PAIR,
     CHANNEL_BINS,
@@ -96,10 +97,10 @@ assert [_LAYOUT[f"sum_{w}"] - F_SUMS for w in ("hour", "day", "week", "month")] 
 def _distance_km(lat1: Any, lon1: Any, lat2: Any, lon2: Any) -> float:
     """Great-circle distance, haversine formula, mean Earth radius 6371 km."""
     to_radians = math.pi / 180.0
-    north = math.sin((lat2 - lat1) * to_radians / 2.0)
-    east = math.sin((lon2 - lon1) * to_radians / 2.0)
-    h = north * north + math.cos(lat1 * to_radians) * math.cos(lat2 * to_radians) * east * east
-    return 2.0 * 6371.0 * math.asin(math.sqrt(min(max(h, 0.0), 1.0)))
+    north = sin((lat2 - lat1) * to_radians / 2.0)
+    east = sin((lon2 - lon1) * to_radians / 2.0)
+    h = north * north + cos(lat1 * to_radians) * cos(lat2 * to_radians) * east * east
+    return 2.0 * 6371.0 * asin(math.sqrt(min(max(h, 0.0), 1.0)))
 
 
 @njit(cache=True, nogil=True)
@@ -151,8 +152,8 @@ def fill_amount(row: Any, time_us: Any, amount: Any, out: Any) -> None:
     out[F_LARGE_SHARE] = row["large_week"] / (row["counts"][2] + 1.0)
     if row["matured"] == 0:
         return
-    usual = math.exp(row["normal_mean"])
-    logarithm = math.log(1.0 + amount)
+    usual = exp(row["normal_mean"])
+    logarithm = log(1.0 + amount)
     out[F_TO_MEAN] = (1.0 + amount) / usual
     # a few payments say little about the spread: shrink towards half an e-fold
     count = min(np.int64(row["matured"]), 30)
@@ -161,7 +162,7 @@ def fill_amount(row: Any, time_us: Any, amount: Any, out: Any) -> None:
     out[F_TO_MAX] = (1.0 + amount) / (1.0 + row["normal_max"])
     normal_us = np.int64(row["normal_time"]) * 1_000_000
     known_days = min(max((normal_us - row["first_seen"]) / DAY_US, 1.0), 30.0)
-    faded = math.exp(-max(time_us - normal_us, 0) / DAY_US / 30.0)
+    faded = exp(-max(time_us - normal_us, 0) / DAY_US / 30.0)
     usual_day = row["normal_sum"] * faded / known_days
     out[F_OUTFLOW] = (1.0 + row["sums"][1] + amount) / (1.0 + max(usual_day, usual))
     large = row["large_week"] + (1.0 if 1.0 + amount > LARGE * usual else 0.0)
@@ -293,7 +294,7 @@ def fill_pair(transaction: Any, row: Any, pair: Any, out: Any) -> float:
     out[F_PAIR_IDLE] = max(seconds - np.int64(row["pair_last"][pair]), 0) / 86_400.0
     out[F_PAIR_ADVERSE] = np.float64(row["pair_marks"][pair] & ADVERSE_PAIR)
     if row["pair_matured"][pair] > 0:
-        out[F_PAIR_TO_MEAN] = (1.0 + amount) / math.exp(np.float64(row["pair_mean"][pair]))
+        out[F_PAIR_TO_MEAN] = (1.0 + amount) / exp(np.float64(row["pair_mean"][pair]))
         out[F_PAIR_TO_MAX] = (1.0 + amount) / (1.0 + np.float64(row["pair_max"][pair]))
         out[F_PAIR_CHANNEL] = float(((row["pair_marks"][pair] & PAIR_CHANNELS) >> transaction["channel"]) & 1)
     return new

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 from numba import njit
 
+from detectors.elementary import exp, log
 from stream.core.account_row import (
     CHANNEL_MASK,
     DAY_US,
@@ -34,7 +35,7 @@ def _mature_pair(row: Any, payee: Any, seconds: Any, amount: Any, channel: Any) 
         return
     pair = claim_pair(row, payee, seconds)
     matured = np.int64(row["pair_matured"][pair])
-    logarithm = math.log(1.0 + amount)
+    logarithm = log(1.0 + amount)
     mean = np.float64(row["pair_mean"][pair])
     row["pair_mean"][pair] = mean + (logarithm - mean) / min(matured + 1, 20)
     row["pair_max"][pair] = max(np.float64(row["pair_max"][pair]), amount)
@@ -46,7 +47,7 @@ def _mature_pair(row: Any, payee: Any, seconds: Any, amount: Any, channel: Any) 
 def _mature_amount(row: Any, seconds: Any, amount: Any) -> None:
     """Own mean, deviation, maximum and usual outflow, with outliers pulled in to three deviations."""
     count = np.int64(row["matured"])
-    logarithm = math.log(1.0 + amount)
+    logarithm = log(1.0 + amount)
     if count == 0:
         row["normal_mean"] = logarithm
         row["normal_variance"] = 0.5
@@ -66,8 +67,8 @@ def _mature_amount(row: Any, seconds: Any, amount: Any) -> None:
     elapsed = max(seconds - normal_time, 0) * 1_000_000 / DAY_US
     row["normal_time"] = max(seconds, normal_time)
     # the maximum fades with a year, so that one car does not cover every amount for life
-    row["normal_max"] = max(row["normal_max"] * math.exp(-elapsed / 365.0), amount)
-    row["normal_sum"] = row["normal_sum"] * math.exp(-elapsed / 30.0) + amount
+    row["normal_max"] = max(row["normal_max"] * exp(-elapsed / 365.0), amount)
+    row["normal_sum"] = row["normal_sum"] * exp(-elapsed / 30.0) + amount
 
 
 @njit(cache=True, nogil=True)

@@ -8,11 +8,12 @@ no clock, no model, no policy, no batch boundary.
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 import numpy as np
 from numba import njit
+
+from detectors.elementary import exp
 
 SCHEMA_VERSION = 3
 PAIRS = 39
@@ -136,9 +137,9 @@ def advance_windows(row: Any, time_us: Any) -> None:
     if elapsed <= 0:
         return
     days = elapsed / DAY_US
-    day, week, month = math.exp(-days), math.exp(-days / 7.0), math.exp(-days / 30.0)
+    day, week, month = exp(-days), exp(-days / 7.0), exp(-days / 30.0)
     counts, sums = row["counts"], row["sums"]
-    hour = math.exp(-24.0 * days)
+    hour = exp(-24.0 * days)
     counts[0] *= hour
     counts[1] *= day
     counts[2] *= week

@@ -19,6 +19,7 @@ import numpy as np
 import numpy.typing as npt
 from numba import njit
 
+from detectors.elementary import exp
 from stream.core.account_row import DAY_US, PAIRS, find, whole_seconds
 from stream.core.account_row import DEVICES as ACCOUNT_DEVICES
 from stream.core.features import INDEX
@@ -154,8 +155,8 @@ def record_customer(transaction: Any, row: Any, pair: Any, customer: Any) -> Non
     """Count the attempt, and copy what the account knows of the payee (``pair`` in its row before this payment, or -1)."""
     time_us = transaction["event_time"]
     behind = max(customer["window_time"] - time_us, 0) / DAY_US
-    customer["counts"][0] += math.exp(-24.0 * behind) if behind > 0.0 else 1.0
-    customer["counts"][1] += math.exp(-behind) if behind > 0.0 else 1.0
+    customer["counts"][0] += exp(-24.0 * behind) if behind > 0.0 else 1.0
+    customer["counts"][1] += exp(-behind) if behind > 0.0 else 1.0
     customer["attempts"] = np.int64(customer["attempts"]) + 1
     customer["slips_month"] += transaction["slip_count"]
     _see_device(transaction, customer)
@@ -258,12 +259,12 @@ def _advance(customer: Any, time_us: Any) -> None:
         return
     days = elapsed / DAY_US
     customer["window_time"] = time_us
-    day = math.exp(-days)
-    customer["counts"][0] *= math.exp(-24.0 * days)
+    day = exp(-days)
+    customer["counts"][0] *= exp(-24.0 * days)
     customer["counts"][1] *= day
     customer["new_payees_day"] *= day
-    customer["failed_week"] *= math.exp(-days / 7.0)
-    customer["slips_month"] *= math.exp(-days / 30.0)
+    customer["failed_week"] *= exp(-days / 7.0)
+    customer["slips_month"] *= exp(-days / 30.0)
 
 
 @njit(cache=True, nogil=True)

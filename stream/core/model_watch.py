@@ -14,6 +14,7 @@ import numpy.typing as npt
 
 from detectors.delayed_labels import FRAUD, Rows
 from detectors.drift import Drift, DriftConfig, DriftMonitor
+from detectors.elementary import log_each
 from detectors.ensemble import Scorer
 from stream.core.columns import SCENARIOS
 from stream.core.decide import MODEL_NAMES
@@ -41,7 +42,7 @@ def log_odds_milli(risk_ppm: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
     [-14509, 0, -3892]
     """
     risk = np.clip(risk_ppm.astype(np.float64), 0.5, PPM - 0.5) / PPM
-    milli: npt.NDArray[np.int64] = np.rint(1000.0 * np.log(risk / (1.0 - risk))).astype(np.int64)
+    milli: npt.NDArray[np.int64] = np.rint(1000.0 * log_each(risk / (1.0 - risk))).astype(np.int64)
     return milli
 
 

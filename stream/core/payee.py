@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 from numba import njit
 
+from detectors.elementary import exp, log
 from stream.core.account_outcomes import FRAUD
 from stream.core.account_row import DAY_US
 from stream.core.features import ACCOUNT_WIDTH, INDEX, WIDTH
@@ -68,8 +69,8 @@ def _advance(row: Any, busy: Any, is_busy: Any, time_us: Any) -> None:
     if elapsed <= 0:
         return
     days = elapsed / DAY_US
-    day, week, month = math.exp(-days), math.exp(-days / 7.0), math.exp(-days / 30.0)
-    row["count_hour"] *= math.exp(-24.0 * days)
+    day, week, month = exp(-days), exp(-days / 7.0), exp(-days / 30.0)
+    row["count_hour"] *= exp(-24.0 * days)
     row["count_day"] *= day
     row["count_week"] *= week
     row["count_month"] *= month
@@ -139,7 +140,7 @@ def _fill(row: Any, time_us: Any, amount: Any, stranger: Any, out: Any) -> None:
     out[P_STRANGER_SHARE] = (row["strangers_week"] + stranger) / (row["count_week"] + 1.0)
     out[P_STRANGERS] = row["strangers_day"] + stranger
     out[P_DORMANT] = max(time_us - row["last_seen"], 0) / DAY_US if known else math.nan
-    out[P_TO_MEAN] = (1.0 + amount) / math.exp(row["mean"]) if known else math.nan
+    out[P_TO_MEAN] = (1.0 + amount) / exp(row["mean"]) if known else math.nan
 
 
 @njit(cache=True, nogil=True)
@@ -166,7 +167,7 @@ def _record(row: Any, time_us: Any, amount: Any, stranger: Any) -> None:
     row["inflow_day"] += amount
     row["strangers_day"] += stranger
     row["strangers_week"] += stranger
-    logarithm = math.log(1.0 + amount)
+    logarithm = log(1.0 + amount)
     if row["payments"] == 0:
         row["first_seen"] = time_us
         row["last_seen"] = time_us

@@ -8,12 +8,12 @@ four bits a day, and a list of payers. Features do not tell which it is.
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 import numpy as np
 from numba import njit
 
+from detectors.elementary import log
 from stream.core.account_row import DAY_US
 
 SCHEMA_VERSION = 2
@@ -222,7 +222,7 @@ def busy_payers_of(busy: Any) -> float:
 @njit(cache=True, nogil=True)
 def _linear_counting(taken: Any) -> float:
     """Whang, Vander-Zanden, Taylor, "A linear-time probabilistic counting algorithm", TODS 15 (1990)."""
-    return -PAYER_BITS * math.log(max(PAYER_BITS - taken, 1) / PAYER_BITS)
+    return -PAYER_BITS * log(max(PAYER_BITS - taken, 1) / PAYER_BITS)
 
 
 @njit(cache=True, nogil=True)
