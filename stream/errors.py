@@ -22,3 +22,9 @@ class BrokerNotReachable(RiskstreamError):
     """No Kafka answered, or it refused who asked; exit status 3."""
 
     exit_status = 3
+
+
+class RecoveryRefused(RiskstreamError):
+    """Rows that no retry can rebuild: what is stored does not fit what the group took, or this version; exit status 4."""
+
+    exit_status = 4

@@ -134,6 +134,15 @@ class Settings(BaseModel):
     stall_timeout_s: Annotated[
         int, Field(ge=5, description="Liveness fails when offsets stand still so long while there is lag.")
     ] = 30
+    refusal_shown_s: Annotated[
+        int,
+        Field(
+            ge=0,
+            le=3_600,
+            description="A worker whose recovery is refused for good shows why on /ready and in its metrics for so long, s, "
+            "and then ends with status 4.",
+        ),
+    ] = 30
     transaction_timeout_ms: Annotated[
         int, Field(ge=1_000, le=900_000, description="The broker aborts an open transaction after so long.")
     ] = 10_000

@@ -279,6 +279,13 @@ class Holds:
             heapq.heappop(self._expiries)
         return None
 
+    def overdue(self, at: int) -> int:
+        """How many open holds should have ended by themselves before ``at``, µs since the epoch."""
+        earliest = self.next_expiry
+        if earliest is None or earliest >= at:
+            return 0
+        return sum(hold.expires_at < at for hold in self._open.values())
+
     def open(self, hold: Hold) -> Ending | None:
         """An alert about a review was read; returns the end where a verdict was there before it."""
         key = hold.key

@@ -17,7 +17,7 @@ from stream.core import account_row
 from stream.core.decode import Decoded, Refusal, decode_feedback, decode_transactions
 from stream.core.profile import AccountHop, HopSettings
 from stream.core.rows import RowTable
-from stream.errors import RiskstreamError
+from stream.errors import RecoveryRefused
 from stream.settings import Settings
 from stream.worker.checkpoint import Marker, write_rows
 from stream.worker.counts import Counts
@@ -214,7 +214,7 @@ class AccountsHop(RowOwner[AccountPartition]):
         else:
             passed = holds != stands and not self._given_up(reader, partition, holds, stands)
         if passed:
-            raise RiskstreamError(
+            raise RecoveryRefused(
                 f"partition {partition}: rows and recorded batches end at offsets {holds}, the group stands at "
                 f"{stands}: the log of batches and the group's offsets do not belong together; "
                 "if offsets were reset by hand, reset the topic prefix too"

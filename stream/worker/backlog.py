@@ -9,7 +9,7 @@ lie. An idle line shows 0 exactly, a line that keeps up shows exact numbers, a l
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -60,6 +60,13 @@ class Sample:
 
     positions: dict[Place, int]
     unread: dict[Place, Unread]
+
+    def of(self, places: Collection[Place]) -> Sample:
+        """What was read of these places alone."""
+        return Sample(
+            {place: at for place, at in self.positions.items() if place in places},
+            {place: unread for place, unread in self.unread.items() if place in places},
+        )
 
     def in_flight(self, transactions: str) -> dict[Place, int]:
         """Transactions not yet decided, by source partition, as far as this worker's partitions hold them.
@@ -159,6 +166,16 @@ class Backlog:
         self._known = {place: found for place, found in unread.items() if place not in cut}
         return Sample(dict(positions), unread)
 
+    def beginnings(self, places: Sequence[Place]) -> dict[Place, int]:
+        """The first offset that each of some partitions has.
+
+        Raises
+        ------
+        KafkaException
+            The broker does not answer.
+        """
+        return self._ask(places, OffsetSpec.earliest())  # type: ignore[no-untyped-call]
+
     def ping(self) -> None:
         """Ask the broker for anything.
 
@@ -169,12 +186,14 @@ class Backlog:
         """
         self._admin.list_topics(self._frames, self._timeout_s)
 
-    def _ends(self, places: Iterable[Place]) -> dict[Place, int]:
-        latest = OffsetSpec.latest()  # type: ignore[no-untyped-call]
-        asked = {TopicPartition(place.topic, place.partition): latest for place in places}
-        if not asked:
+    def _ends(self, places: Sequence[Place]) -> dict[Place, int]:
+        if not places:
             self.ping()
             return {}
+        return self._ask(places, OffsetSpec.latest())  # type: ignore[no-untyped-call]
+
+    def _ask(self, places: Sequence[Place], spec: OffsetSpec) -> dict[Place, int]:
+        asked = {TopicPartition(place.topic, place.partition): spec for place in places}
         answers = self._admin.list_offsets(
             asked, isolation_level=IsolationLevel.READ_COMMITTED, request_timeout=self._timeout_s
         )

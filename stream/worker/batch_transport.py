@@ -20,6 +20,7 @@ from contextlib import suppress
 from typing import Any, ClassVar, cast
 
 import aiokafka
+from confluent_kafka import KafkaException
 from faust.transport.drivers.aiokafka import AIOKafkaConsumerThread, server_list
 from faust.transport.drivers.aiokafka import Consumer as KafkaConsumer
 from faust.transport.drivers.aiokafka import Transport as KafkaTransport
@@ -30,7 +31,8 @@ from stream.errors import RiskstreamError
 from stream.worker.assignor import LineAssignor
 from stream.worker.fetcher import Fetcher
 from stream.worker.line import HOPS, Line
-from stream.worker.log import Place, PublishFailed
+from stream.worker.log import Place
+from stream.worker.recovery_failure import reason_of
 from stream.worker.transactions import Membership
 
 logger = logging.getLogger("riskstream.transport")
@@ -214,9 +216,24 @@ class BatchConsumer(KafkaConsumer):
                 self.line.resume()
                 self._arrived.set()
                 return
-            except (PublishFailed, RiskstreamError) as error:
-                logger.warning("recovery did not succeed, trying again: %s", error)
-                await asyncio.sleep(RETRY_S)
+            except (KafkaException, RiskstreamError) as error:
+                if self._failed(error):
+                    return
+            except Exception as error:
+                # whatever it was, its task must not end in silence: it is told, counted and tried again
+                logger.exception("recovery did not succeed")
+                self._failed(error)
+            await asyncio.sleep(RETRY_S)
+
+    def _failed(self, error: Exception) -> bool:
+        """Tell of an attempt that failed; returns whether no other one can succeed."""
+        reason = reason_of(error)
+        self.line.recovery_failed(error, reason)
+        if reason == "refused":
+            logger.critical("recovery is refused, and no other attempt will find it otherwise: %s", error)
+            return True
+        logger.warning("recovery did not succeed, trying again: %s", error)
+        return False
 
     def _rebuild(self, partitions: set[int], membership: Membership) -> None:
         """Recover the rows, and fetch from where they stand; what was fetched before is forgotten."""

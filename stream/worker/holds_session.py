@@ -14,6 +14,7 @@ import socket
 import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
+from itertools import product
 from typing import Any, Final
 
 import numpy as np
@@ -38,6 +39,9 @@ logger = logging.getLogger("riskstream.holds")
 
 GRACE_US: Final = 1_000_000
 """So long after an expiry it is published: a verdict stamped just before it may still be on its way to the broker."""
+OVERDUE_US: Final = 30_000_000
+"""So long after its expiry a hold that is still open is overdue."""
+TELL_US: Final = 1_000_000
 FEEDBACK_READ: Final = "riskstream.feedback"
 """Header of a resolution: topic/partition/offset up to which feedback had been read. No earlier record was missed."""
 OWED: Final = b"\x01"
@@ -105,6 +109,10 @@ class HoldsMetrics:
         self.unmatched = Gauge(
             "riskstream_holds_unmatched", "Verdicts without an alert.", ("partition",), registry=registry
         )
+        self.overdue = Gauge(
+            "riskstream_holds_overdue", "Open holds whose expiry is past and that have not ended.", ("partition",),
+            registry=registry,
+        )  # fmt: skip
         self.resolutions = Counter(
             "riskstream_resolutions_total", "Ends of holds.", ("result", "cause"), registry=registry
         )
@@ -126,12 +134,24 @@ class HoldsMetrics:
         for scenario in SCENARIOS:
             for verdict in ("genuine", "fraud"):
                 self.judged.labels(scenario, verdict)
+        for result, cause in product(("release", "decline"), ("reviewer", "challenge", "expiry")):
+            self.resolutions.labels(result, cause)
+        for end in ("supplied", "escalated"):
+            self.obligations_ended.labels(end)
         self.ignored = Counter(
             "riskstream_holds_ignored_total",
             "Late verdicts, repeated alerts, unreadable alerts, early verdicts dropped.",
             ("what",),
             registry=registry,
         )
+        for what in ("late", "repeated", "unreadable", "dropped"):
+            self.ignored.labels(what)
+
+    def looked(self, partitions: Mapping[int, HoldsPartition], now_us: int) -> None:
+        """How many holds and obligations are past their expiry, which a grace and a look at the feedback follow."""
+        for number, owned in partitions.items():
+            past = now_us - OVERDUE_US
+            self.overdue.labels(str(number)).set(owned.core.overdue(past) + owned.owed.overdue(past))
 
     def committed(self, endings: Iterable[Ending], partitions: Mapping[int, HoldsPartition]) -> None:
         """A transaction was committed: count what it held and what stands open now."""
@@ -160,6 +180,7 @@ class HoldsMetrics:
         """Another worker shows these from now on."""
         for number in partitions:
             self.open.labels(str(number)).set(0)
+            self.overdue.labels(str(number)).set(0)
             self.obligations.labels(str(number)).set(0)
             self.unmatched.labels(str(number)).set(0)
 
@@ -208,6 +229,7 @@ class HoldsSession:
         self._own = self.settings.model_copy(update={"group": f"{self.settings.group}-holds"})
         self._publisher: Publisher | None = None
         self._paused: set[int] = set()
+        self._told = 0
         self._admin = AdminClient({**librdkafka(self.settings), "client.id": "riskstream"})
         self.joined = False
         """Whether the group has given this member its share, be it an empty one."""
@@ -236,6 +258,9 @@ class HoldsSession:
                 owned.look = None
         self._commit(endings, moved={place for place, records in batch.items() if records})
         self._balance()
+        if self.clock_us() >= self._told + TELL_US:
+            self._told = self.clock_us()
+            self.metrics.looked(self.owned, self._told)
         return count
 
     def close(self) -> None:

@@ -79,6 +79,7 @@ class LearnerThread:
         self._thread = threading.Thread(target=self._run, name="learner", daemon=True)
         self.failure = ""
         """Why the learner does not run, empty while it does."""
+        self._looked = time.monotonic()
 
     def start(self) -> None:
         """Start the thread."""
@@ -92,6 +93,7 @@ class LearnerThread:
     def _run(self) -> None:
         while not self._stop.wait(IDLE_S):
             if not self._owns():
+                self._looked = time.monotonic()
                 continue
             try:
                 self._learn()
@@ -101,6 +103,11 @@ class LearnerThread:
                 self.failure = str(error)
                 logger.exception("the learner failed and starts again")
                 self._stop.wait(BACKOFF_S)
+
+    @property
+    def round_age_s(self) -> float:
+        """Since the learner last began to learn from a round or found nothing in it; 0 where it is another worker's."""
+        return time.monotonic() - self._looked if self._owns() else 0.0
 
     def _learn(self) -> None:
         producer = self._producer()
@@ -116,6 +123,7 @@ class LearnerThread:
         try:
             while self._owns() and not self._stop.is_set():
                 records, ends = read_round(follower.gather(self._settings.learning_interval_s, self._stop))
+                self._looked = time.monotonic()
                 if not ends:
                     continue
                 told = notes.observe(records)

@@ -12,7 +12,7 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Executor, Future
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -97,6 +97,8 @@ class Lane:
     """Whether the rows are as the last commit left them: not while a batch is walked, nor after one that failed."""
     due: dict[int, float] = field(default_factory=dict)
     """Monotonic time of each partition's next checkpoint."""
+    written: dict[int, float] = field(default_factory=dict)
+    """Monotonic time of each partition's last checkpoint."""
     lock: asyncio.Lock = field(default_factory=asyncio.Lock)
     commits: Executor = field(default_factory=CommitThread)
     """Where commits are waited for."""
@@ -125,6 +127,7 @@ class Line:
         standbys: Standbys | None = None,
     ) -> None:  # fmt: skip
         self.settings = settings
+        self.partitions = partitions
         self.worker = worker
         self.transactional = log.transactional
         self.metrics = metrics
@@ -143,6 +146,13 @@ class Line:
         self.standbys = standbys
         self.refused: list[str] = []
         """Why partitions that this worker was given are left alone."""
+        self.refusal = ""
+        """Why its recovery can never succeed; empty while it can."""
+        self.trouble = ""
+        """What the last attempt to recover or commit failed of; empty once a batch was committed or rows are here."""
+        self.failures = self.commits = 0
+        """Attempts to recover or commit that failed (another owner's coming is none), and batches that were committed."""
+        self._blocks_before = 0
         self._log = log
         self._clock = clock
         self._recovering: Recovery | None = None
@@ -168,6 +178,11 @@ class Line:
         return sorted(set(self.accounts.owned) & set(self.payees.owned))
 
     @property
+    def inputs(self) -> list[Place]:
+        """Every input partition of the line, whoever has it."""
+        return [Place(topic, partition) for topic in self._lane_of for partition in range(self.partitions)]
+
+    @property
     def positions(self) -> dict[Place, int]:
         """Next offset to take of every input partition whose rows are here."""
         found: dict[Place, int] = {}
@@ -179,10 +194,23 @@ class Line:
         return found
 
     @property
+    def unwritten(self) -> list[tuple[str, int, float]]:
+        """Hops and partitions whose rows have changed since their last checkpoint, and when that was (monotonic, s)."""
+        found = []
+        for name, lane in self.lanes.items():
+            for partition in list(lane.hop.owned) if self.transactional else ():
+                # another thread may let go of it between two looks
+                with suppress(KeyError):
+                    if lane.hop.dirty(partition):
+                        found.append((name, partition, lane.written.get(partition, 0.0)))
+        return found
+
+    @property
     def progress(self) -> int:
-        """A number that changes while a recovery gets on: partitions done, and records read for the next one."""
+        """A number that grows while a recovery gets on: partitions done, records and blocks read; of this attempt alone."""
         recovery = self._recovering
-        read = (recovery.records_read if recovery else 0) + (self.snapshots.blocks_read if self.snapshots else 0)
+        blocks = self.snapshots.blocks_read - self._blocks_before if self.snapshots and recovery else 0
+        read = (recovery.records_read if recovery else 0) + blocks
         return len(self.accounts.owned) + len(self.payees.owned) + read
 
     @property
@@ -228,6 +256,7 @@ class Line:
             # what an attempt that fails has rebuilt is as the group left it, too
             lane.sound = True
         sources = [source for source in (self.standbys, self.snapshots) if source is not None]
+        self._blocks_before = self.snapshots.blocks_read if self.snapshots else 0
         self._recovering = Recovery(self._log, self.accounts, self.payees, sources)
         try:
             recovered = self._recovering.run(owned, self._names(membership), membership)
@@ -239,8 +268,17 @@ class Line:
         self.metrics.recovered(recovered.sources)
         self.metrics.lost({error.place: error.offsets for error in recovered.refused.values()})
         self._schedule_checkpoints()
+        self.refusal = ""
         logger.info("recovered %d partitions in %.1f s", len(owned), self._clock() - began)
         return recovered.offsets
+
+    def recovery_failed(self, error: Exception, reason: str) -> None:
+        """Say that an attempt to recover failed, and for which of the known reasons."""
+        # at a rebalance attempts are given up for the next one: nothing is wrong
+        self.failures += reason != "superseded"
+        self.trouble = str(error) or repr(error)
+        self.refusal = self.trouble if reason == "refused" else ""
+        self.metrics.health.recovery_failed(reason)
 
     def resume(self) -> None:
         """Take batches: rows are recovered and the consumer stands where they do."""
@@ -341,6 +379,8 @@ class Line:
             await self._commit(lane, publisher, offsets, taken)
         except PublishFailed as error:
             self.ready = False
+            self.failures += not error.fenced
+            self.trouble = str(error)
             self.metrics.transaction_failed(fenced=error.fenced)
             logger.warning("%s: %s; recovering", lane.name, error)
             self.on_lost(str(error))
@@ -352,10 +392,13 @@ class Line:
         lane.wrote = lane.hop.walked if due else lane.wrote
         for partition in due:
             lane.hop.written(partition)
-            lane.due[partition] = self._clock() + self.settings.checkpoint_interval_ms / 1000
+            lane.written[partition] = self._clock()
+            lane.due[partition] = lane.written[partition] + self.settings.checkpoint_interval_ms / 1000
             if self.snapshots is not None:
                 self.snapshots.marked(*lane.hop.tables(partition), publisher.acknowledged)
         lane.sound = True
+        self.commits += 1
+        self.trouble = ""
         after()
 
     def _offsets(self, lane: Lane, batch: Mapping[Place, Records], due: Iterable[int]) -> dict[Place, int]:

@@ -4,22 +4,28 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable, Mapping, Sequence
+from itertools import product
+from typing import get_args
 
 import numpy as np
 import numpy.typing as npt
-from prometheus_client import CollectorRegistry, Counter, Gauge
+from prometheus_client import CollectorRegistry, Counter, Gauge, ProcessCollector
 from prometheus_client.core import HistogramMetricFamily, Metric
 from prometheus_client.registry import Collector
 
+from detectors.drift import Kind
 from rules.ladder import OUTCOMES
 from stream.core.columns import ABSENT_TIME, SCENARIOS
 from stream.core.decide import CHALLENGE, Decided
+from stream.settings import Settings
 from stream.worker.alert_load import AlertLoad
 from stream.worker.counts import Counts
+from stream.worker.health_metrics import HealthMetrics
 from stream.worker.log import Place
 
 BUCKETS = (0.005, 0.01, 0.02, 0.03, 0.04, 0.05, 0.075, 0.1, 0.15, 0.2, 0.3, 0.5, 1.0, 2.0, 5.0, 15.0, 60.0)
 FAMILIAR_PPM = 500_000
+RESULTS = ("decided", "duplicate", "dead")
 
 
 class LatencyHistogram(Collector):
@@ -52,9 +58,18 @@ class LatencyHistogram(Collector):
 
 
 class Metrics:
-    """All metrics of one worker, in a registry of its own."""
+    """All metrics of one worker, in a registry of its own.
 
-    def __init__(self) -> None:
+    Every series whose labels are known is there from the start, at 0: an increase over a series that begins at its first
+    event would miss that one.
+
+    Parameters
+    ----------
+    settings, partitions
+        The worker's, and how many partitions its line has; None and 0 where nothing of a topic is to be there.
+    """
+
+    def __init__(self, settings: Settings | None = None, partitions: int = 0) -> None:
         self.registry = CollectorRegistry()
         registry = self.registry
         self._records = Counter(
@@ -70,7 +85,12 @@ class Metrics:
             "riskstream_decision_latency_seconds", "Kafka timestamp of the transaction to acknowledged decision."
         )
         registry.register(self._latency)
-        self._lag = Gauge("riskstream_lag", "Records not yet read.", ("topic", "partition"), registry=registry)
+        self._lag = Gauge(
+            "riskstream_lag",
+            "Records that wait, of own partitions and of those that nobody reads.",
+            ("topic", "partition"),
+            registry=registry,
+        )
         self._touched = Counter(
             "riskstream_touched_total",
             "Challenged, reviewed or declined.",
@@ -118,13 +138,45 @@ class Metrics:
             registry=registry,
         )
         self.alert_load = AlertLoad(registry)
+        self.health = HealthMetrics(registry, partitions)
+        ProcessCollector(registry=registry)
         self.last_commit = time.monotonic()
+        self._begin()
+        if settings is not None:
+            self._begin_topics(settings, partitions)
+
+    def _begin(self) -> None:
+        for scenario, outcome in product(SCENARIOS, OUTCOMES):
+            self._decisions.labels(scenario, outcome)
+        for scenario, familiar, outcome in product(SCENARIOS, ("true", "false"), OUTCOMES[CHALLENGE:]):
+            self._touched.labels(scenario, familiar, outcome)
+        for scenario in SCENARIOS:
+            self._matured.labels(scenario)
+        for scenario, kind in product(SCENARIOS, get_args(Kind)):
+            self._drift.labels(scenario, kind)
+        for metric, values in (
+            (self._transactions, ("committed", "aborted", "fenced")),
+            (self._recovered, ("kept", "standby copy", "snapshot", "changelog")),
+            (self._snapshots, ("written", "failed", "refused")),
+        ):
+            for value in values:
+                metric.labels(value)
+
+    def _begin_topics(self, settings: Settings, partitions: int) -> None:
+        inputs = [settings.topic(name) for name in ("bank.transactions.v1", "bank.feedback.v1")]
+        for topic, result in product(inputs, RESULTS):
+            self._records.labels(topic, result)
+        for topic in (*inputs, settings.topic("risk.profiled.v1")):
+            for partition in range(partitions):
+                self._lag.labels(topic, str(partition))
+        for partition in range(partitions):
+            self._in_flight.labels(inputs[0], str(partition))
 
     def counted(self, counts: Counts) -> None:
         """A batch of the accounts hop was committed."""
         self._committed()
         for place, tally in counts.items().items():
-            for result in ("decided", "duplicate", "dead"):
+            for result in RESULTS:
                 number = getattr(tally, result)
                 if number:
                     self._records.labels(place.topic, result).inc(number)

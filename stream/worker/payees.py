@@ -17,7 +17,7 @@ from stream.core.packed import Packed
 from stream.core.receive import PayeeHop, Received, together
 from stream.core.render import render
 from stream.core.rows import RowTable
-from stream.errors import RiskstreamError
+from stream.errors import RecoveryRefused
 from stream.settings import Settings
 from stream.worker.checkpoint import Marker, write_rows
 from stream.worker.log import Headers, Place, Publisher, Reader, Records
@@ -139,7 +139,7 @@ class PayeesHop(RowOwner[PayeePartition]):
         start = replica.marker["profiled"] if replica.marker is not None else 0
         place = self.place(partition)
         if start > profiled:
-            raise RiskstreamError(
+            raise RecoveryRefused(
                 f"{place.topic}[{partition}]: the rows stand for offset {start}, the group stands at "
                 f"{profiled}: they do not belong together; if offsets were reset by hand, reset the topic prefix too"
             )

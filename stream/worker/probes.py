@@ -23,11 +23,13 @@ from confluent_kafka import KafkaException
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
 from stream.core.decide import Decider
-from stream.errors import UsageError
+from stream.errors import RecoveryRefused, UsageError
 from stream.settings import Settings
 from stream.worker.backlog import Backlog, Sample
+from stream.worker.checkpoint_age import CheckpointAges
 from stream.worker.log import Place
 from stream.worker.metrics import Metrics
+from stream.worker.unowned import Unowned
 from stream.worker.watchdog import STARTING, Health, Limits, Observation, Watchdog
 
 logger = logging.getLogger("riskstream.probes")
@@ -35,6 +37,7 @@ logger = logging.getLogger("riskstream.probes")
 SAMPLE_S: Final = 1.0
 EXIT_STATUS: Final = 1
 EXIT_STATUS_BROKER: Final = 3
+EXIT_STATUS_REFUSED: Final = RecoveryRefused.exit_status
 REQUEST_S: Final = 10.0
 
 
@@ -49,6 +52,10 @@ class ObservedLine(Protocol):
         """Partitions whose rows are here."""
 
     @property
+    def inputs(self) -> list[Place]:
+        """Every input partition of the line, whoever has it."""
+
+    @property
     def positions(self) -> dict[Place, int]:
         """Next offset to take of each of their inputs."""
 
@@ -59,6 +66,16 @@ class ObservedLine(Protocol):
     @property
     def doing(self) -> str:
         """What a recovery is at, in words."""
+
+    @property
+    def unwritten(self) -> list[tuple[str, int, float]]:
+        """Hops and partitions with changed rows, and when they were last written."""
+
+    failures: int
+    commits: int
+    trouble: str
+    refusal: str
+    """See :class:`stream.worker.watchdog.Observation`."""
 
 
 class ObservedVersions(Protocol):
@@ -99,9 +116,15 @@ class Sampler:
         self._parts = dict(parts)
         self._end = end
         self._clock = clock
-        self._watchdog = Watchdog(Limits(settings.stall_timeout_s, settings.recovery_timeout_s))
+        self._watchdog = Watchdog(
+            Limits(settings.stall_timeout_s, settings.recovery_timeout_s, refusal_s=settings.refusal_shown_s)
+        )
         self._backlog = Backlog(settings)
+        self._unowned = Unowned()
+        self._checkpoints = CheckpointAges()
+        self._own: dict[Place, int] = {}
         self._shown: set[Place] = set()
+        self._flown: set[Place] = set()
         self._judged = STARTING
         self._judged_at = self._clock()
         self._stop = threading.Event()
@@ -135,6 +158,11 @@ class Sampler:
                 level, "live: %s, ready: %s; %s", health.live, health.ready, "; ".join(health.reasons) or "all well"
             )
         self._judged, self._judged_at = health, self._clock()
+        self._tell(seen)
+        if health.refused:
+            logger.critical("this worker ends: %s", "; ".join(health.reasons))
+            logging.shutdown()
+            self._end(EXIT_STATUS_REFUSED)
         if health.exhausted:
             logger.critical("this worker ends itself, to be started anew: %s", "; ".join(health.reasons))
             logging.shutdown()
@@ -152,23 +180,37 @@ class Sampler:
     def _observe(self) -> Observation:
         # taken before the positions: a rebalance in between shows as a line that is not ready
         ready, progress = self._line.ready, self._line.progress
-        broker, sample = "", Sample({}, {})
+        broker, own = "", Sample({}, {})
         try:
-            sample = self._sample()
+            seen = self._sample()
         except KafkaException as error:
             broker = error.args[0].str()
         else:
-            self._show(sample)
+            own = seen.of(self._own)
+            self._show(seen, own)
         return Observation(
             at=self._clock(),
             broker=broker,
             recovered=ready and self._line.ready,
             progress=progress,
             doing=self._line.doing,
-            positions=sample.positions,
-            lag={place: unread.records for place, unread in sample.unread.items()},
+            positions=own.positions,
+            lag={place: unread.records for place, unread in own.unread.items()},
             parts={name: why() for name, why in self._parts.items()},
+            failures=self._line.failures,
+            commits=self._line.commits,
+            trouble=self._line.trouble,
+            refusal=self._line.refusal,
         )
+
+    def _tell(self, seen: Observation) -> None:
+        """What is not said by offsets: which parts work, how many partitions are here, how old unwritten rows are."""
+        told = self._metrics.health
+        told.parts(
+            {"broker": not seen.broker, "recovery": seen.recovered} | {n: not why for n, why in seen.parts.items()}
+        )
+        told.owned(len(self._line.owned))
+        told.checkpoints(self._checkpoints.ages(self._line.unwritten, self._clock()))
 
     def _sample(self) -> Sample:
         """What the broker says; a connection that failed is not used again.
@@ -187,22 +229,31 @@ class Sampler:
             return self._backlog.sample(self._positions())
 
     def _positions(self) -> dict[Place, int]:
-        """Where the group stands; with neither transactions nor commits, where the hops stand in memory."""
+        """Where the group stands in this worker's partitions and in those that nobody seems to read; with neither
+        transactions nor commits, where the hops stand in memory."""
         taken = self._line.positions
         if not self._line.transactional:
+            self._own = taken
             return taken
-        committed = self._backlog.committed(list(taken)) if taken else {}
-        return {place: committed[place] for place in taken if place in committed}
+        every = self._line.inputs
+        committed = self._backlog.committed(every)
+        self._own = {place: committed[place] for place in taken if place in committed}
+        # where the group has never been it begins with the first record
+        never = [place for place in every if place not in committed and place not in taken]
+        stands = committed | (self._backlog.beginnings(never) if never else {})
+        return self._own | self._unowned.standing(stands, taken)
 
-    def _show(self, sample: Sample) -> None:
+    def _show(self, sample: Sample, own: Sample) -> None:
+        ends = {place: unread.end for place, unread in sample.unread.items()}
+        self._metrics.health.offsets(sample.positions, ends)
         lost = dict.fromkeys(sorted(self._shown), 0)
         lag = {place: unread.records for place, unread in sample.unread.items()}
-        in_flight = sample.in_flight(self._settings.topic("bank.transactions.v1"))
+        in_flight = own.in_flight(self._settings.topic("bank.transactions.v1"))
         for place, records in (lost | lag).items():
             self._metrics.lag(place, records)
-        for place, records in (lost | in_flight).items():
+        for place, records in (dict.fromkeys(self._flown, 0) | in_flight).items():
             self._metrics.in_flight(place, records)
-        self._shown = set(lag) | set(in_flight)
+        self._shown, self._flown = set(lag), set(in_flight)
 
 
 class ProbesService(mode.Service):
@@ -244,6 +295,7 @@ class ProbesService(mode.Service):
         self.port: int = self._server.server_address[1]
         """The port that is listened on, also where the setting was 0."""
         self.sampler = Sampler(settings, line, metrics, parts or {})
+        metrics.health.watch(lambda: self.sampler.health)
         self._thread = threading.Thread(target=self._server.serve_forever, name="probes", daemon=True)
 
     async def on_start(self) -> None:

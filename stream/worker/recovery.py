@@ -21,7 +21,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
-from stream.errors import RiskstreamError
+from stream.core.frame import BrokenFrame
+from stream.core.rows import RowsFull, UnknownSchema
+from stream.errors import RecoveryRefused, RiskstreamError
 from stream.worker.accounts import AccountsHop
 from stream.worker.log import Place, Publisher, Reader
 from stream.worker.lost_records import RecordsLost, refuse_lost
@@ -34,8 +36,14 @@ if TYPE_CHECKING:
 logger = logging.getLogger("riskstream.recovery")
 HOPS = ("accounts", "payees")
 UNREAD = "to be decided"
+FOR_GOOD = (RecoveryRefused, UnknownSchema, RowsFull, BrokenFrame)
+"""What another attempt would only find again."""
 Refused = dict[tuple[str, int], RecordsLost]
 """By hop and partition."""
+
+
+class Superseded(RiskstreamError):
+    """A recovery is of no use any more: another generation has begun."""
 
 
 class RecoveryReader(Reader, Protocol):
@@ -136,6 +144,8 @@ class Recovery:
 
         Raises
         ------
+        RecoveryRefused
+            What is stored does not fit: no other attempt will find it otherwise.
         RiskstreamError
             The broker does not give what is needed, or another generation has begun. Whatever was opened is closed.
         """
@@ -148,7 +158,7 @@ class Recovery:
                 offsets = self._take_over(reader, partitions, names, membership, publishers, refused)
                 for number, partition in enumerate(partitions, 1):
                     if self._abandoned:
-                        raise RiskstreamError("a recovery was abandoned: another generation has begun")
+                        raise Superseded("a recovery was abandoned: another generation has begun")
                     for hop in self._hops:
                         if (hop.name, partition) not in refused:
                             self._have(reader, hop, partition, f"{number} of {len(partitions)}", offsets, refused)
@@ -209,6 +219,8 @@ class Recovery:
         except RecordsLost as error:
             refused[hop.name, partition] = error
             return
+        except FOR_GOOD as error:
+            raise RecoveryRefused(f"{self.doing}: {error}") from error
         self._came.append(came)
         logger.info("recovered %s: %d rows (%s)", self.doing, len(hop.tables(partition)[1][0]), came)
 

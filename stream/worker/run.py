@@ -19,6 +19,7 @@ from stream.settings import Settings
 from stream.warm_up import warm_up
 from stream.worker.allocator import keep_freed_memory
 from stream.worker.app import build
+from stream.worker.certificates import CertificateExpiry
 from stream.worker.hanging import HangingWatch
 from stream.worker.holds import HoldsService
 from stream.worker.kafka_log import EmbeddedLog, KafkaLog
@@ -54,7 +55,8 @@ def run_worker(settings: Settings, *, transactional: bool = True, partitions: in
         logger.info("compiling the core for these sources, once: half a minute")
         warm_up()
     count = partitions or ensure_topics(settings)
-    metrics = Metrics()
+    metrics = Metrics(settings, count)
+    metrics.registry.register(CertificateExpiry(settings))
     versions = Versions(settings, lambda: time.time_ns() // 1000)
 
     def changed(model: str, policy: str) -> None:
@@ -62,6 +64,7 @@ def run_worker(settings: Settings, *, transactional: bool = True, partitions: in
         metrics.alert_load.budgets(versions.decider().compiled.budgets)
 
     versions.on_change = changed
+    versions.on_wanted = metrics.health.wanted
     log = KafkaLog(settings) if transactional else EmbeddedLog(settings)
     snapshots = _snapshots(settings, log, metrics) if transactional and settings.snapshot_interval_s else None
     standbys = Standbys(log, settings.standby_limit_mb << 20, metrics) if settings.standby_copies else None
@@ -74,6 +77,7 @@ def run_worker(settings: Settings, *, transactional: bool = True, partitions: in
     learner = LearnerThread(
         settings, versions, metrics, lambda: line.ready and 0 in line.accounts.owned, transactional=transactional
     )
+    metrics.health.ages(lambda: learner.round_age_s, lambda: versions.age_s, lambda: versions.behind_s)
     holds = HoldsService(settings, versions.trusts, metrics.registry, transactional=transactional)
     parts = {
         "holds": lambda: holds.failure,

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import threading
+import time
 from collections.abc import Callable
 
 from confluent_kafka import Consumer, KafkaError, Producer, TopicPartition
@@ -43,6 +44,9 @@ class Versions:
         self._stop = threading.Event()
         self._thread: threading.Thread | None = None
         self.on_change: Callable[[str, str], None] = lambda model, policy: None
+        self.on_wanted: Callable[[str, str], None] = lambda model, policy: None
+        self._looked = time.monotonic()
+        self._behind_since: float | None = None
 
     def decider(self) -> Decider:
         """The decider in force now."""
@@ -51,6 +55,17 @@ class Versions:
     def trusts(self, actor: str) -> bool:
         """Whether the policy in force takes this actor's feedback."""
         return self._decider.policy.trusts(actor)
+
+    @property
+    def age_s(self) -> float:
+        """Since the topics were last looked at, s: it grows while the thread hangs or is gone."""
+        return time.monotonic() - self._looked
+
+    @property
+    def behind_s(self) -> float:
+        """For how long what should be in force has not been, s."""
+        since = self._behind_since
+        return 0.0 if since is None else time.monotonic() - since
 
     def start(self) -> None:
         """Read both topics to their ends, then follow them on a thread."""
@@ -97,6 +112,7 @@ class Versions:
         while not self._stop.is_set():
             self._follow(consumer, until_end=False)
             self._refresh()
+            self._looked = time.monotonic()
         consumer.close()
 
     def _follow(self, consumer: Consumer, *, until_end: bool) -> None:
@@ -130,17 +146,26 @@ class Versions:
         try:
             snapshot, policy = self.models.active, self.policies.in_force(self._now_us())
             wanted = snapshot.version, policy.version
-            if wanted in (self._refused, (self._decider.model_version, self._decider.policy_version)):
+            self.on_wanted(*wanted)
+            if wanted == self._refused:
+                return
+            if wanted == (self._decider.model_version, self._decider.policy_version):
+                self._usable()
                 return
             self._decider = self._make(snapshot, policy)
         except (ValueError, KeyError) as error:
+            self._behind_since = self._behind_since or time.monotonic()
             self.failure = f"model and policy that should be in force cannot be used: {error}"
             self._refused = wanted
             logger.error("%s; %s and %s go on", self.failure, self._decider.model_version, self._decider.policy_version)
             return
-        self.failure, self._refused = "", ("", "")
+        self._usable()
         logger.info("in force: model %s, policy %s", snapshot.version, policy.version)
         self.on_change(snapshot.version, policy.version)
+
+    def _usable(self) -> None:
+        """What should be in force is, be it because what could not be used was taken back."""
+        self.failure, self._refused, self._behind_since = "", ("", ""), None
 
     def _make(self, snapshot: Snapshot, policy: Policy) -> Decider:
         decider = Decider(snapshot, policy)

@@ -8,6 +8,7 @@ import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from typing import Any
 
 import pytest
 
@@ -29,6 +30,12 @@ class StillLine:
     positions: dict[Place, int] = field(default_factory=dict)
     progress: int = 0
     doing: str = ""
+    inputs: list[Place] = field(default_factory=list)
+    unwritten: list[tuple[str, int, float]] = field(default_factory=list)
+    failures: int = 0
+    commits: int = 0
+    trouble: str = ""
+    refusal: str = ""
 
 
 @dataclass(frozen=True)
@@ -135,3 +142,105 @@ def test_a_sampler_that_hangs_is_not_alive() -> None:
     now = 31.0
     assert sampler.health.reasons == ("the sampler has not looked for 31 s",)
     assert not sampler.health.live
+
+
+class NoCluster:
+    """What the sampler asks a broker for, from tables."""
+
+    def __init__(self, committed: dict[Place, int], ends: dict[Place, int]) -> None:
+        self.stands, self.ends = committed, ends
+
+    def committed(self, places: list[Place]) -> dict[Place, int]:
+        return {place: self.stands[place] for place in places if place in self.stands}
+
+    def beginnings(self, places: list[Place]) -> dict[Place, int]:
+        return dict.fromkeys(places, 0)
+
+    def sample(self, positions: dict[Place, int]) -> Sample:
+        return Sample(
+            positions, {p: Unread(at, self.ends[p], self.ends[p] - at, exact=True) for p, at in positions.items()}
+        )
+
+
+def gauges(metrics: Metrics, name: str) -> dict[str, float]:
+    return {
+        "/".join(sample.labels.values()): sample.value
+        for family in metrics.registry.collect()
+        for sample in family.samples
+        if sample.name == name
+    }
+
+
+def sampler(line: StillLine, cluster: NoCluster, metrics: Metrics, **options: Any) -> Sampler:
+    made = Sampler(Settings(broker="127.0.0.1:1"), line, metrics, options.pop("parts", {}), **options)
+    made._backlog.close()
+    made._backlog = cluster  # type: ignore[assignment]
+    return made
+
+
+def test_what_waits_in_partitions_that_nobody_has_is_lag_at_whoever_sees_it() -> None:
+    mine, free, never = (Place("bank.transactions.v1", number) for number in range(3))
+    line = StillLine(ready=True, owned=[0], positions={mine: 5}, inputs=[mine, free, never])
+    cluster = NoCluster({mine: 5, free: 7}, {mine: 9, free: 1007, never: 3})
+    metrics = Metrics()
+    looking = sampler(line, cluster, metrics)
+    looking.look()
+    # of what another worker may have, one look says nothing
+    assert gauges(metrics, "riskstream_lag") == {"bank.transactions.v1/0": 4}
+    health = looking.look()
+    assert gauges(metrics, "riskstream_lag") == {
+        "bank.transactions.v1/0": 4, "bank.transactions.v1/1": 1000, "bank.transactions.v1/2": 3,
+    }  # fmt: skip
+    assert gauges(metrics, "riskstream_end_offset")["bank.transactions.v1/1"] == 1007
+    assert gauges(metrics, "riskstream_committed_offset")["bank.transactions.v1/1"] == 7
+    assert health.live, "what others do not read is no fault of this worker"
+    # somebody reads it: the owner tells what waits
+    cluster.stands[free] = 100
+    looking.look()
+    assert gauges(metrics, "riskstream_lag")["bank.transactions.v1/1"] == 0
+
+
+def test_a_worker_whose_recovery_fails_shows_what_waits() -> None:
+    places = [Place("bank.transactions.v1", number) for number in range(4)]
+    line = StillLine(inputs=places, failures=3, trouble="no leader")
+    metrics = Metrics()
+    looking = sampler(line, NoCluster({}, dict.fromkeys(places, 250)), metrics)
+    for _ in range(2):
+        health = looking.look()
+    assert sum(gauges(metrics, "riskstream_lag").values()) == 1000
+    assert "no leader" in health.reasons[0]
+
+
+def test_parts_and_partitions_are_shown_and_liveness_is_asked_when_prometheus_asks(service: ProbesService) -> None:
+    metrics = service._metrics
+    service.sampler.look()
+    parts = gauges(metrics, "riskstream_part_ok")
+    assert (parts["broker"], parts["holds"], parts["recovery"]) == (0, 0, 0)
+    assert gauges(metrics, "riskstream_live") == {"": 1}
+    service.sampler._judged_at -= 1000
+    assert gauges(metrics, "riskstream_live") == {"": 0}, "a sampler that hangs leaves no 1 standing"
+
+
+def test_a_recovery_that_is_refused_ends_the_process_with_a_status_of_its_own_after_it_was_shown() -> None:
+    now, ended = 1.0, list[int]()
+    places = [Place("bank.transactions.v1", 0)]
+    line = StillLine(inputs=places, failures=1, trouble="offsets", refusal="offsets do not belong together")
+    looking = sampler(line, NoCluster({}, dict.fromkeys(places, 1)), Metrics(), end=ended.append, clock=lambda: now)
+    assert "offsets do not belong together" in looking.look().reasons[0]
+    now = 30.0
+    looking.look()
+    assert ended == []
+    now = 31.0
+    looking.look()
+    assert ended == [4]
+
+
+def test_a_thread_of_versions_that_is_gone_and_a_learner_without_rounds_show_as_ages() -> None:
+    metrics = Metrics()
+    metrics.health.ages(lambda: 7.0, lambda: 8.0, lambda: 9.0)
+    names = (
+        "riskstream_learner_round_age_seconds",
+        "riskstream_versions_age_seconds",
+        "riskstream_versions_behind_seconds",
+    )
+    assert [gauges(metrics, name)[""] for name in names] == [7.0, 8.0, 9.0]

@@ -108,3 +108,53 @@ def test_a_worker_that_stays_dead_is_exhausted_and_one_that_recovers_is_not() ->
     assert not judged(gone(0), gone(31), gone(120)).exhausted
     assert judged(gone(0), gone(31), gone(121)).exhausted
     assert not judged(gone(0), gone(31), gone(100), working(110, 1), gone(111), gone(150), gone(230)).exhausted
+
+
+def failing(at: float, failures: int, **seen: object) -> Observation:
+    return Observation(at, **{"recovered": False, "failures": failures, "trouble": "no leader", **seen})  # type: ignore[arg-type]
+
+
+def test_attempts_that_get_on_and_fail_again_and_again_end_liveness_and_say_what_of() -> None:
+    # each attempt reads more than the one before: no single one of them stands still
+    health = judged(*(failing(at, at // 10, progress=at) for at in range(0, 130, 10)))
+    assert not health.live
+    assert health.reasons[0].startswith("attempts to recover and to commit have failed for")
+    assert "no leader" in health.reasons[0]
+
+
+def test_recoveries_that_succeed_and_whose_first_commit_fails_are_no_progress_either() -> None:
+    seen = [
+        failing(at, at // 10, recovered=at % 20 == 0, positions={PLACE: 7}, lag={PLACE: 3}) for at in range(0, 130, 10)
+    ]
+    assert not judged(*seen).live
+
+
+def test_a_batch_that_was_committed_ends_the_count_of_failures() -> None:
+    health = judged(*(failing(at, at // 10, progress=at, commits=at // 50) for at in range(0, 300, 10)))
+    assert health.live
+
+
+def test_a_few_failures_before_a_long_recovery_are_no_fault() -> None:
+    assert judged(failing(0, 0), failing(10, 2), *(failing(at, 2, progress=at) for at in range(20, 300, 20))).live
+
+
+def test_the_reason_of_the_last_failure_is_shown_while_it_is_tried_again() -> None:
+    health = judged(failing(0, 1, doing="taking over"))
+    assert (health.live, health.ready) == (True, False)
+    assert health.reasons == (
+        "recovering (taking over): rows are being rebuilt, or no partition was assigned yet; the last attempt failed: "
+        "no leader",
+    )
+
+
+def test_a_recovery_that_is_refused_for_good_is_shown_for_a_while_and_then_ends_the_process() -> None:
+    refusal = "partition 3: rows end at 7, the group stands at 9"
+    first = judged(failing(0, 1, refusal=refusal))
+    assert (first.live, first.ready, first.refused) == (True, False, False)
+    assert refusal in first.reasons[0]
+    assert "exit status 4" in first.reasons[0]
+    seen = [failing(at, 1, refusal=refusal, progress=0) for at in (0, 10, 29.5, 30)]
+    assert not judged(*seen[:3]).refused
+    assert judged(*seen).refused
+    # another generation of the group may have given the partition to somebody who can have it
+    assert not judged(*seen[:3], working(29.8, 10), failing(31, 1, refusal=refusal)).refused

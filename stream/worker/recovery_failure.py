@@ -1,0 +1,34 @@
+"""Why a recovery failed, in one of a few words: what a metric can count and an alarm tell apart."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from confluent_kafka import KafkaException
+
+from stream.errors import BrokerNotReachable
+from stream.worker.log import PublishFailed
+from stream.worker.reader import ReadFailed
+from stream.worker.recovery import FOR_GOOD, Superseded
+
+REASONS: Final = ("broker", "superseded", "refused", "other")
+"""``broker``: Kafka did not give or take what was needed; it is tried again. ``superseded``: another generation of the
+group has begun, as at every rebalance. ``refused``: no retry can mend it; the worker ends. ``other``: the log says what."""
+
+
+def reason_of(error: BaseException) -> str:
+    """One of :data:`REASONS`.
+
+    >>> from stream.core.rows import UnknownSchema
+    >>> reason_of(UnknownSchema("a stored row has schema version 9"))
+    'refused'
+    >>> reason_of(PublishFailed("another owner has taken over", fenced=True)), reason_of(KeyError("x"))
+    ('superseded', 'other')
+    """
+    if isinstance(error, FOR_GOOD):
+        return "refused"
+    if isinstance(error, Superseded) or (isinstance(error, PublishFailed) and error.fenced):
+        return "superseded"
+    if isinstance(error, PublishFailed | ReadFailed | BrokerNotReachable | KafkaException):
+        return "broker"
+    return "other"
