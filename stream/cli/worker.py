@@ -38,7 +38,12 @@ def command(
     embedded: int | None,
     tied: bool,
 ) -> None:
-    """Decide about transactions until SIGTERM; then finish the batch, write a checkpoint and exit 0."""
+    """Decide about transactions until SIGTERM; then finish the batch, write a checkpoint and exit 0.
+
+    \b
+    Exit status: 0 asked to end, 1 not alive for 90 s, 2 wrong usage, 3 broker not reachable,
+    4 its recovery is refused for good: what is stored does not fit, and /ready said why.
+    """
     if tied:
         threading.Thread(target=_end_with_standard_input, name="tied", daemon=True).start()
     point_out_unknown(os.environ)
