@@ -27,7 +27,7 @@ from confluent_kafka.admin import (
     ResourceType,
 )
 from plain_traffic import traffic
-from prometheus_server import Prometheus, free_port
+from prometheus_server import RULES, Prometheus, free_port
 
 from stream.brokers.connect import consumer_config
 from stream.brokers.kafka import DevelopmentKafka
@@ -41,6 +41,7 @@ INSTANCE = "w1"
 PATIENCE_S = 120.0
 PAYMENTS = 1_000
 Until = Callable[..., None]
+BOARD = json.loads((RULES.parents[1] / "grafana" / "boards" / "riskstream.json").read_text(encoding="utf-8"))
 
 
 @pytest.fixture
@@ -123,6 +124,7 @@ def an_outage_pages_and_its_mending_resolves(line: Any, directory: Path, until: 
         assert prometheus.firing <= {"RiskstreamNoWorker"}
 
         refuse_transactions(line.settings, refuse=True)
+
         def supervised() -> None:
             """Start it again when it has ended, as systemd would: it does, not being alive, after some minutes."""
             if line.workers[-1].poll() is not None:
@@ -220,3 +222,14 @@ def test_a_day_of_work_rest_and_a_rolling_restart_raises_no_page(line: Any, tmp_
         # the traffic is of a bank with many frauds, and this machine's seconds are minutes to the shortened rules
         outages = {found["metric"]["alertname"] for found in pages} - {"RiskstreamHoldsRise", "RiskstreamAttackPattern"}
         assert outages == set(), os.linesep.join(map(str, pages))
+        without_data = {
+            panel["title"]
+            for panel in BOARD["panels"]
+            for target in panel.get("targets", ())
+            if not prometheus.query(target["expr"].replace("$__rate_interval", "1m"))
+        }
+        # no copies, no partition that stands, no certificates, no part that fails, nobody has judged anything
+        assert without_data <= {
+            "Standby copies behind", "Records deleted unread", "Certificates end in", "Parts that do not work",
+            "Judged alerts that were genuine",
+        }  # fmt: skip

@@ -67,8 +67,9 @@ def test_rows_of_an_unknown_layout_keep_a_worker_from_becoming_ready_and_are_nam
     producer = Producer({"bootstrap.servers": line.settings.broker})
     producer.produce(line.settings.topic(ROWS), (99).to_bytes(2, "little") + bytes(100), b"a-new", 0)
     assert producer.flush(30) == 0
-    line.worker()
+    refused = line.worker(refusal_shown_s=1)
     until(lambda: "schema version 99 and 102 bytes" in line.log(1), "the refusal")
+    assert refused.wait(60) == 4
 
 
 def records_of(line: Any, partition: int) -> list[Any]:

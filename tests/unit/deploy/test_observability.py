@@ -225,6 +225,14 @@ def test_the_rules_are_valid_to_prometheus() -> None:
     promtool("check", "rules", "alerts.yml")
 
 
+def test_the_boards_expressions_are_valid_to_prometheus(tmp_path: Path) -> None:
+    expressions = [target["expr"].replace("$__rate_interval", "1m") for panel in PANELS for target in panel["targets"]]
+    rules = [{"record": f"panel:{number}", "expr": expression} for number, expression in enumerate(expressions)]
+    file = tmp_path / "board.yml"
+    file.write_text(yaml.safe_dump({"groups": [{"name": "board", "rules": rules}]}), encoding="utf-8")
+    promtool("check", "rules", str(file))
+
+
 @pytest.mark.parametrize("file", ["alerts_test.yml", "quiet_days_test.yml"])
 def test_alerts_are_raised_at_their_first_event_and_on_no_quiet_day(file: str) -> None:
     promtool("test", "rules", file)
