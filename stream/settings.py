@@ -143,6 +143,14 @@ class Settings(BaseModel):
             "and then ends with status 4.",
         ),
     ] = 30
+    clock_skew_limit_s: Annotated[
+        float,
+        Field(
+            gt=0,
+            le=3_600,
+            description="With this machine's clock further from the broker's nothing expires and no policy begins, s.",
+        ),
+    ] = 10.0
     transaction_timeout_ms: Annotated[
         int, Field(ge=1_000, le=900_000, description="The broker aborts an open transaction after so long.")
     ] = 10_000

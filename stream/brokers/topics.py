@@ -23,6 +23,9 @@ _NOT_ALLOWED = (KafkaError.TOPIC_AUTHORIZATION_FAILED, KafkaError.CLUSTER_AUTHOR
 
 Cleanup = Literal["delete", "compact"]
 Partitioning = Literal["line", "own", "single"]
+Stamp = Literal["broker", "either"]
+STAMPED_BY_BROKER = "LogAppendTime"
+CLOCK_RETENTION_MS = 3_600_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +47,8 @@ class Topic:
         ``own``: created with the same count, free to differ; ``single``: one partition.
     internal
         True where the format is riskstream's own and may change with a version.
+    stamp
+        Who must stamp its records: ``broker`` where times are judged by the stamp (``message.timestamp.type``).
     """
 
     name: str
@@ -52,13 +57,22 @@ class Topic:
     cleanup: Cleanup
     partitioning: Partitioning
     internal: bool = False
+    stamp: Stamp = "either"
 
 
+CLOCK = "riskstream-clock"
 _CUSTOMER = "customer_id, else account_id"
 
 TOPICS: tuple[Topic, ...] = (
-    Topic("bank.transactions.v1", _CUSTOMER, "transactions, written by core banking", "delete", "line"),
-    Topic("bank.feedback.v1", _CUSTOMER, "verdicts, disputes, complaints, step-up results", "delete", "line"),
+    Topic("bank.transactions.v1", _CUSTOMER, "transactions, written by core banking", "delete", "line", stamp="broker"),
+    Topic(
+        "bank.feedback.v1",
+        _CUSTOMER,
+        "verdicts, disputes, complaints, step-up results",
+        "delete",
+        "line",
+        stamp="broker",
+    ),
     Topic(
         "risk.profiled.v1", "none (partition by payee_id)", "frames of profiled transactions", "delete", "line", True
     ),
@@ -67,14 +81,17 @@ TOPICS: tuple[Topic, ...] = (
     Topic("risk.resolutions.v1", _CUSTOMER, "the end of every held transaction", "delete", "line"),
     Topic("riskstream-escalations", _CUSTOMER, "what was owed and did not come, as alerts", "delete", "line", True),
     Topic("risk.learning.v1", "transaction_id", "features as scored, and labels", "delete", "own"),
-    Topic("risk.models.v1", "version + chunk", "model snapshots", "compact", "single"),
-    Topic("risk.policies.v1", "policy version", "policy versions", "compact", "single"),
+    Topic("risk.models.v1", "version + chunk", "model snapshots", "compact", "single", stamp="broker"),
+    Topic("risk.policies.v1", "policy version", "policy versions", "compact", "single", stamp="broker"),
     Topic("bank.transactions.v1.dlq", "as the input", "transactions that could not be read", "delete", "own"),
     Topic("bank.feedback.v1.dlq", "as the input", "feedback that could not be read", "delete", "own"),
     Topic("riskstream-obligations", _CUSTOMER, "what is owed for payments that proceeded", "delete", "line", True),
     Topic("riskstream-accounts-rows", "account", "account rows, and markers of their offsets", "compact", "line", True),
     Topic("riskstream-accounts-batches", "none", "which offsets of which input a batch took", "delete", "line", True),
     Topic("riskstream-payees-rows", "payee", "payee rows, and markers of their offsets", "compact", "line", True),
+    Topic(
+        CLOCK, "worker", "records whose stamps tell workers the broker's time", "delete", "single", True, stamp="broker"
+    ),
     Topic("riskstream-holds-rows", "transaction_id", "holds that have not ended", "compact", "line", True),
 )
 """All topics that riskstream reads or writes."""
@@ -106,8 +123,12 @@ def configuration(topic: Topic, settings: Settings) -> dict[str, str]:
         "max.message.bytes": str(settings.max_message_bytes + RECORD_OVERHEAD_BYTES),
         # With three replicas or more an acknowledged record is on two disks at least.
         "min.insync.replicas": "2" if settings.replication_factor >= 3 else "1",
+        # whoever writes, the broker says when: no sender dates a record, and a worker whose clock is wrong can still write
+        "message.timestamp.type": STAMPED_BY_BROKER,
     }
-    if topic.cleanup == "delete":
+    if topic.name == CLOCK:
+        config |= {"retention.ms": str(CLOCK_RETENTION_MS), "segment.ms": str(CLOCK_RETENTION_MS)}
+    elif topic.cleanup == "delete":
         config["retention.ms"] = str(settings.retention_hours * 3_600_000)
     else:
         config["segment.ms"] = str(3_600_000)  # only closed segments are compacted: keep recovery short

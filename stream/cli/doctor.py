@@ -17,7 +17,7 @@ from typing import Literal
 import click
 from confluent_kafka import KafkaException
 from confluent_kafka.admin import AdminClient
-from confluent_kafka.admin._config import ConfigResource
+from confluent_kafka.admin._config import ConfigEntry, ConfigResource
 from confluent_kafka.admin._resource import ResourceType
 
 from stream.brokers import kafka_artefacts, topics
@@ -244,5 +244,32 @@ def _topic_configuration(client: AdminClient, settings: Settings, existing: dict
                 f"max.message.bytes is {actual['max.message.bytes'].value}, expected {wanted['max.message.bytes']}",
                 f"kafka-configs --alter --topic {name} --add-config max.message.bytes={wanted['max.message.bytes']}",
             )
+        stamps = list(_stamps(topic, name, actual))
+        wrong += len(stamps)
+        yield from stamps
     if not wrong:
-        yield Finding("topic settings", "ok", "cleanup and record size are as expected")
+        yield Finding("topic settings", "ok", "cleanup, record size and who stamps records are as expected")
+
+
+def _stamps(topic: topics.Topic, name: str, actual: dict[str, ConfigEntry]) -> Iterator[Finding]:
+    """Who says when a record was written, where times are judged by that."""
+    kind = actual["message.timestamp.type"].value
+    if topic.stamp != "broker" or kind == topics.STAMPED_BY_BROKER:
+        return
+    remedy = f"kafka-configs --alter --topic {name} --add-config message.timestamp.type={topics.STAMPED_BY_BROKER}"
+    yield Finding(
+        name,
+        "problem",
+        f"message.timestamp.type is {kind}, expected {topics.STAMPED_BY_BROKER}: whoever writes there dates the records, and "
+        "what came in time is judged by those dates",
+        remedy,
+    )
+    ahead = actual.get("message.timestamp.after.max.ms")
+    if topic.name.startswith("bank.") and ahead is not None:
+        yield Finding(
+            name,
+            "note",
+            f"message.timestamp.after.max.ms is {ahead.value}: a record that its sender dates further ahead of the broker's "
+            "clock is refused, and with it every good record of its batch",
+            "let the broker stamp, as above: then no record is refused for its date; else look at the producers' clocks",
+        )

@@ -33,7 +33,7 @@ class HoldsAgent:
 
     Parameters
     ----------
-    settings, trusts, registry, transactional
+    settings, trusts, registry, transactional, expiry_us
         As in :class:`HoldsSession`; ``registry`` is the worker's.
     """
 
@@ -44,9 +44,11 @@ class HoldsAgent:
         registry: CollectorRegistry,
         *,
         transactional: bool = True,
+        expiry_us: Callable[[], int] | None = None,
     ) -> None:
         self._settings = settings
         self._trusts = trusts
+        self._expiry_us = expiry_us
         self._metrics = HoldsMetrics(registry)
         self._transactional = transactional
         self._stop = threading.Event()
@@ -85,7 +87,9 @@ class HoldsAgent:
                 self._failed(repr(error))
 
     def _run_session(self) -> None:
-        session = HoldsSession(self._settings, self._trusts, self._metrics, self._transactional)
+        session = HoldsSession(
+            self._settings, self._trusts, self._metrics, self._transactional, expiry_us=self._expiry_us
+        )
         try:
             while not self._stop.is_set():
                 session.step()
@@ -113,10 +117,11 @@ class HoldsService(mode.Service):
         registry: CollectorRegistry,
         *,
         transactional: bool = True,
+        expiry_us: Callable[[], int] | None = None,
         **options: Any,
     ) -> None:
         super().__init__(**options)
-        self.agent = HoldsAgent(settings, trusts, registry, transactional=transactional)
+        self.agent = HoldsAgent(settings, trusts, registry, transactional=transactional, expiry_us=expiry_us)
 
     @property
     def failure(self) -> str:

@@ -1,8 +1,8 @@
 """One life of the holds agent's consumer: read alerts, obligations and feedback, end what has ended, commit it all at once.
 
-What counts is decided by :mod:`stream.core.holds` from the times in the data. The clock of this machine only says
-when to look for expiries: a hold ends by expiry when the clock has passed that time by ``GRACE_US`` and every feedback
-record that the partition had then has been read.
+What counts is decided by :mod:`stream.core.holds` from the times in the data. A clock only says when to look for expiries,
+and it is the broker's, which stamps feedback (:mod:`stream.worker.clock`): a hold ends by expiry when that has passed its
+time by ``GRACE_US`` and every feedback record that the partition had then has been read.
 """
 
 from __future__ import annotations
@@ -211,6 +211,9 @@ class HoldsSession:
         False on the embedded broker alone: nothing is recovered there.
     clock_us
         The wall clock, µs since the epoch.
+    expiry_us
+        The time up to which things may expire, µs since the epoch: what has come for certain by the clock that stamps
+        feedback, 0 while that cannot be said. Without it the wall clock is believed.
     """
 
     settings: Settings
@@ -218,6 +221,7 @@ class HoldsSession:
     metrics: HoldsMetrics
     transactional: bool = True
     clock_us: Callable[[], int] = lambda: time.time_ns() // 1000
+    expiry_us: Callable[[], int] | None = None
     owned: dict[int, HoldsPartition] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -335,8 +339,8 @@ class HoldsSession:
         ]  # fmt: skip
 
     def _look_for_expiries(self) -> None:
-        """Where a hold is past its time by the clock, note how much feedback must be read before it may end."""
-        until = self.clock_us() - GRACE_US
+        """Where a hold is past its time for certain, note how much feedback must be read before it may end."""
+        until = (self.expiry_us or self.clock_us)() - GRACE_US
         due = []
         for number, owned in self.owned.items():
             at = owned.next_expiry

@@ -20,6 +20,7 @@ from stream.warm_up import warm_up
 from stream.worker.allocator import keep_freed_memory
 from stream.worker.app import build
 from stream.worker.certificates import CertificateExpiry
+from stream.worker.clock import BrokerClock, wall_us
 from stream.worker.hanging import HangingWatch
 from stream.worker.holds import HoldsService
 from stream.worker.kafka_log import EmbeddedLog, KafkaLog
@@ -38,7 +39,13 @@ SWITCH_S = 0.0005
 """A hop waits no longer for the interpreter while the learner, the holds or a fetcher have it; Python's own is 5 ms."""
 
 
-def run_worker(settings: Settings, *, transactional: bool = True, partitions: int | None = None) -> int:
+def run_worker(
+    settings: Settings,
+    *,
+    transactional: bool = True,
+    partitions: int | None = None,
+    now_us: Callable[[], int] = wall_us,
+) -> int:
     """Run a worker until it is asked to end; returns the exit status.
 
     Parameters
@@ -47,6 +54,8 @@ def run_worker(settings: Settings, *, transactional: bool = True, partitions: in
         False on the embedded broker alone.
     partitions
         Partition count of the line where the broker cannot be asked (the embedded one).
+    now_us
+        This machine's clock, µs since the epoch; tests hand in a wrong one.
     """
     logging.basicConfig(level=logging.INFO, stream=sys.stderr, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     logging.getLogger("aiokafka").setLevel(logging.WARNING)
@@ -57,7 +66,12 @@ def run_worker(settings: Settings, *, transactional: bool = True, partitions: in
     count = partitions or ensure_topics(settings)
     metrics = Metrics(settings, count)
     metrics.registry.register(CertificateExpiry(settings))
-    versions = Versions(settings, lambda: time.time_ns() // 1000)
+    name = worker_name(settings)
+    # the embedded broker is a part of this machine: there is no other clock
+    clock = BrokerClock(settings, name, metrics.registry, now_us) if transactional else None
+    if clock is not None:
+        clock.start()
+    versions = Versions(settings, clock.policy_us if clock is not None else now_us)
 
     def changed(model: str, policy: str) -> None:
         metrics.versions(model, policy)
@@ -69,7 +83,7 @@ def run_worker(settings: Settings, *, transactional: bool = True, partitions: in
     snapshots = _snapshots(settings, log, metrics) if transactional and settings.snapshot_interval_s else None
     standbys = Standbys(log, settings.standby_limit_mb << 20, metrics) if settings.standby_copies else None
     line = Line(
-        settings, count, worker_name(settings), versions, metrics, log, snapshots=snapshots, standbys=standbys
+        settings, count, name, versions, metrics, log, snapshots=snapshots, standbys=standbys
     )  # fmt: skip
     topology = Topology(settings, count) if transactional else None
     if topology is not None:
@@ -78,11 +92,15 @@ def run_worker(settings: Settings, *, transactional: bool = True, partitions: in
         settings, versions, metrics, lambda: line.ready and 0 in line.accounts.owned, transactional=transactional
     )
     metrics.health.ages(lambda: learner.round_age_s, lambda: versions.age_s, lambda: versions.behind_s)
-    holds = HoldsService(settings, versions.trusts, metrics.registry, transactional=transactional)
+    holds = HoldsService(
+        settings, versions.trusts, metrics.registry, transactional=transactional,
+        expiry_us=clock.expiry_us if clock is not None else now_us,
+    )  # fmt: skip
     parts = {
         "holds": lambda: holds.failure,
         "learner": lambda: learner.failure,
         "versions": lambda: versions.failure,
+        "clock": lambda: clock.failure if clock is not None else "",
         "records lost": lambda: "; ".join(line.refused),
     }
     probes = ProbesService(settings, line, metrics, versions, parts, _notes(snapshots, standbys))
@@ -111,6 +129,8 @@ def run_worker(settings: Settings, *, transactional: bool = True, partitions: in
             service.stop()
         learner.stop()
         versions.stop()
+        if clock is not None:
+            clock.stop()
     return 0
 
 

@@ -55,8 +55,10 @@ def test_all_topics_of_the_table_exist_with_their_settings(kafka_settings: Setti
         assert len(described[name].partitions) == (1 if topic.partitioning == "single" else 3)
         assert configured[name]["cleanup.policy"].value == topic.cleanup
         assert int(configured[name]["max.message.bytes"].value) > 4 * 2**20
+        assert configured[name]["message.timestamp.type"].value == "LogAppendTime"
         if topic.cleanup == "delete":
-            assert configured[name]["retention.ms"].value == str(48 * 3_600_000)
+            hours = 1 if topic.name == topics.CLOCK else 48
+            assert configured[name]["retention.ms"].value == str(hours * 3_600_000)
 
 
 def test_ensuring_topics_again_changes_nothing(kafka_settings: Settings) -> None:

@@ -91,3 +91,25 @@ def test_the_doctor_finds_topics_made_by_hand_that_do_not_fit(
     assert status == 1
     assert f"{name('bank.feedback.v1')} has 2 partitions, expected 4" in findings["topics"]
     assert findings[name("risk.models.v1")].startswith("problem")
+
+
+def test_the_doctor_says_where_senders_date_the_records_and_what_that_does(
+    tmp_path: Path, kafka: DevelopmentKafka, kafka_settings: Settings
+) -> None:
+    client = AdminClient({"bootstrap.servers": kafka.bootstrap})
+    name = kafka_settings.topic("bank.feedback.v1")
+    big = {"max.message.bytes": str(5 * 2**20)}
+    for future in client.create_topics([NewTopic(name, 4, 1, config=big)]).values():
+        future.result()
+    status, document, _ = run(
+        tmp_path, "doctor", "--json", "--broker", kafka_settings.broker, "--topic-prefix", kafka_settings.topic_prefix
+    )
+    found = [finding for finding in document["findings"] if finding["check"] == name]
+    assert status == 1
+    assert [finding["state"] for finding in found] == ["problem", "note"]
+    assert "message.timestamp.type is CreateTime, expected LogAppendTime" in found[0]["detail"]
+    assert found[0]["remedy"] == (
+        f"kafka-configs --alter --topic {name} --add-config message.timestamp.type=LogAppendTime"
+    )
+    assert "message.timestamp.after.max.ms is 3600000" in found[1]["detail"]
+    assert "every good record of its batch" in found[1]["detail"]

@@ -15,9 +15,13 @@ from typing import Any
 import orjson
 import pytest
 from confluent_kafka import Consumer, KafkaError, Producer
+from confluent_kafka.admin import AdminClient, AlterConfigOpType
+from confluent_kafka.admin._config import ConfigEntry, ConfigResource
+from confluent_kafka.admin._resource import ResourceType
 from prometheus_client import CollectorRegistry
 
 from stream.brokers.connect import consumer_config, producer_config
+from stream.brokers.credentials import librdkafka
 from stream.brokers.embedded import EmbeddedBroker
 from stream.brokers.topics import ensure_topics, partition_counts
 from stream.contracts.resolution import Resolution
@@ -134,10 +138,19 @@ class Bank:
         self._consumer.close()
 
 
+def let_senders_stamp(settings: Settings, topic: str) -> None:
+    """As a topic that a bank made itself may be: a test can then say when a verdict was stamped."""
+    entry = ConfigEntry("message.timestamp.type", "CreateTime", incremental_operation=AlterConfigOpType.SET)
+    resource = ConfigResource(ResourceType.TOPIC, settings.topic(topic), incremental_configs=[entry])
+    for altered in AdminClient(librdkafka(settings)).incremental_alter_configs([resource]).values():
+        altered.result(20)
+
+
 @pytest.fixture
 def bank(kafka_settings: Settings) -> Iterator[Bank]:
     settings = kafka_settings.model_copy(update={"partitions": 2})
     ensure_topics(settings)
+    let_senders_stamp(settings, "bank.feedback.v1")
     bank = Bank(settings)
     yield bank
     bank.close()
