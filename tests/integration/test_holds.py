@@ -142,7 +142,8 @@ def let_senders_stamp(settings: Settings, topic: str) -> None:
     """As a topic that a bank made itself may be: a test can then say when a verdict was stamped."""
     entry = ConfigEntry("message.timestamp.type", "CreateTime", incremental_operation=AlterConfigOpType.SET)
     resource = ConfigResource(ResourceType.TOPIC, settings.topic(topic), incremental_configs=[entry])
-    for altered in AdminClient(librdkafka(settings)).incremental_alter_configs([resource]).values():
+    client = AdminClient(librdkafka(settings))
+    for altered in client.incremental_alter_configs([resource]).values():
         altered.result(20)
 
 

@@ -11,6 +11,7 @@ from prometheus_client import CollectorRegistry
 from stream import settings_table
 from stream.core import feature_table
 from stream.settings import Settings
+from stream.worker.clock import BrokerClock
 from stream.worker.holds_session import HoldsMetrics
 from stream.worker.metrics import Metrics
 
@@ -35,6 +36,7 @@ def test_every_variable_that_is_named_is_a_setting(page: Path) -> None:
 def test_the_page_of_operations_names_exactly_the_metrics_that_are_served(root: Path) -> None:
     metrics, holds = Metrics(), CollectorRegistry()
     HoldsMetrics(holds)
+    BrokerClock(Settings(), "w", holds)
     served = set()
     for registry in (metrics.registry, holds):
         for family in registry.collect():
