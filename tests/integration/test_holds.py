@@ -15,9 +15,8 @@ from typing import Any
 import orjson
 import pytest
 from confluent_kafka import Consumer, KafkaError, Producer
-from confluent_kafka.admin import AdminClient, AlterConfigOpType
-from confluent_kafka.admin._config import ConfigEntry, ConfigResource
-from confluent_kafka.admin._resource import ResourceType
+from confluent_kafka.admin import AdminClient
+from confluent_kafka.cimpl import NewTopic
 from prometheus_client import CollectorRegistry
 
 from stream.brokers.connect import consumer_config, producer_config
@@ -138,20 +137,21 @@ class Bank:
         self._consumer.close()
 
 
-def let_senders_stamp(settings: Settings, topic: str) -> None:
-    """As a topic that a bank made itself may be: a test can then say when a verdict was stamped."""
-    entry = ConfigEntry("message.timestamp.type", "CreateTime", incremental_operation=AlterConfigOpType.SET)
-    resource = ConfigResource(ResourceType.TOPIC, settings.topic(topic), incremental_configs=[entry])
+def make_feedback_stamped_by_senders(settings: Settings) -> None:
+    """As a bank may have made it: a test can then say when a verdict was stamped."""
     client = AdminClient(librdkafka(settings))
-    for altered in client.incremental_alter_configs([resource]).values():
-        altered.result(20)
+    topic = NewTopic(
+        settings.topic("bank.feedback.v1"), settings.partitions, 1, config={"message.timestamp.type": "CreateTime"}
+    )
+    for made in client.create_topics([topic]).values():
+        made.result(20)
 
 
 @pytest.fixture
 def bank(kafka_settings: Settings) -> Iterator[Bank]:
     settings = kafka_settings.model_copy(update={"partitions": 2})
+    make_feedback_stamped_by_senders(settings)
     ensure_topics(settings)
-    let_senders_stamp(settings, "bank.feedback.v1")
     bank = Bank(settings)
     yield bank
     bank.close()
