@@ -12,7 +12,7 @@ from stream.worker.log import Place
 from stream.worker.recovery_failure import REASONS
 from stream.worker.watchdog import STARTING, Health
 
-PARTS: Final = ("broker", "recovery", "holds", "learner", "versions", "records lost")
+PARTS: Final = ("broker", "recovery", "holds", "learner", "versions", "records lost", "clock")
 """Parts of every worker, by the names that ``/ready`` calls them."""
 
 

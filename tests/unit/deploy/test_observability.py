@@ -25,6 +25,7 @@ DEPLOY = Path(__file__).resolve().parents[3] / "deploy"
 
 OUTCOMES = {"approve", "remind", "challenge", "review", "decline"}
 SCENARIOS: set[str] = set()  # any value: no expression names one
+CLOCK = "riskstream_clock_skew_seconds"
 METRICS: dict[str, dict[str, set[str]]] = {
     "riskstream_records_total": {"topic": set(), "result": {"decided", "duplicate", "dead"}},
     "riskstream_in_flight": {"topic": set(), "partition": set()},
@@ -63,6 +64,7 @@ METRICS: dict[str, dict[str, set[str]]] = {
     "riskstream_version_wanted_info": {"model": set(), "policy": set()},
     "riskstream_holds_overdue": {"partition": set()},
     "riskstream_certificate_expiry_seconds": {"file": set()},
+    CLOCK: {},
     "process_start_time_seconds": {"job": {"riskstream-worker"}},
     "process_resident_memory_bytes": {},
     "process_cpu_seconds_total": {},
@@ -76,7 +78,7 @@ JUDGED, OVERDUE, EXPIRY = (
     "riskstream_holds_overdue",
     "riskstream_certificate_expiry_seconds",
 )
-ELSEWHERE = {"up", JUDGED, OVERDUE, EXPIRY}
+ELSEWHERE = {"up", JUDGED, OVERDUE, EXPIRY, CLOCK}
 """Not in the class of the line's metrics."""
 SHOWN_ALONE = {
     "riskstream_in_flight", "riskstream_genuine_matured_total", "riskstream_alerts_event_hour",
@@ -95,7 +97,7 @@ EXPRESSIONS += [(panel["title"], target["expr"]) for panel in PANELS for target 
 
 FUNCTIONS = {
     "sum", "count", "rate", "increase", "deriv", "histogram_quantile", "absent", "max", "min", "changes", "time",
-    "max_over_time", "min_over_time",
+    "max_over_time", "min_over_time", "abs",
 }  # fmt: skip
 RANGED_GAUGES = ("deriv", "changes", "max_over_time", "min_over_time")
 WORDS = {"by", "on", "and", "or", "unless", "group_left"}
