@@ -4,8 +4,9 @@ Walks the inputs once more through the pure core: per input partition the batche
 ``risk.profiled.v1`` the frames, with the model and policy that each decision names. Everything derivable is
 derived; a difference is named with its place and, for decisions, field by field.
 
-What is compared: frames, decisions (and that each is there exactly once), alerts, features and labels on the
-learning topic, models (by walking the learner's rounds again), rows (against what recovery rebuilds).
+What is compared: frames, decisions (and that each is there exactly once), alerts, obligations, features and labels on the
+learning topic, models (by walking the learner's rounds again), every stored row of accounts, customers and payees
+(``verify_rows.py``), and how holds and obligations ended (``verify_holds.py``).
 """
 
 from __future__ import annotations
@@ -26,6 +27,9 @@ from stream.core.learning import is_scored, label_record, scored_place, scored_r
 from stream.core.profile import AccountHop, HopSettings
 from stream.core.receive import PayeeHop
 from stream.core.render import render
+from stream.core.rows import RowTable
+from stream.replay.verify_holds import HOLDS, OBLIGATIONS, ROWS, Endings, HoldsRead
+from stream.replay.verify_rows import StoredRows
 
 MOST_DIFFERENCES = 20
 
@@ -70,6 +74,8 @@ class Verified:
     differences: list[Difference] = field(default_factory=list)
     accounts: dict[int, AccountHop] = field(default_factory=dict)
     payees: dict[int, PayeeHop] = field(default_factory=dict)
+    untrusted: dict[int, set[int]] = field(default_factory=dict)
+    """Feedback that the record of its day did not trust: offsets by partition."""
 
     @property
     def equal(self) -> bool:
@@ -106,6 +112,9 @@ class Recorded:
         Setting ``future_minutes``.
     prefix
         Topic prefix, as it stands in headers.
+    holds_read
+        Up to which offsets of alerts, obligations and feedback the holds agents have committed in a partition; without it
+        nobody ended holds there, and none are compared.
     """
 
     read: Callable[[str, int], Iterator[Item]]
@@ -115,6 +124,7 @@ class Recorded:
     settings: HopSettings
     future_ms: int
     prefix: str = ""
+    holds_read: Callable[[int], HoldsRead] | None = None
 
 
 def verify(recorded: Recorded) -> Verified:
@@ -133,7 +143,23 @@ def verify(recorded: Recorded) -> Verified:
     for kind, records in published.items():
         for where in list(records)[:MOST_DIFFERENCES]:
             result.differ(where, f"a {kind} that nothing led to")
+    if recorded.holds_read is not None:
+        for partition in range(recorded.partitions):
+            _compare_endings(recorded, partition, recorded.holds_read(partition), result)
     return result
+
+
+def _compare_endings(recorded: Recorded, partition: int, read: HoldsRead, result: Verified) -> None:
+    """How holds and obligations of one partition ended; whom the batches of the day did not trust ended none."""
+    feedback = list(recorded.read("bank.feedback.v1", partition))
+    columns = decode_feedback(*_columns(feedback), partition, recorded.partitions).columns
+    trusted = columns[~np.isin(columns["offset"], sorted(result.untrusted[partition]))]
+    for kind in (HOLDS, OBLIGATIONS):
+        endings = Endings(kind, partition, read)
+        endings.open(recorded.read(kind.opened_by, partition))
+        endings.judge(trusted)
+        endings.compare_published(recorded.read(kind.published_on, partition), result)
+        endings.compare_rows(recorded.read(ROWS, partition), result)
 
 
 Frames = dict[tuple[int, int], deque[bytes]]
@@ -148,6 +174,13 @@ def _frames(recorded: Recorded, partition: int, result: Verified) -> Iterator[tu
     """Frames that the recorded batches of one input partition lead to, one after the other."""
     hop = AccountHop(partition, recorded.settings)
     result.accounts[partition] = hop
+    untrusted = result.untrusted[partition] = set()
+    stored = StoredRows(
+        f"riskstream-accounts-rows/{partition}",
+        lambda: _account_tables(AccountHop(partition, recorded.settings)),
+        recorded.read("riskstream-accounts-rows", partition),
+        result,
+    )
     transactions = _Cursor(recorded.read("bank.transactions.v1", partition))
     feedback = _Cursor(recorded.read("bank.feedback.v1", partition))
     for item in recorded.read("riskstream-accounts-batches", partition):
@@ -157,7 +190,21 @@ def _frames(recorded: Recorded, partition: int, result: Verified) -> Iterator[tu
         decoded = decode_transactions(*_columns(taken), partition, recorded.partitions, future_ms=recorded.future_ms)
         labels: Decoded = decode_feedback(*_columns(outcomes), partition, recorded.partitions)
         trusted = ~np.isin(labels.columns["offset"], batch["untrusted"])
-        yield from hop.process(decoded.columns, labels.columns[trusted]).frames
+        untrusted.update(batch["untrusted"])
+        frames = hop.process(decoded.columns, labels.columns[trusted]).frames
+        if stored.marker is not None and stored.marker["sequence"] == batch["sequence"]:
+            says = {"transactions": batch["transactions"][1], "feedback": batch["feedback"][1]}
+            stored.compare(_account_tables(hop), {**says, "highest": int(hop.highest[0])})
+        yield from frames
+    stored.close(f"batch {stored.marker['sequence'] if stored.marker else 0}")
+
+
+def _account_tables(hop: AccountHop) -> dict[str, RowTable]:
+    return {"account": hop.table, "customer": hop.customers}
+
+
+def _payee_tables(hop: PayeeHop) -> dict[str, RowTable]:
+    return {"payee": hop.table, "busy payee": hop.busy}
 
 
 class _Cursor:
@@ -227,7 +274,16 @@ def _walk_payees(
     hop = PayeeHop(partition, recorded.settings.maturity_us)
     result.payees[partition] = hop
     topic = f"{recorded.prefix}risk.profiled.v1"
+    stored = StoredRows(
+        f"riskstream-payees-rows/{partition}",
+        lambda: _payee_tables(PayeeHop(partition, recorded.settings.maturity_us)),
+        recorded.read("riskstream-payees-rows", partition),
+        result,
+    )
+    until = stored.marker["profiled"] if stored.marker is not None else 0
     for item in recorded.read("risk.profiled.v1", partition):
+        if stored.marker is not None and item.offset >= until:
+            stored.compare(_payee_tables(hop))
         frame = decode_frame(item.value)
         where = f"{topic}/{partition}/{item.offset}"
         result.count("frame")
@@ -242,6 +298,9 @@ def _walk_payees(
             _compare_decisions(recorded, received, where, published, result)
         for place, feedback in enumerate(received.feedback):
             _compare(f"{where}/f{place}", "learning", label_record(feedback), published, result)
+    if stored.marker is not None:
+        stored.compare(_payee_tables(hop))
+    stored.close("")
 
 
 def _compare_decisions(recorded: Recorded, received: Any, where: str, published: Published, result: Verified) -> None:

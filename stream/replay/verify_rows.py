@@ -126,7 +126,7 @@ class StoredRows:
                 self._report.differ(where, f"the {name} row of {_text(row[1])} was erased; nothing led to that")
                 self._erased.add(row)
             elif not self._fits(name, record.value, row[1]):
-                self._report.differ(where, f"not a {name} row of {_text(row[1])}")
+                self._report.differ(where, f"not the row of {name} {_text(row[1])}")
             else:
                 self._erased.discard(row)
                 rows.append(record.value)
@@ -154,7 +154,7 @@ class StoredRows:
         for key in np.setdiff1d(expected["key"], found["key"]).tolist():
             self._report.differ(self.where, f"the {name} row of {_text(key)} is gone")
         for key in np.setdiff1d(found["key"], expected["key"]).tolist():
-            self._report.differ(self.where, f"a {name} row of {_text(key)} that nothing led to")
+            self._report.differ(self.where, f"a row of {name} {_text(key)} that nothing led to")
         _, ours, theirs = np.intersect1d(expected["key"], found["key"], return_indices=True)
         for start in range(0, len(ours), _AT_ONCE):
             at = slice(start, start + _AT_ONCE)

@@ -9,6 +9,7 @@ from stream.brokers.topics import ensure_topics
 from stream.core.decide import Decider
 from stream.core.genesis import first_snapshot
 from stream.replay.verify import Item, Recorded, Verified
+from stream.replay.verify_holds import HoldsRead
 from stream.settings import Settings
 from stream.worker.accounts import hop_settings
 from stream.worker.learner import DAY_US, ModelHistory
@@ -58,6 +59,7 @@ class LiveRecord:
             settings=hop_settings(self._settings, self._partitions),
             future_ms=round(self._settings.future_minutes * 60_000),
             prefix=self._settings.topic_prefix,
+            holds_read=self._holds_read,
         )
 
     def verify_models(self, result: Verified) -> None:
@@ -76,6 +78,18 @@ class LiveRecord:
             history.verify(reader, round(self._settings.maturity_days * DAY_US), result)
         finally:
             reader.close()
+
+    def _holds_read(self, partition: int) -> HoldsRead:
+        topic = self._settings.topic
+        names = ("risk.alerts.v1", "riskstream-obligations", "bank.feedback.v1")
+        places = [Place(topic(name), partition) for name in names]
+        holders = self._settings.model_copy(update={"group": f"{self._settings.group}-holds"})
+        reader = KafkaReader(holders)
+        try:
+            positions = reader.positions(places)
+        finally:
+            reader.close()
+        return HoldsRead(*(positions[place].offset for place in places))
 
     def _read(self, topic: str, partition: int) -> Iterator[Item]:
         reader = KafkaReader(self._settings)

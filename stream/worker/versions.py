@@ -11,22 +11,20 @@ import threading
 import time
 from collections.abc import Callable
 
-from confluent_kafka import Consumer, KafkaError, Producer, TopicPartition
+from confluent_kafka import Consumer, KafkaError, TopicPartition
 
 from detectors.ensemble import Snapshot
 from rules.policy import Policy
-from stream.brokers.connect import consumer_config, producer_config
+from stream.brokers.connect import consumer_config
 from stream.core.decide import Decider
 from stream.core.genesis import first_snapshot
-from stream.errors import BrokerNotReachable
 from stream.settings import Settings
-from stream.worker.log import Headers
+from stream.worker.founding import FoundingRecord, write_founding
 from stream.worker.models import ROUNDS, ModelLog, chunks
 from stream.worker.policies import PolicyLog, baseline, founding_policy, record_of
 
 logger = logging.getLogger("riskstream.versions")
 POLL_S = 0.5
-FOUND_TIMEOUT_S = 30.0
 
 
 class Versions:
@@ -91,7 +89,7 @@ class Versions:
     def _found(self) -> None:
         """Write the first model and policy of an installation, so that what they decided can be computed again after
         an upgrade has brought others. Workers that start at once write the same bytes."""
-        records: list[tuple[str, bytes, bytes, Headers | None]] = []
+        records: list[FoundingRecord] = []
         if not self.models.complete:
             topic = self._settings.topic("risk.models.v1")
             records += [(topic, key, value, [(ROUNDS, b"{}")]) for key, value in chunks(self.models.first)]
@@ -101,12 +99,9 @@ class Versions:
             )
         if not records:
             return
-        producer = Producer(producer_config(self._settings))
-        for topic, key, value, headers in records:
-            producer.produce(topic, value, key, headers=headers)
+        write_founding(self._settings, records)
+        for topic, key, value, _ in records:
             self._take(topic, key, value)
-        if producer.flush(FOUND_TIMEOUT_S):
-            raise BrokerNotReachable("the first model and policy could not be written; look at the broker's log")
 
     def _run(self, consumer: Consumer) -> None:
         while not self._stop.is_set():
