@@ -33,7 +33,7 @@ class HoldsAgent:
 
     Parameters
     ----------
-    settings, trusts, registry, transactional, expiry_us
+    settings, trusts, registry, transactional, expiry_us, by_record
         As in :class:`HoldsSession`; ``registry`` is the worker's.
     """
 
@@ -45,8 +45,10 @@ class HoldsAgent:
         *,
         transactional: bool = True,
         expiry_us: Callable[[], int] | None = None,
+        by_record: bool = False,
     ) -> None:
         self._settings = settings
+        self._by_record = by_record
         self._trusts = trusts
         self._expiry_us = expiry_us
         self._metrics = HoldsMetrics(registry)
@@ -88,7 +90,7 @@ class HoldsAgent:
 
     def _run_session(self) -> None:
         session = HoldsSession(
-            self._settings, self._trusts, self._metrics, self._transactional, expiry_us=self._expiry_us
+            self._settings, self._trusts, self._metrics, self._transactional, self._by_record, expiry_us=self._expiry_us
         )
         try:
             while not self._stop.is_set():
@@ -118,10 +120,13 @@ class HoldsService(mode.Service):
         *,
         transactional: bool = True,
         expiry_us: Callable[[], int] | None = None,
+        by_record: bool = False,
         **options: Any,
     ) -> None:
         super().__init__(**options)
-        self.agent = HoldsAgent(settings, trusts, registry, transactional=transactional, expiry_us=expiry_us)
+        self.agent = HoldsAgent(
+            settings, trusts, registry, transactional=transactional, expiry_us=expiry_us, by_record=by_record
+        )
 
     @property
     def failure(self) -> str:

@@ -33,6 +33,7 @@ from stream.errors import RiskstreamError
 from stream.settings import Settings
 from stream.worker.log import Headers, Place, Publisher, Record
 from stream.worker.reader import KafkaReader
+from stream.worker.recorded_trust import RecordedTrust
 from stream.worker.transactions import Membership, PlainPublisher, TransactionalPublisher, fence, now_header
 
 logger = logging.getLogger("riskstream.holds")
@@ -48,6 +49,8 @@ OWED: Final = b"\x01"
 """What the keys of obligations begin with in the agent's rows; no id can."""
 UNKNOWN: Final = "unknown"
 """The scenario of a hold stored as a row of version 1."""
+MAX_WAITING: Final = 10_000
+"""Feedback of a partition that waits for its trust to be known; then reading it stops."""
 BATCH = 500
 POLL_S = 0.1
 REQUEST_TIMEOUT_S = 10.0
@@ -83,6 +86,8 @@ class HoldsPartition:
         Nothing more was on the alert topic when it was read last.
     look
         The look for expiries that is under way.
+    waiting
+        Feedback that is read, and of which the record does not say yet whether it is trusted.
     """
 
     core: Holds
@@ -93,6 +98,12 @@ class HoldsPartition:
     feedback_read: int
     alerts_ended: bool = False
     look: Look | None = None
+    waiting: list[Record] = field(default_factory=list)
+
+    @property
+    def judged_until(self) -> int:
+        """Feedback below this offset is judged: read, and its trust known."""
+        return self.waiting[0].offset if self.waiting else self.feedback_read
 
     @property
     def next_expiry(self) -> int | None:
@@ -209,6 +220,9 @@ class HoldsSession:
         Where to count.
     transactional
         False on the embedded broker alone: nothing is recovered there.
+    by_record
+        Whether feedback is trusted as the accounts hop's batch records say (``recorded_trust.py``); ``trusts`` is then
+        asked where that record is not there any more. Without it, ``trusts`` alone is.
     clock_us
         The wall clock, µs since the epoch.
     expiry_us
@@ -220,6 +234,7 @@ class HoldsSession:
     trusts: Callable[[str], bool]
     metrics: HoldsMetrics
     transactional: bool = True
+    by_record: bool = False
     clock_us: Callable[[], int] = lambda: time.time_ns() // 1000
     expiry_us: Callable[[], int] | None = None
     owned: dict[int, HoldsPartition] = field(default_factory=dict)
@@ -231,6 +246,7 @@ class HoldsSession:
         self._inputs = (self._alerts, self._obligations, self._feedback)
         # group members of the same worker must differ, and so must static members
         self._own = self.settings.model_copy(update={"group": f"{self.settings.group}-holds"})
+        self._recorded = RecordedTrust(self.settings) if self.by_record and self.transactional else None
         self._publisher: Publisher | None = None
         self._paused: set[int] = set()
         self._told = 0
@@ -247,6 +263,9 @@ class HoldsSession:
         """Read once, end what has ended, commit; returns how many records were read."""
         batch, count = self._sort(self._consumer.consume(BATCH, POLL_S))
         endings: dict[int, list[Ending]] = {}
+        before = {number: owned.feedback for number, owned in self.owned.items()}
+        if self._recorded is not None:
+            self._recorded.poll()
         for number, owned in self.owned.items():
             alerts = batch.get(Place(self._alerts, number), [])
             owed = batch.get(Place(self._obligations, number), [])
@@ -257,10 +276,14 @@ class HoldsSession:
             endings[number] += self._judge(owned, number, batch.get(Place(self._feedback, number), []))
         self._look_for_expiries()
         for number, owned in self.owned.items():
-            if owned.look is not None and owned.feedback_read >= owned.look.feedback:
+            if owned.look is not None and owned.judged_until >= owned.look.feedback:
                 endings[number] += [*owned.core.expire(owned.look.until), *owned.owed.expire(owned.look.until)]
                 owned.look = None
-        self._commit(endings, moved={place for place, records in batch.items() if records})
+        moved = {place for place, records in batch.items() if records and place.topic != self._feedback}
+        moved |= {
+            Place(self._feedback, number) for number, owned in self.owned.items() if owned.feedback > before[number]
+        }
+        self._commit(endings, moved)
         self._balance()
         if self.clock_us() >= self._told + TELL_US:
             self._told = self.clock_us()
@@ -271,6 +294,8 @@ class HoldsSession:
         """Leave the group; what was not committed is read again by whoever comes next."""
         self._release()
         self._consumer.close()
+        if self._recorded is not None:
+            self._recorded.close()
 
     # --- reading
 
@@ -318,6 +343,7 @@ class HoldsSession:
 
     def _judge(self, owned: HoldsPartition, number: int, records: list[Record]) -> list[Ending]:
         """What is refused here is buried by the accounts hop, which reads the same records."""
+        records = self._decided(owned, number, records)
         if not records:
             return []
         owned.feedback = records[-1].offset + 1
@@ -327,16 +353,34 @@ class HoldsSession:
             np.array([record.timestamp for record in records], np.int64),
             number,
             self._partitions,
-            trusted=self.trusts,
-        )
+            trusted=self.trusts if self._recorded is None else None,
+        ).columns
+        trusted = decoded[[self._is_trusted(number, row) for row in decoded]]
         return [
             ending
-            for holds, verdicts in (
-                (owned.core, read_verdicts(decoded.columns)), (owned.owed, read_supplies(decoded.columns))
-            )
+            for holds, verdicts in ((owned.core, read_verdicts(trusted)), (owned.owed, read_supplies(trusted)))
             for verdict in verdicts
             if (ending := holds.judge(verdict)) is not None
-        ]  # fmt: skip
+        ]
+
+    def _decided(self, owned: HoldsPartition, number: int, records: list[Record]) -> list[Record]:
+        """Feedback, in order, whose trust is known by now; the rest waits."""
+        if self._recorded is None:
+            return records
+        owned.waiting += records
+        until = self._recorded.until(number)
+        count = next(
+            (place for place, record in enumerate(owned.waiting) if record.offset >= until), len(owned.waiting)
+        )
+        ready = owned.waiting[:count]
+        del owned.waiting[:count]
+        return ready
+
+    def _is_trusted(self, number: int, row: np.void) -> bool:
+        if self._recorded is None:
+            return True  # decided when it was read
+        recorded = self._recorded.trusts(number, int(row["offset"]))
+        return self.trusts(row["actor"].decode()) if recorded is None else recorded
 
     def _look_for_expiries(self) -> None:
         """Where a hold is past its time for certain, note how much feedback must be read before it may end."""
@@ -359,9 +403,10 @@ class HoldsSession:
             self.owned[place.partition].look = Look(until, answer.result(2 * REQUEST_TIMEOUT_S).offset)
 
     def _balance(self) -> None:
-        """Let feedback wait while many verdicts have no alert yet and alerts are still to be read."""
+        """Let feedback wait while many verdicts have no alert yet and alerts are still to be read, or many no trust."""
         for number, owned in self.owned.items():
             crowded = owned.core.unmatched * 2 > owned.core.max_unmatched and not owned.alerts_ended
+            crowded = crowded or len(owned.waiting) > MAX_WAITING
             if crowded == (number in self._paused):
                 continue
             place = [TopicPartition(self._feedback, number)]
@@ -402,7 +447,7 @@ class HoldsSession:
         self.metrics.committed([ending for ended in endings.values() for ending in ended], self.owned)
 
     def _publish(self, publisher: Publisher, number: int, ending: Ending) -> None:
-        read = f"{self._feedback}/{number}/{self.owned[number].feedback_read}".encode()
+        read = f"{self._feedback}/{number}/{self.owned[number].judged_until}".encode()
         headers: Headers = [(FEEDBACK_READ, read), now_header()]
         key = ending.hold.customer_id.encode()
         if not ending.hold.escalation:
@@ -442,6 +487,8 @@ class HoldsSession:
                 core, owed = self._recover(reader, number) if self.transactional else (Holds(), Holds())
                 alerts, obligations = (offsets[Place(topic, number)] for topic in (self._alerts, self._obligations))
                 self.owned[number] = HoldsPartition(core, owed, alerts, obligations, feedback, feedback_read=feedback)
+            if self._recorded is not None:
+                self._recorded.own({number: self.owned[number].feedback for number in numbers}, reader)
         finally:
             reader.close()
         consumer.assign([TopicPartition(p.topic, p.partition, offset) for p, offset in offsets.items()])
@@ -456,6 +503,8 @@ class HoldsSession:
         self.metrics.lost(self.owned)
         self.owned.clear()
         self._paused.clear()
+        if self._recorded is not None:
+            self._recorded.release()
         publisher, self._publisher = self._publisher, None
         if publisher is not None:
             publisher.close()

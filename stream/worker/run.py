@@ -94,7 +94,7 @@ def run_worker(
     metrics.health.ages(lambda: learner.round_age_s, lambda: versions.age_s, lambda: versions.behind_s)
     holds = HoldsService(
         settings, versions.trusts, metrics.registry, transactional=transactional,
-        expiry_us=clock.expiry_us if clock is not None else now_us,
+        expiry_us=clock.expiry_us if clock is not None else now_us, by_record=True,
     )  # fmt: skip
     parts = {
         "holds": lambda: holds.failure,

@@ -29,6 +29,8 @@ from stream.core.rfc3339 import render
 from stream.settings import Settings
 from stream.worker.holds import HoldsAgent
 from stream.worker.holds_session import FEEDBACK_READ
+from stream.worker.log import Place
+from stream.worker.reader import KafkaReader
 
 pytestmark = pytest.mark.kafka
 
@@ -102,6 +104,10 @@ class Bank:
     def send(self, topic: str, name: str, value: bytes, at: int | None = None) -> None:
         stamp = {} if at is None else {"timestamp": at // 1000}
         self._producer.produce(self.settings.topic(topic), value, f"c-{name}", **stamp)
+        assert self._producer.flush(20) == 0
+
+    def send_to(self, topic: str, partition: int, value: bytes) -> None:
+        self._producer.produce(self.settings.topic(topic), value, partition=partition)
         assert self._producer.flush(20) == 0
 
     def ended(self, count: int) -> list[tuple[str, str, str]]:
@@ -375,3 +381,39 @@ def test_on_the_embedded_broker_holds_end_too() -> None:
             assert bank.escalated(1) == ["o-1"]
             assert bank.ended(2) == [("t-1", "decline", "reviewer"), ("t-2", "release", "expiry")]
         bank.close()
+
+
+def test_feedback_is_trusted_as_the_record_of_its_day_says_whatever_the_policy_of_today(bank: Bank) -> None:
+    """The agent was away: meanwhile the accounts hop took the feedback, and the policy has changed."""
+    reader = KafkaReader(bank.settings)
+    places = [Place(bank.settings.topic("bank.feedback.v1"), number) for number in range(2)]
+    for name, actor in (("t-then", "reviewer:li"), ("t-never", "reviewer:li"), ("t-then", "reviewer:late")):
+        bank.alert(name, NOW + HOUR)
+        bank.verdict(name, "genuine" if actor == "reviewer:li" else "fraud", actor=actor)
+    for place in places:
+        taken = [record for chunk in reader.read(place, 0) for record in chunk]
+        refused = [
+            record.offset for record in taken if orjson.loads(record.value or b"")["transaction_id"] == "t-never"
+        ]
+        batch = {"sequence": 1, "transactions": [0, 0], "feedback": [0, len(taken)], "untrusted": refused}
+        if taken:
+            bank.send_to("riskstream-accounts-batches", place.partition, orjson.dumps(batch))
+    reader.close()
+    # what the record does not speak of yet waits, though the policy of today trusts everybody who says it
+    bank.alert("t-later", NOW + HOUR)
+    bank.verdict("t-later", "genuine", actor="reviewer:new")
+    agent_of_today = HoldsAgent(
+        bank.settings, lambda actor: actor == "reviewer:new", CollectorRegistry(), by_record=True
+    )
+    agent_of_today.start()
+    try:
+        assert bank.ended(1) == [("t-then", "release", "reviewer")]
+        place = places[partition_of(b"c-t-later", 2)]
+        end = KafkaReader(bank.settings)
+        batch = {"sequence": 2, "transactions": [0, 0], "feedback": [0, end.watermarks(place)[1]], "untrusted": []}
+        end.close()
+        bank.send_to("riskstream-accounts-batches", place.partition, orjson.dumps(batch))
+        assert ("t-later", "release", "reviewer") in bank.ended(2)
+        assert len(bank.ended(2)) == 2
+    finally:
+        agent_of_today.stop()
