@@ -21,7 +21,7 @@ from rules.fired_rules import FiredRules, RuleInfo
 from rules.hold import HoldTerms
 from rules.ladder import RISK_PPM
 from rules.lists import MarkTable
-from rules.pack import DEPENDENCIES, Budget
+from rules.pack import DEPENDENCIES, Budget, direction
 from rules.precedence import settle
 from rules.schema import Schema
 
@@ -267,7 +267,7 @@ class CompiledPolicy:
     def degraded_list(self, bits: int) -> list[dict[str, str]]:
         """``degraded`` of a decision: each failed dependency with the least rung it forces."""
         return [
-            {"dependency": name, "direction": self.failure.get(name, "approve")}
+            {"dependency": name, "direction": direction(self.failure, name)}
             for place, name in enumerate(DEPENDENCIES)
             if bits >> place & 1
         ]

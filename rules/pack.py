@@ -6,6 +6,7 @@ against the feature schema when a policy is compiled. The format, key by key: do
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Final, Literal
 
@@ -32,8 +33,22 @@ SCAMS: Final = (
     "mule",
 )
 """Kinds of attack a rule can point at; each has its own warning to the customer."""
-DEPENDENCIES: Final = ("model", "expression", "hard_rule", "list", "state")
+DEPENDENCIES: Final = ("model", "expression", "hard_rule", "list", "state", "decider")
 """What can fail; for each the policy states the least rung while it does."""
+UNDECLARED: Final = {"decider": "challenge_light"}
+"""Least rung of those that a policy does not declare; approve for the others. Where deciding itself fails neither model
+nor rules have looked at the payment: it is not let pass in silence."""
+
+
+def direction(failure: Mapping[str, str], dependency: str) -> str:
+    """Least rung while a dependency fails.
+
+    >>> direction({"model": "review"}, "model"), direction({}, "model"), direction({}, "decider")
+    ('review', 'approve', 'challenge_light')
+    """
+    return failure.get(dependency, UNDECLARED.get(dependency, "approve"))
+
+
 LANGUAGES: Final = ("zh", "en")
 NEVER_US: Final = 2**62
 """An event time that never comes."""

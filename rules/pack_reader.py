@@ -31,6 +31,7 @@ from rules.pack import (
     Review,
     Rule,
     Text,
+    direction,
 )
 from rules.problem import Problem
 
@@ -350,7 +351,7 @@ def _failure(fields: Fields) -> dict[str, str]:
     inner = fields.fields("failure", "failure")
     if inner is None:
         return {}
-    found = {dependency: inner.word(dependency, RUNGS, "approve") for dependency in DEPENDENCIES}
+    found = {dependency: inner.word(dependency, RUNGS, direction({}, dependency)) for dependency in DEPENDENCIES}
     inner.finish()
     return found
 

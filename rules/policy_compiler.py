@@ -17,7 +17,7 @@ from rules.fired_rules import RuleInfo
 from rules.hold import HoldTerms
 from rules.ladder import NEVER_PPM, RUNGS, rung
 from rules.lists import ALWAYS_US, list_table, snooze_table
-from rules.pack import DEPENDENCIES, Budget, Common, Limit, Pack, Rule
+from rules.pack import DEPENDENCIES, Budget, Common, Limit, Pack, Rule, direction
 from rules.schema import Schema
 
 
@@ -62,7 +62,7 @@ def compile_policy(
         familiarity_columns=np.array([index.get(name, -1) for name in COLUMNS], np.int64),
         lists=list_table([entry for pack in packs for entry in pack.lists], hash_id),
         snoozes=snooze_table([snooze for pack in packs for snooze in pack.snoozes], places, hash_id),
-        floors=np.array([RUNGS.index(common.failure.get(name, "approve")) for name in DEPENDENCIES], np.int64),
+        floors=np.array([RUNGS.index(direction(common.failure, name)) for name in DEPENDENCIES], np.int64),
         watch_rung=RUNGS.index(common.watch_outcome),
         lists_fresh_until=min(pack.fresh_until for pack in packs),
         proceed_below_ppm=common.proceed_first.below_ppm if common.proceed_first else 0,

@@ -36,6 +36,7 @@ FAILED_EXPRESSION: Final = 2
 FAILED_HARD_RULE: Final = 4
 FAILED_LIST: Final = 8
 FAILED_STATE: Final = 16
+FAILED_DECIDER: Final = 32
 """Bits of ``degraded``, in the order of :data:`rules.pack.DEPENDENCIES`."""
 
 

@@ -128,6 +128,15 @@ class Settings(BaseModel):
         bool,
         Field(description="Go on where input records were deleted before they were read; else their partition stands."),
     ] = False
+    internal_errors_per_hour: Annotated[
+        int,
+        Field(
+            ge=0,
+            le=1_000,
+            description="Records of one partition that may become dead letters 'internal' within an hour of their Kafka "
+            "timestamps; one more stops the partition.",
+        ),
+    ] = 3
     recovery_timeout_s: Annotated[
         int, Field(ge=5, description="A recovery without progress for so long ends the process with a reason.")
     ] = 60

@@ -85,6 +85,7 @@ TOPICS: tuple[Topic, ...] = (
     Topic("risk.policies.v1", "policy version", "policy versions", "compact", "single", stamp="broker"),
     Topic("bank.transactions.v1.dlq", "as the input", "transactions that could not be read", "delete", "own"),
     Topic("bank.feedback.v1.dlq", "as the input", "feedback that could not be read", "delete", "own"),
+    Topic("risk.profiled.v1.dlq", "none", "frames that could not be read", "delete", "own", True),
     Topic("riskstream-obligations", _CUSTOMER, "what is owed for payments that proceeded", "delete", "line", True),
     Topic("riskstream-accounts-rows", "account", "account rows, and markers of their offsets", "compact", "line", True),
     Topic("riskstream-accounts-batches", "none", "which offsets of which input a batch took", "delete", "line", True),
@@ -92,6 +93,8 @@ TOPICS: tuple[Topic, ...] = (
     Topic(
         CLOCK, "worker", "records whose stamps tell workers the broker's time", "delete", "single", True, stamp="broker"
     ),
+    Topic("riskstream-payees-skipped", "none", "what of which frame was left out", "delete", "line", True),
+    Topic("riskstream-dlq-retried", "dead letter", "which dead letters were sent again", "delete", "own", True),
     Topic("riskstream-holds-rows", "transaction_id", "holds that have not ended", "compact", "line", True),
 )
 """All topics that riskstream reads or writes."""

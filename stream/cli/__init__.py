@@ -21,6 +21,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "replay": ("stream.cli.replay", "Run the core over history: scores, decisions, comparison, verification."),
     "state": ("stream.cli.state", "Dump the state that stands behind the decisions."),
     "status": ("stream.cli.status", "Count what went in and what came out, per partition."),
+    "dlq": ("stream.cli.dlq", "Send dead letters to their topics once more."),
     "policy": ("stream.cli.policy", "Publish, approve, list and roll back policy versions."),
     "model": ("stream.cli.model", "List, promote and roll back model versions."),
     "config": ("stream.cli.config", "Show the settings in force."),

@@ -19,6 +19,7 @@ Reason = Literal[
     "future",
     "untrusted",
     "id_conflict",
+    "internal",
 ]
 REASONS: tuple[Reason, ...] = get_args(Reason)
 """In order of precedence: where a record has several faults, the first of this order is its reason.
@@ -28,7 +29,7 @@ decided about. missing: a required field is absent, null or empty. wrong_type: a
 bad_time: a string that is no RFC 3339 time. unknown_currency: a string that is no ISO 4217 code in use at event_time. out_of_range:
 the right type outside its pattern, list or limit. wrong_partition: not the partition of its key. future: too far
 ahead of its Kafka timestamp. untrusted: the policy does not list the feedback's actor. id_conflict: a transaction id
-used again with other content.
+used again with other content. internal: riskstream itself failed at it; the record may be sound.
 """
 PRECEDENCE: dict[str, int] = {reason: place for place, reason in enumerate(REASONS)}
 

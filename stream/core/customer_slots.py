@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 from numba import njit
 
+from stream.core.columns import hash_id
 from stream.core.customer import begin_customer
 from stream.core.rows import RowTable
 from stream.core.slot_index import EMPTY, SlotIndex, put_slot, slot_of
@@ -65,6 +66,13 @@ class CustomerSlots:
         )  # fmt: skip
         self._account_of.count_new(int(new[0]))
         return stop
+
+    def accounts_of(self, customers: npt.NDArray[np.uint64]) -> npt.NDArray[np.uint64]:
+        """Hashes of the accounts that stand for these customers."""
+        self._read_after_loads()
+        slots = self._account_of.lookup(customers)
+        keys = self._accounts.rows["key"][slots[slots >= 0]]
+        return np.array([hash_id(key.decode()) for key in keys.tolist()], np.uint64)
 
     def begin(self, transactions: npt.NDArray[np.void], at: int) -> None:
         """Make the row of a record's customer; it begins with what the account knows that stood for the customer."""

@@ -155,10 +155,11 @@ class Decider:
         self.policy_version = policy.version
         self.policy = policy
         self.scorer = Scorer(snapshot)
-        self._failed = 0
+        self.failed = 0
+        """Dependencies that fail for every payment, as bits."""
         if tuple(self.scorer.names) != MODEL_NAMES:
             logger.error("model %s reads other features than this version computes: it is not used", snapshot.version)
-            self.scorer, self._failed = Scorer(first_snapshot(0)), FAILED_MODEL
+            self.scorer, self.failed = Scorer(first_snapshot(0)), FAILED_MODEL
         self.compiled: CompiledPolicy = policy.compile(SCHEMA, hash_id)
         self._sampled_per_10k = np.array([budget.below_line_per_10k for budget in self.compiled.budgets])
         known = snapshot.counts["frauds"]
@@ -188,7 +189,7 @@ class Decider:
         logit_milli, anomaly_ppm = self.scorer.score(inputs, group)
         features[:, _ANOMALY] = anomaly_ppm
         ids = np.column_stack((transactions["account_hash"], transactions["payee_hash"], transactions["device_hash"]))
-        degraded = np.full(len(ids), self._failed, np.uint8)
+        degraded = np.full(len(ids), self.failed, np.uint8)
         mark_broken(features, _WHOLE, FAILED_STATE, degraded)
         verdicts = self.compiled.evaluate(features, logit_milli, ids, event_time, degraded, self.prior_milli)
         touched = verdicts["outcome"] != APPROVE

@@ -8,6 +8,7 @@ structs, little endian, written and read without touching single records.
 from __future__ import annotations
 
 import struct
+from collections.abc import Collection
 from dataclasses import dataclass
 
 import numpy as np
@@ -70,12 +71,42 @@ class BrokenFrame(RiskstreamError):
     """A frame that this version cannot read."""
 
 
+class ForeignFrame(BrokenFrame):
+    """A frame that another version of riskstream wrote: a worker of that version reads it."""
+
+
 @dataclass(frozen=True, slots=True)
 class Frame:
-    """A decoded frame: ``transactions`` (PROFILED) and ``feedback`` (FORWARDED), read-only views of the bytes."""
+    """A decoded frame: ``transactions`` (PROFILED) and ``feedback`` (FORWARDED), read-only views of the bytes.
+
+    ``places`` and ``feedback_places`` (int64) say where in the frame each of them stood; None where all are there.
+    """
 
     transactions: npt.NDArray[np.void]
     feedback: npt.NDArray[np.void]
+    places: npt.NDArray[np.int64] | None = None
+    feedback_places: npt.NDArray[np.int64] | None = None
+
+    def without(self, transactions: Collection[int], feedback: Collection[int]) -> Frame:
+        """The same without what stands at these places of a whole frame.
+
+        >>> left = Frame(np.zeros(3, PROFILED), np.zeros(1, FORWARDED)).without({1}, ())
+        >>> len(left.transactions), left.places.tolist(), len(left.feedback)
+        (2, [0, 2], 1)
+        """
+        places = _left(len(self.transactions), transactions)
+        heard = _left(len(self.feedback), feedback)
+        return Frame(_chosen(self.transactions, places), _chosen(self.feedback, heard), places, heard)
+
+
+def _left(count: int, without: Collection[int]) -> npt.NDArray[np.int64]:
+    return np.array([place for place in range(count) if place not in without], np.int64)
+
+
+def _chosen(records: npt.NDArray[np.void], places: npt.NDArray[np.int64]) -> npt.NDArray[np.void]:
+    """Copies of some records, all their bytes: numpy's own selection leaves padding undefined."""
+    opaque = np.ascontiguousarray(records).view(np.dtype((np.void, records.dtype.itemsize)))
+    return opaque[places].view(records.dtype)
 
 
 def encode_frame(transactions: npt.NDArray[np.void], feedback: npt.NDArray[np.void]) -> bytes:
@@ -101,7 +132,8 @@ def decode_frame(value: bytes | npt.NDArray[np.uint8]) -> Frame:
         raise BrokenFrame("a record on risk.profiled.v1 is too short for a frame: only riskstream may write there")
     magic, version, width, size, count, feedback = _HEADER.unpack(bytes(value[: _HEADER.size]))
     if magic != _MAGIC or version != VERSION or width != ACCOUNT_WIDTH or size != PROFILED.itemsize:
-        raise BrokenFrame(
+        kind = ForeignFrame if magic == _MAGIC else BrokenFrame
+        raise kind(
             f"a frame of version {version} with {width} features on risk.profiled.v1; this version reads "
             f"{VERSION} with {ACCOUNT_WIDTH}: let workers of one version drain the topic before upgrading"
         )
@@ -112,3 +144,19 @@ def decode_frame(value: bytes | npt.NDArray[np.uint8]) -> Frame:
         np.frombuffer(value, PROFILED, count, _HEADER.size),
         np.frombuffer(value, FORWARDED, feedback, middle),
     )
+
+
+def salvaged(value: bytes) -> Frame:
+    """The whole records that the bytes of a broken frame still hold; none where they are no frame of this version."""
+    nothing = Frame(np.zeros(0, PROFILED), np.zeros(0, FORWARDED))
+    if len(value) < _HEADER.size:
+        return nothing
+    magic, version, width, size, count, feedback = _HEADER.unpack(value[: _HEADER.size])
+    if magic != _MAGIC or version != VERSION or width != ACCOUNT_WIDTH or size != PROFILED.itemsize:
+        return nothing
+    whole = min(count, (len(value) - _HEADER.size) // PROFILED.itemsize)
+    middle = _HEADER.size + whole * PROFILED.itemsize
+    heard = min(feedback, (len(value) - middle) // FORWARDED.itemsize) if whole == count else 0
+    return Frame(
+        np.frombuffer(value, PROFILED, whole, _HEADER.size), np.frombuffer(value, FORWARDED, heard, middle)
+    )  # fmt: skip

@@ -81,6 +81,16 @@ class AccountHop:
         status = self._profile(transactions, frames)
         return Profiled(frames.encoded(self._learn(feedback)), status)
 
+    def excerpt(self, transactions: npt.NDArray[np.void], feedback: npt.NDArray[np.void]) -> AccountHop:
+        """A hop of its own with copies of the rows that these records concern: to try what walking them does."""
+        hop = AccountHop(self.partition, self.settings)
+        customers = np.unique(np.concatenate([transactions["customer_hash"], feedback["customer_hash"]]))
+        own = np.concatenate([transactions["account_hash"], feedback["account_hash"]])
+        self.table.copy_to(hop.table, np.unique(np.concatenate([own, self._customer_slots.accounts_of(customers)])))
+        self.customers.copy_to(hop.customers, customers)
+        hop.highest[:] = self.highest
+        return hop
+
     def _profile(self, transactions: npt.NDArray[np.void], frames: Frames) -> npt.NDArray[np.uint8]:
         """Walk the transactions, in parts where a customer's row begins in between; returns what became of each."""
         count = len(transactions)

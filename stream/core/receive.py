@@ -12,10 +12,13 @@ from numba import njit
 
 from stream.core import payee, payee_row
 from stream.core.account_outcomes import FRAUD
-from stream.core.features import WIDTH
+from stream.core.features import FEATURES, WIDTH
 from stream.core.frame import FORWARDED, PROFILED, Frame
 from stream.core.payee_row_history import OLDER
 from stream.core.rows import RowTable
+
+_DECIDED = np.array([column for column, feature in enumerate(FEATURES) if feature.row == "policy"])
+"""Columns that are filled when deciding."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +44,22 @@ class Received:
     feedback: npt.NDArray[np.void]
     feedback_frame: npt.NDArray[np.int64]
     feedback_place: npt.NDArray[np.int64]
+
+    def part(self, start: int, stop: int) -> Received:
+        """Some of the transactions as if nobody had decided about them yet; feedback stays behind."""
+        return self.chosen(np.arange(start, stop))
+
+    def chosen(self, rows: npt.NDArray[np.int64]) -> Received:
+        """The same for any rows."""
+        features = self.features[rows]
+        features[:, _DECIDED] = np.nan
+        opaque = self.transactions.view(np.dtype((np.void, PROFILED.itemsize)))
+        transactions = opaque[rows].view(PROFILED)
+        transactions.flags.writeable = False
+        return Received(
+            transactions, features, self.partition[rows], self.frame[rows], self.place[rows],
+            self.feedback[:0], self.feedback_frame[:0], self.feedback_place[:0],
+        )  # fmt: skip
 
 
 def together(parts: Sequence[Received]) -> Received:
@@ -90,10 +109,22 @@ class PayeeHop:
                 start, heard = stop, heard + told
         self._receive(transactions[start:stop], features[start:stop])
         offsets = np.array([offset for offset, _ in frames], np.int64)
+        (of, at), (told_of, told_at) = _places(offsets, counts), _places(offsets, feedback_counts)
+        if any(frame.places is not None for _, frame in frames):
+            _keep_places([frame.places for _, frame in frames], counts, at)
+            _keep_places([frame.feedback_places for _, frame in frames], feedback_counts, told_at)
         return Received(
-            transactions, features, np.full(len(transactions), self.partition, np.int64),
-            *_places(offsets, counts), feedback, *_places(offsets, feedback_counts),
+            transactions, features, np.full(len(transactions), self.partition, np.int64), of, at, feedback, told_of, told_at
         )  # fmt: skip
+
+    def excerpt(self, frames: Sequence[tuple[int, Frame]]) -> PayeeHop:
+        """A hop of its own with copies of the rows that these frames concern: to try what walking them does."""
+        hop = PayeeHop(self.partition, self.maturity_us)
+        payees = [records["payee_hash"] for _, frame in frames for records in (frame.transactions, frame.feedback)]
+        hashes = np.unique(np.concatenate([np.zeros(0, np.uint64), *payees]))
+        self.table.copy_to(hop.table, hashes)
+        self.busy.copy_to(hop.busy, hashes)
+        return hop
 
     def _receive(self, transactions: npt.NDArray[np.void], features: npt.NDArray[np.float64]) -> None:
         done, count = 0, len(transactions)
@@ -136,6 +167,17 @@ class PayeeHop:
         )  # fmt: skip
         self.table.mark_changed(slots)
         self.busy.mark_changed(busy_slots)
+
+
+def _keep_places(
+    known: Sequence[npt.NDArray[np.int64] | None], counts: Sequence[int], places: npt.NDArray[np.int64]
+) -> None:
+    """Where records of a frame are left out the others keep the places they had."""
+    start = 0
+    for kept, count in zip(known, counts, strict=True):
+        if kept is not None:
+            places[start : start + count] = kept
+        start += count
 
 
 def _joined(parts: list[npt.NDArray[np.void]], dtype: np.dtype[np.void]) -> npt.NDArray[np.void]:

@@ -180,7 +180,7 @@ def _alerts(
     due = [hold.due_at(at, case) for hold, at, case in zip(holds, event_times, complex_cases, strict=True)]
     expires = [hold.hold_expires_at(at) for hold, at in zip(holds, event_times, strict=True)]
     return [
-        (row, _alert(identifier, decisions[row], priority, due_at, expires_at, hold.on_expiry))
+        (row, alert_of(identifier, decisions[row], priority, due_at, expires_at, hold.on_expiry))
         for row, identifier, priority, due_at, expires_at, hold in zip(
             rows.tolist(), decided.received.transactions["transaction_id"][rows].tolist(),
             _priorities(decided, decider, rows), instants(np.array(due)), instants(np.array(expires)), holds, strict=True,
@@ -188,9 +188,10 @@ def _alerts(
     ]  # fmt: skip
 
 
-def _alert(
+def alert_of(
     identifier: bytes, decision: bytes, priority_milli: int, due: bytes, expires: bytes, on_expiry: str
 ) -> bytes:
+    """The JSON of one alert; times without their ``Z``."""
     return b'{"alert_id":"%b","decision":%b,"priority_milli":%d,"due_at":"%bZ","hold_expires_at":"%bZ","on_expiry":"%b"}' % (
         identifier, decision, priority_milli, due, expires, on_expiry.encode(),
     )  # fmt: skip
@@ -204,7 +205,7 @@ def _obligations(
     owed = [at + decider.compiled.proceed_due_us for at in transactions["event_time"][rows].tolist()]
     answers = [decider.compiled.hold(scenario).due_at(at) for scenario, at in zip(scenarios, owed, strict=True)]
     return [
-        (row, b'{"due_at":"%bZ","alert":%b}' % (due, _alert(identifier, decisions[row], priority, answer, answer, "release")))
+        (row, b'{"due_at":"%bZ","alert":%b}' % (due, alert_of(identifier, decisions[row], priority, answer, answer, "release")))
         for row, identifier, priority, due, answer in zip(
             rows.tolist(), transactions["transaction_id"][rows].tolist(), _priorities(decided, decider, rows),
             instants(np.array(owed)), instants(np.array(answers)), strict=True,

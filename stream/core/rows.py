@@ -179,6 +179,11 @@ class RowTable:
             Packed(data, starts, np.full(len(slots), self.dtype.itemsize)),
         )
 
+    def copy_to(self, other: RowTable, hashes: npt.NDArray[np.uint64]) -> None:
+        """Store copies of the rows of these hashes, as far as there are any, in another table of the same layout."""
+        slots = self.lookup(np.ascontiguousarray(hashes))
+        other.put(self.stored(slots[slots >= 0])[1])
+
     def put(self, stored: Packed) -> None:
         """Store whole rows as they were written (recovery); later ones of the same key win.
 

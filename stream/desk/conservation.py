@@ -22,7 +22,7 @@ from typing import Any
 import numpy as np
 import orjson
 
-from stream.core.frame import decode_frame
+from stream.core.frame import salvaged
 from stream.desk.scan import group_offsets, partitions_of, scan
 from stream.errors import RiskstreamError
 from stream.settings import Settings
@@ -153,7 +153,7 @@ class Count:
     def _frame(self, place: Place, message: Any) -> None:
         if message.offset() < self.profiled[place.partition]:
             return
-        frame = decode_frame(message.value())
+        frame = salvaged(message.value() or b"")
         for topic, rows in ((TRANSACTIONS, frame.transactions), (FEEDBACK, frame.feedback)):
             for partition in np.unique(rows["source_partition"]).tolist():
                 balance = self.balances[Place(self.settings.topic(topic), partition)]
@@ -178,7 +178,12 @@ class Count:
         if balance is None:
             self.unknown.append(f"{place.topic}[{place.partition}]")
         else:
-            balance.dead += balance.before_cut(int(headers[prefix + "offset"]))
+            # what the payees hop left out counts like its decisions: from the frame that it has committed
+            behind = "riskstream.profiled" in headers and not self._has_taken(frame_of(headers))
+            balance.dead += balance.before_cut(int(headers[prefix + "offset"])) and not behind
+
+    def _has_taken(self, frame: tuple[int, int]) -> bool:
+        return frame[1] < self.profiled[frame[0]]
 
 
 def count(settings: Settings) -> list[Balance]:

@@ -78,7 +78,7 @@ def read_state(settings: Settings) -> list[PartitionState]:
 
 def _read_partition(settings: Settings, reader: KafkaReader, partition: int, partitions: int) -> PartitionState:
     accounts = AccountsHop(settings, partitions, trusts=_never)
-    payees = PayeesHop(settings, decider=_never)
+    payees = PayeesHop(settings, _Undecided())
     inputs = list(accounts.places(partition))
     profiled = payees.place(partition)
     account_offsets = _at_rest(
@@ -107,6 +107,22 @@ def _at_rest(reader: KafkaReader, places: list[Place], recover: Callable[[dict[P
         return before
     names = ", ".join(f"{place.topic}[{place.partition}]" for place in places)
     raise RiskstreamError(f"{names}: the line moved on during each of {ATTEMPTS} readings; dump when it rests")
+
+
+class _Undecided:
+    """A dump decides about nothing."""
+
+    def decider(self) -> Any:
+        """Not asked."""
+        _never()
+
+    def alternatives(self, decider: object) -> Any:
+        """Not asked."""
+        _never()
+
+    def set_aside(self, decider: object, instead: object, why: str) -> None:
+        """Not asked."""
+        _never()
 
 
 def _never(*_: object) -> Any:

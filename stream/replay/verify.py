@@ -13,21 +13,24 @@ from __future__ import annotations
 
 import hashlib
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 import numpy as np
 import orjson
 
-from stream.core.decide import Decider
+from stream.core.decide import Decided, Decider
 from stream.core.decode import Decoded, decode_feedback, decode_transactions
-from stream.core.frame import decode_frame
+from stream.core.frame import Frame, decode_frame, salvaged
 from stream.core.learning import is_scored, label_record, scored_place, scored_records
+from stream.core.packed import Packed
 from stream.core.profile import AccountHop, HopSettings
-from stream.core.receive import PayeeHop
-from stream.core.render import render
+from stream.core.receive import PayeeHop, Received
+from stream.core.render import Rendered, render
 from stream.core.rows import RowTable
+from stream.core.skipped import Skips
+from stream.core.undecided import MARK, render_undecided, undecided
 from stream.replay.verify_holds import HOLDS, OBLIGATIONS, ROWS, Endings, HoldsRead
 from stream.replay.verify_rows import StoredRows
 
@@ -185,8 +188,8 @@ def _frames(recorded: Recorded, partition: int, result: Verified) -> Iterator[tu
     feedback = _Cursor(recorded.read("bank.feedback.v1", partition))
     for item in recorded.read("riskstream-accounts-batches", partition):
         batch = orjson.loads(item.value)
-        taken = transactions.until(batch["transactions"][1])
-        outcomes = feedback.until(batch["feedback"][1])
+        taken = _walked(transactions.until(batch["transactions"][1]), batch, "transactions")
+        outcomes = _walked(feedback.until(batch["feedback"][1]), batch, "feedback")
         decoded = decode_transactions(*_columns(taken), partition, recorded.partitions, future_ms=recorded.future_ms)
         labels: Decoded = decode_feedback(*_columns(outcomes), partition, recorded.partitions)
         trusted = ~np.isin(labels.columns["offset"], batch["untrusted"])
@@ -205,6 +208,12 @@ def _account_tables(hop: AccountHop) -> dict[str, RowTable]:
 
 def _payee_tables(hop: PayeeHop) -> dict[str, RowTable]:
     return {"payee": hop.table, "busy payee": hop.busy}
+
+
+def _walked(items: list[Item], batch: Mapping[str, Any], name: str) -> list[Item]:
+    """Those that a batch did not leave out as ``internal``."""
+    left_out = batch.get("internal", {}).get(name, ())
+    return [item for item in items if item.offset not in left_out] if left_out else items
 
 
 class _Cursor:
@@ -274,6 +283,9 @@ def _walk_payees(
     hop = PayeeHop(partition, recorded.settings.maturity_us)
     result.payees[partition] = hop
     topic = f"{recorded.prefix}risk.profiled.v1"
+    skips = Skips()
+    for item in recorded.read("riskstream-payees-skipped", partition):
+        skips.take(item.value)
     stored = StoredRows(
         f"riskstream-payees-rows/{partition}",
         lambda: _payee_tables(PayeeHop(partition, recorded.settings.maturity_us)),
@@ -284,46 +296,81 @@ def _walk_payees(
     for item in recorded.read("risk.profiled.v1", partition):
         if stored.marker is not None and item.offset >= until:
             stored.compare(_payee_tables(hop))
-        frame = decode_frame(item.value)
         where = f"{topic}/{partition}/{item.offset}"
-        result.count("frame")
-        source = int((frame.transactions if len(frame.transactions) else frame.feedback)["source_partition"][0])
-        expected = frames.get((source, partition))
-        if not expected:
-            result.differ(where, f"a frame of input partition {source} that no batch led to")
-        elif expected.popleft() != _digest(item.value):
-            result.differ(where, f"a frame of input partition {source} differs from what its batch leads to")
-        received = hop.process([(item.offset, frame)])
+        skip = skips.by_frame.get(item.offset)
+        unreadable = skip is not None and skip.whole
+        whole = salvaged(item.value) if unreadable else decode_frame(item.value)
+        _compare_frame(whole, partition, item, frames, where, result)
+        left = skips.read(item.offset, item.value)
+        if left is None:
+            result.count("frame left out")
+            continue
+        received = hop.process([(item.offset, left)])
         if len(received.transactions):
             _compare_decisions(recorded, received, where, published, result)
-        for place, feedback in enumerate(received.feedback):
+        for place, feedback in zip(received.feedback_place.tolist(), received.feedback, strict=True):
             _compare(f"{where}/f{place}", "learning", label_record(feedback), published, result)
     if stored.marker is not None:
         stored.compare(_payee_tables(hop))
     stored.close("")
 
 
-def _compare_decisions(recorded: Recorded, received: Any, where: str, published: Published, result: Verified) -> None:
-    first = published["decision"].get(f"{where}/0")
+def _compare_frame(frame: Frame, partition: int, item: Item, frames: Frames, where: str, result: Verified) -> None:
+    """Whether a frame is the next one that its input partition led to; one in which nothing can be read is nobody's."""
+    result.count("frame")
+    records = frame.transactions if len(frame.transactions) else frame.feedback
+    if not len(records):
+        return
+    source = int(records["source_partition"][0])
+    expected = frames.get((source, partition))
+    if not expected:
+        result.differ(where, f"a frame of input partition {source} that no batch led to")
+    elif expected.popleft() != _digest(item.value):
+        result.differ(where, f"a frame of input partition {source} differs from what its batch leads to")
+
+
+def _compare_decisions(
+    recorded: Recorded, received: Received, where: str, published: Published, result: Verified
+) -> None:
+    """Compare what was decided about a frame; what deciding failed at took the declared direction, by its own word."""
+    places = received.place.tolist()
+    found = [published["decision"].get(f"{where}/{place}", b"") for place in places]
+    first = next((decision for decision in found if decision), None)
     if first is None:
-        result.differ(f"{where}/0", "no decision")
+        result.differ(f"{where}/{places[0]}", "no decision")
         return
     versions = orjson.loads(first)
     try:
         decider = recorded.decider(versions["model_version"], versions["policy_version"])
     except KeyError as error:
-        result.differ(f"{where}/0", str(error.args[0]))
+        result.differ(f"{where}/{places[0]}", str(error.args[0]))
         return
-    decided = decider.decide(received)
-    rendered = render(decided, decider)
+    failed = np.array([MARK in decision for decision in found])
+    if failed.any():
+        decided = undecided(received.chosen(np.flatnonzero(failed)), decider)
+        _compare_rendered(decided, render_undecided(decided, decider), None, where, published, result)
+        received = received.chosen(np.flatnonzero(~failed))
+    if len(received.transactions):
+        try:
+            decided = decider.decide(received)
+            rendered = render(decided, decider)
+        except Exception as error:  # noqa: BLE001 - a decision that cannot be computed again is a difference like any other
+            result.differ(where, f"its decisions cannot be computed: {type(error).__name__}")
+            return
+        _compare_rendered(decided, rendered, scored_records(decided), where, published, result)
+
+
+def _compare_rendered(
+    decided: Decided, rendered: Rendered, records: Packed | None, where: str, published: Published, result: Verified
+) -> None:
     beside = {"alert": dict(rendered.alerts), "obligation": dict(rendered.obligations)}
-    records = scored_records(decided)
-    for place, (decision, scored) in enumerate(zip(rendered.decisions, records, strict=True)):
+    for row, (place, decision) in enumerate(zip(decided.received.place.tolist(), rendered.decisions, strict=True)):
         _compare(f"{where}/{place}", "decision", decision, published, result)
-        _compare(f"{where}/{place}", "learning", scored, published, result)
+        if records is not None:
+            _compare(f"{where}/{place}", "learning", records[row], published, result)
         for kind, records_of in beside.items():
-            if place in records_of:
-                _compare(f"{where}/{place}", kind, records_of[place], published, result)
+            if row in records_of:
+                _compare(f"{where}/{place}", kind, records_of[row], published, result)
 
 
 def _compare(where: str, kind: str, computed: bytes, published: Published, result: Verified) -> None:

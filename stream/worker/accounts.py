@@ -6,8 +6,9 @@ causes, its batch record and, when due, its rows, into one transaction of the pu
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+import logging
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -15,18 +16,30 @@ import orjson
 
 from stream.core import account_row
 from stream.core.decode import Decoded, Refusal, decode_feedback, decode_transactions
-from stream.core.profile import AccountHop, HopSettings
+from stream.core.profile import AccountHop, HopSettings, Profiled
 from stream.core.rows import RowTable
 from stream.errors import RecoveryRefused
 from stream.settings import Settings
 from stream.worker.checkpoint import Marker, write_rows
 from stream.worker.counts import Counts
 from stream.worker.dead_letters import dead_letter
-from stream.worker.log import Place, Publisher, Reader, Records
+from stream.worker.isolation import (
+    HOUR_MS,
+    Culprit,
+    PartitionStopped,
+    WalkFailed,
+    culprits,
+    message_of,
+    refuse_out_of_place,
+    refuse_too_many,
+    walking_again,
+)
+from stream.worker.log import Place, Publisher, PublishFailed, Reader, Records
 from stream.worker.lost_records import RecordsLost, refuse_lost
 from stream.worker.replica import Replica
 from stream.worker.row_owner import RowOwner
 
+logger = logging.getLogger("riskstream.accounts")
 DAY_US = 86_400_000_000
 REPEATED = "decided, but not yet in the rows of a checkpoint"
 
@@ -54,6 +67,27 @@ class AccountPartition:
     """Transactions and feedback since the last checkpoint: no fewer than changed rows."""
     batches: int = 0
     """Offset in the log of batches from which recovery must read at the latest: some batch before the marker's."""
+    internal: list[int] = field(default_factory=list)
+    """Kafka timestamps, ms, of the records left out within the last hour of them: what bounds how many may be."""
+
+    def left_out(self, batch: Mapping[str, Any]) -> None:
+        """Take note of what a recorded batch left out."""
+        added = batch.get("internal", {}).get("at", [])
+        if added:
+            known = [*self.internal, *added]
+            self.internal = [at for at in known if at > max(known) - HOUR_MS]
+
+
+@dataclass(frozen=True, slots=True)
+class _Walked:
+    """A batch that was walked: the records, what was read of them, what came of it, and what was left out."""
+
+    transactions: Records
+    feedback: Records
+    decoded: Decoded
+    outcomes: Decoded
+    profiled: Profiled
+    internal: list[Culprit]
 
 
 @dataclass
@@ -85,31 +119,122 @@ class AccountsHop(RowOwner[AccountPartition]):
         return self.places(partition)
 
     def process(self, publisher: Publisher, partition: int, transactions: Records, feedback: Records) -> Counts:
-        """Walk one batch and write what it causes; returns what was counted."""
+        """Walk one batch and write what it causes; returns what was counted.
+
+        Raises
+        ------
+        OutOfPlace
+            It does not begin where the rows stand.
+        WalkFailed
+            Something in it could not be read or walked: the rows are to be recovered, and it is tried again with care.
+        PartitionStopped
+            That was so too often.
+        """
         owner = self.owned[partition]
-        counts = Counts()
+        spans = self._spans(owner, partition, transactions, feedback)
+        careful = self.is_suspect(partition, {place: first for place, (first, _) in spans.items()})
+        try:
+            walked = self._walk(owner, partition, transactions, feedback, careful=careful)
+        except (PublishFailed, PartitionStopped):
+            raise
+        except Exception as error:
+            raise WalkFailed(self.name, partition, spans, error, careful=careful) from error
+        self.count(partition, len(walked.decoded.columns) + len(walked.outcomes.columns))
+        for to, frame in walked.profiled.frames:
+            publisher.send(self.settings.topic("risk.profiled.v1"), frame, partition=to)
+        duplicates = int(np.count_nonzero(walked.profiled.status == account_row.DUPLICATE))
+        counts = self._bury_all(publisher, partition, walked, duplicates)
+        for culprit in walked.internal:
+            records = transactions if culprit.place == self.places(partition)[0] else feedback
+            refusal = Refusal(int(np.searchsorted(records.offsets, culprit.offset)), "internal", culprit.message)
+            self._bury(publisher, culprit.place, records, [refusal])
+            counts.add(culprit.place, dead=1)
+        counts.internal += len(walked.internal)
+        untrusted = [
+            int(walked.feedback.offsets[r.index]) for r in walked.outcomes.refused if r.reason == "untrusted"
+        ]  # fmt: skip
+        self._record_batch(publisher, owner, partition, spans, untrusted, duplicates, walked.internal)
+        return counts
+
+    def _walk(
+        self, owner: AccountPartition, partition: int, transactions: Records, feedback: Records, *, careful: bool
+    ) -> _Walked:
+        """Read a batch and walk it; with care, without what cannot be."""
+        internal: list[Culprit] = []
+        if careful:
+            internal = self._culprits(owner, partition, (transactions, feedback))
+            left = [[c.offset for c in internal if c.place == place] for place in self.places(partition)]
+            transactions, feedback = transactions.without(left[0]), feedback.without(left[1])
         decoded = self._decode_transactions(partition, transactions)
         outcomes = self._decode_feedback(partition, feedback, self.trusts)
         if any(refusal.reason == "wrong_partition" for refusal in (*decoded.refused, *outcomes.refused)):
             self.on_wrong_partition()
         profiled = owner.core.process(decoded.columns, outcomes.columns)
-        self.count(partition, len(decoded.columns) + len(outcomes.columns))
-        for to, frame in profiled.frames:
-            publisher.send(self.settings.topic("risk.profiled.v1"), frame, partition=to)
+        return _Walked(transactions, feedback, decoded, outcomes, profiled, internal)
+
+    def _bury_all(self, publisher: Publisher, partition: int, walked: _Walked, duplicates: int) -> Counts:
+        """Write the dead letters of what was refused; returns what became of all records that were walked."""
+        counts = Counts()
+        decoded, outcomes, status = walked.decoded, walked.outcomes, walked.profiled.status
         conflicts = [
             Refusal(int(decoded.accepted[row]), "id_conflict", "this transaction_id was seen with other content")
-            for row in np.flatnonzero(profiled.status == account_row.CONFLICT).tolist()
+            for row in np.flatnonzero(status == account_row.CONFLICT).tolist()
         ]
         transactions_place, feedback_place = self.places(partition)
-        duplicates = int(np.count_nonzero(profiled.status == account_row.DUPLICATE))
-        self._bury(publisher, transactions_place, transactions, [*decoded.refused, *conflicts])
-        self._bury(publisher, feedback_place, feedback, outcomes.refused)
-        counts.add(transactions_place, decided=int(np.count_nonzero(profiled.status == account_row.DECIDED)),
+        self._bury(publisher, transactions_place, walked.transactions, [*decoded.refused, *conflicts])
+        self._bury(publisher, feedback_place, walked.feedback, outcomes.refused)
+        counts.add(transactions_place, decided=int(np.count_nonzero(status == account_row.DECIDED)),
                    duplicate=duplicates, dead=len(decoded.refused) + len(conflicts))  # fmt: skip
         counts.add(feedback_place, decided=len(outcomes.columns), dead=len(outcomes.refused))
-        untrusted = [int(feedback.offsets[r.index]) for r in outcomes.refused if r.reason == "untrusted"]
-        self._record_batch(publisher, owner, partition, transactions, feedback, untrusted, duplicates)
         return counts
+
+    def _spans(
+        self, owner: AccountPartition, partition: int, *inputs: Records
+    ) -> dict[Place, tuple[int, int]]:  # fmt: skip
+        """Of each input where the batch begins and ends, which must be where the rows stand."""
+        spans = {}
+        for place, records, stands in zip(
+            self.places(partition), inputs, (owner.transactions, owner.feedback), strict=True
+        ):
+            if len(records):
+                refuse_out_of_place(place, records.begins, stands)
+            spans[place] = stands, records.next_offset if len(records) else stands
+        return spans
+
+    def _culprits(
+        self, owner: AccountPartition, partition: int, inputs: tuple[Records, Records]
+    ) -> list[Culprit]:  # fmt: skip
+        """The records that cannot be read or walked, each by itself; the rows are left as they are.
+
+        Raises
+        ------
+        PartitionStopped
+            There are too many.
+        """
+        places = self.places(partition)
+        decodes: tuple[Callable[[Records], Decoded], ...] = (
+            lambda records: self._decode_transactions(partition, records),
+            lambda records: self._decode_feedback(partition, records, self.trusts),
+        )
+        found: list[Culprit] = []
+        kept: list[tuple[Records, Decoded]] = []
+        for place, records, decode in zip(places, inputs, decodes, strict=True):
+
+            def read(start: int, stop: int, records: Records = records, decode: Any = decode) -> None:
+                decode(records.part(start, stop))
+
+            unread = culprits(len(records), read)
+            found += [_culprit(place, records, at, error, "read") for at, error in unread.items()]
+            rest = records.without({int(records.offsets[at]) for at in unread})
+            kept.append((rest, decode(rest)))
+        columns = [decoded.columns for _, decoded in kept]
+        for at, error in culprits(sum(map(len, columns)), _Trial(owner.core, *columns)).items():
+            which = int(at >= len(columns[0]))
+            records, decoded = kept[which]
+            at_record = int(decoded.accepted[at - which * len(columns[0])])
+            found.append(_culprit(places[which], records, at_record, error, "walked"))
+        refuse_too_many(self.name, partition, found, owner.internal, self.settings.internal_errors_per_hour)
+        return found
 
     def checkpoint(self, publisher: Publisher, partition: int) -> int:
         """Write the rows changed since the last checkpoint and a marker of what they stand for."""
@@ -176,12 +301,14 @@ class AccountsHop(RowOwner[AccountPartition]):
         if marker is not None:
             core.highest[0] = marker["highest"]
             owner.sequence, owner.batches = marker["sequence"], marker["batches"]
+            owner.internal = list(marker.get("internal", []))
             holds = marker["transactions"], marker["feedback"]
         batches = self._batches_behind(reader, partition, owner)
         if batches:
             holds = batches[-1]["transactions"][1], batches[-1]["feedback"][1]
         self._refuse_unrecorded(reader, partition, holds, (transactions, feedback))
-        self._repeat(reader, partition, owner, batches)
+        with walking_again(self.name, self.places(partition)[0], owner.transactions):
+            self._repeat(reader, partition, owner, batches)
         self.owned[partition] = owner
 
     def _batches_behind(self, reader: Reader, partition: int, owner: AccountPartition) -> list[dict[str, Any]]:
@@ -239,10 +366,14 @@ class AccountsHop(RowOwner[AccountPartition]):
             for place, name in zip(self.places(partition), names, strict=True)
         ]
         for batch in batches:
-            taken = [known.between(*batch[name]) for known, name in zip(records, names, strict=True)]
+            taken = [
+                known.between(*batch[name]).without(internal_offsets(batch, name))
+                for known, name in zip(records, names, strict=True)
+            ]
             decoded = self._decode_transactions(partition, taken[0])
             # who was trusted is part of the record: rows depend on no policy
             outcomes = self._decode_feedback(partition, taken[1], None)
+            owner.left_out(batch)
             trusted = ~np.isin(outcomes.columns["offset"], batch["untrusted"])
             owner.core.process(decoded.columns, outcomes.columns[trusted])
             owner.sequence = batch["sequence"]
@@ -265,18 +396,24 @@ class AccountsHop(RowOwner[AccountPartition]):
 
     def _record_batch(
         self, publisher: Publisher, owner: AccountPartition, partition: int,
-        transactions: Records, feedback: Records, untrusted: list[int], duplicates: int,
+        spans: Mapping[Place, tuple[int, int]], untrusted: list[int], duplicates: int, internal: list[Culprit],
     ) -> None:  # fmt: skip
         """Note which offsets this batch took, in which order: what recovery and replay walk again."""
         owner.sequence += 1
-        spans = {}
-        for name, records in (("transactions", transactions), ("feedback", feedback)):
-            start = getattr(owner, name)
-            stop = records.next_offset if len(records) else start
-            setattr(owner, name, stop)
-            spans[name] = [start, stop]
-        value = orjson.dumps({"sequence": owner.sequence, **spans, "untrusted": untrusted, "duplicates": duplicates})
-        publisher.send(self._batches(partition).topic, value, partition=partition, tracked=True)
+        transactions, feedback = (spans[place] for place in self.places(partition))
+        owner.transactions, owner.feedback = transactions[1], feedback[1]
+        batch: dict[str, Any] = {
+            "sequence": owner.sequence, "transactions": transactions, "feedback": feedback, "untrusted": untrusted,
+            "duplicates": duplicates,
+        }  # fmt: skip
+        if internal:
+            names = dict(zip(self.places(partition), ("transactions", "feedback"), strict=True))
+            batch["internal"] = {
+                **{name: [c.offset for c in internal if c.place == place] for place, name in names.items()},
+                "at": [culprit.timestamp for culprit in internal],
+            }
+            owner.left_out(batch)
+        publisher.send(self._batches(partition).topic, orjson.dumps(batch), partition=partition, tracked=True)
 
     def _marker(self, owner: AccountPartition) -> Marker:
         return {
@@ -285,6 +422,7 @@ class AccountsHop(RowOwner[AccountPartition]):
             "sequence": owner.sequence,
             "batches": owner.batches,
             "highest": int(owner.core.highest[0]),
+            **({"internal": owner.internal} if owner.internal else {}),
         }
 
     def changelog(self, partition: int) -> Place:
@@ -293,3 +431,36 @@ class AccountsHop(RowOwner[AccountPartition]):
 
     def _batches(self, partition: int) -> Place:
         return Place(self.settings.topic("riskstream-accounts-batches"), partition)
+
+
+class _Trial:
+    """Walks parts of a batch on copies of the rows it concerns; each part that goes well is built upon."""
+
+    def __init__(self, core: AccountHop, transactions: Any, feedback: Any) -> None:
+        self._core = core
+        self._transactions = transactions
+        self._feedback = feedback
+
+    def __call__(self, start: int, stop: int) -> None:
+        """Walk the records from one place up to another: transactions first, feedback behind them."""
+        count = len(self._transactions)
+        core = self._core.excerpt(self._transactions, self._feedback)
+        core.process(
+            self._transactions[min(start, count) : min(stop, count)],
+            self._feedback[max(start - count, 0) : max(stop - count, 0)],
+        )
+        self._core = core
+
+
+def _culprit(place: Place, records: Records, at: int, error: Exception, doing: str) -> Culprit:
+    logger.error("%s[%d] offset %d could not be %s", *place, records.offsets[at], doing, exc_info=error)
+    return Culprit(place, int(records.offsets[at]), int(records.timestamps[at]), message_of(error, doing))
+
+
+def internal_offsets(batch: Mapping[str, Any], name: str) -> frozenset[int]:
+    """Offsets of ``transactions`` or ``feedback`` that a recorded batch left out.
+
+    >>> sorted(internal_offsets({"internal": {"feedback": [7]}}, "feedback"))
+    [7]
+    """
+    return frozenset(batch.get("internal", {}).get(name, ()))

@@ -15,7 +15,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator
+import threading
+from collections.abc import AsyncIterator, Mapping
 from contextlib import suppress
 from typing import Any, ClassVar, cast
 
@@ -32,6 +33,7 @@ from stream.worker.assignor import LineAssignor
 from stream.worker.fetcher import Fetcher
 from stream.worker.line import HOPS, Line
 from stream.worker.log import Place
+from stream.worker.recovery import Superseded
 from stream.worker.recovery_failure import reason_of
 from stream.worker.transactions import Membership
 
@@ -103,6 +105,9 @@ class BatchConsumer(KafkaConsumer):
         self.line.on_lost = self._on_lost
         self._read_offset = _NoPositions()
         self._recovery: asyncio.Task[None] | None = None
+        self._rebuilding = threading.Lock()
+        self._rebuilds = 0
+        """How many recoveries have begun, or were made of no use."""
         self._signals = 0
         self._polled = 0.0
         self._arrived = asyncio.Event()
@@ -236,10 +241,22 @@ class BatchConsumer(KafkaConsumer):
         return False
 
     def _rebuild(self, partitions: set[int], membership: Membership) -> None:
-        """Recover the rows, and fetch from where they stand; what was fetched before is forgotten."""
-        for fetcher in self.fetchers.values():
-            fetcher.stop()
+        """Recover the rows, and fetch from where they stand; what was fetched before is forgotten.
+
+        Cancelling who awaits this does not end it: only the last of several that overlap fetches.
+        """
+        with self._rebuilding:
+            self._rebuilds += 1
+            own = self._rebuilds
+            for fetcher in self.fetchers.values():
+                fetcher.stop()
         offsets = self.line.recover(partitions, membership)
+        with self._rebuilding:
+            if own != self._rebuilds:
+                raise Superseded("a recovery was abandoned: another one has begun")
+            self._fetch_from(partitions, offsets)
+
+    def _fetch_from(self, partitions: set[int], offsets: Mapping[Place, int]) -> None:
         if self.line.standbys is not None:
             self.line.standbys.keep(LineAssignor.standby - set(partitions))
         for name, fetcher in self.fetchers.items():
@@ -247,6 +264,8 @@ class BatchConsumer(KafkaConsumer):
             fetcher.start({place: at for place, at in offsets.items() if self.line.lane_of(place.topic) is lane})
 
     def _release(self) -> None:
+        with self._rebuilding:
+            self._rebuilds += 1
         for fetcher in self.fetchers.values():
             fetcher.stop()
         self.line.release()

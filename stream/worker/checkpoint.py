@@ -8,6 +8,8 @@ beside accounts, busy rows beside payees) shares the topic: its keys begin with 
 
 from __future__ import annotations
 
+from typing import Any
+
 import orjson
 
 from stream.core.rows import RowTable
@@ -16,7 +18,8 @@ from stream.worker.log import Place, Publisher
 MARKER_KEY = b"\x00marker"
 BESIDE = b"\x01"
 """What the keys of a second table's rows begin with."""
-Marker = dict[str, int]
+Marker = dict[str, Any]
+"""Offsets by the names of inputs, and what else its hop needs to go on."""
 
 
 def write_rows(

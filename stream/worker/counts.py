@@ -22,6 +22,8 @@ class Counts:
     """Tallies of a batch, to be added to the metrics once it is committed."""
 
     tallies: dict[Place, Tally] = field(default_factory=dict)
+    internal: int = 0
+    """Records, among the dead, that riskstream itself failed at."""
 
     def add(self, place: Place, decided: int = 0, duplicate: int = 0, dead: int = 0) -> None:
         """Count records of a place."""
@@ -32,6 +34,7 @@ class Counts:
 
     def merge(self, other: Counts) -> None:
         """Add another batch's counts."""
+        self.internal += other.internal
         for place, tally in other.tallies.items():
             self.add(place, tally.decided, tally.duplicate, tally.dead)
 

@@ -63,6 +63,8 @@ class Fetcher:
         os.set_blocking(self._wakes, False)
         self._sweeping = threading.Lock()
         self._queues: dict[Place, BatchQueue] = {}
+        self._reached: dict[Place, int] = {}
+        """Next offset to read of each partition."""
         self._consumer: Consumer | None = None
         self._stopped = threading.Event()
         self._thread = threading.Thread(target=self._run, name="fetch", daemon=True)
@@ -95,6 +97,7 @@ class Fetcher:
             queue.wake(self._wakes)
         with self._sweeping:
             self._consumer, self._queues = consumer, {Place(*place): queue for place, queue in queues.items()}
+            self._reached = dict(offsets)
         self._wake()
 
     def stop(self) -> None:
@@ -143,17 +146,18 @@ class Fetcher:
                     continue
                 batch = queue.read(0.0)
                 if len(batch):
-                    records = _good(place, batch)
+                    records = _good(place, batch, self._reached[place])
                     if (batch.errors == KafkaError._AUTO_OFFSET_RESET).any():
                         self._deleted(place)
-                    came = came or len(records) > 0
+                    if len(records):
+                        came, self._reached[place] = True, records.next_offset
                     self._mailbox.put(place, records)
         return came, left
 
 
-def _good(place: Place, batch: Batch) -> Records:
-    """The batch's records; events that are none are told to the log, where the broker's passing troubles belong."""
-    records = Records(batch.offsets, batch.timestamps, batch.values, batch.keys)
+def _good(place: Place, batch: Batch, begins: int) -> Records:
+    """The batch's records, read from an offset on; events that are none are told to the log, where the broker's passing troubles belong."""
+    records = Records(batch.offsets, batch.timestamps, batch.values, batch.keys, begins)
     if not batch.errors.any():
         return records
     for code in np.unique(batch.errors[batch.errors != 0]).tolist():

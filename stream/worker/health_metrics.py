@@ -12,7 +12,17 @@ from stream.worker.log import Place
 from stream.worker.recovery_failure import REASONS
 from stream.worker.watchdog import STARTING, Health
 
-PARTS: Final = ("broker", "recovery", "holds", "learner", "versions", "records lost", "clock")
+PARTS: Final = (
+    "broker",
+    "recovery",
+    "holds",
+    "learner",
+    "versions",
+    "records lost",
+    "stopped",
+    "internal errors",
+    "clock",
+)
 """Parts of every worker, by the names that ``/ready`` calls them."""
 
 

@@ -10,19 +10,20 @@ import asyncio
 import logging
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import Executor, Future
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from concurrent.futures import Future
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
 from typing import Protocol
 
-from stream.core.decide import Decider
-from stream.core.rows import RowTable
 from stream.settings import Settings
 from stream.worker.accounts import AccountsHop
 from stream.worker.commits import CommitThread
 from stream.worker.counts import Counts
-from stream.worker.log import Place, Publisher, PublishFailed, Records
+from stream.worker.deciding import Deciders
+from stream.worker.isolation import OutOfPlace, PartitionStopped, WalkFailed
+from stream.worker.lane import Lane
+from stream.worker.log import Place, Publisher, PublishFailed, Record, Records
+from stream.worker.lost_records import RecordsLost
 from stream.worker.mailbox import Mailbox
 from stream.worker.metrics import Metrics
 from stream.worker.payees import PayeesHop
@@ -38,70 +39,17 @@ BEHIND_RECORDS = 2_000
 """A transaction of so many records says that the hop does not keep up: it does not rest, and writes rows less often."""
 RESTLESS_RECORDS = 128
 """A transaction of so many records is worth what it costs."""
+AGAIN_S = 1.0
+"""Before a batch is tried again that failed for no reason that the line knows."""
 QUICK_S = 0.009
 """A transaction that takes no longer found an idle broker; a longer one is followed by a rest twice as long as the delay."""
 
 
-class Versions(Protocol):
+class Versions(Deciders, Protocol):
     """What a line asks of :class:`stream.worker.versions.Versions`."""
-
-    def decider(self) -> Decider:
-        """Model and policy in force."""
 
     def trusts(self, actor: str) -> bool:
         """Whether the policy in force lists an actor."""
-
-
-class _Checkpointed(Protocol):
-    @property
-    def walked(self) -> int: ...
-
-    @property
-    def owned(self) -> Mapping[int, object]: ...
-
-    def keep(self, publisher: Publisher | None) -> None: ...
-
-    def forget_kept(self, but: Sequence[int]) -> None: ...
-
-    def tables(self, partition: int) -> tuple[Place, tuple[RowTable, ...]]: ...
-
-    def checkpoint(self, publisher: Publisher, partition: int) -> int: ...
-
-    def written(self, partition: int) -> None: ...
-
-    def dirty(self, partition: int) -> bool: ...
-
-    def unwritten(self, partition: int) -> int: ...
-
-    def stands(self, partition: int) -> dict[Place, int]: ...
-
-
-@dataclass
-class Lane:
-    """What one hop needs to run: its mailbox, its publisher of this generation, when its rows are due."""
-
-    name: str
-    mailbox: Mailbox
-    hop: _Checkpointed
-    publisher: Publisher | None = None
-    asked: bool = False
-    """Whether it was told to step and has not ended: told again and again its queue would fill, and Faust would wait
-    with what it has for the other hop."""
-    wrote: int = 0
-    """How many records the hop had walked at its last checkpoint, of whichever partition."""
-    rested: float = 0.0
-    """Monotonic time at which the hop has rested from its last commit."""
-    behind: bool = False
-    """Whether the last batch was so large that more may wait."""
-    sound: bool = False
-    """Whether the rows are as the last commit left them: not while a batch is walked, nor after one that failed."""
-    due: dict[int, float] = field(default_factory=dict)
-    """Monotonic time of each partition's next checkpoint."""
-    written: dict[int, float] = field(default_factory=dict)
-    """Monotonic time of each partition's last checkpoint."""
-    lock: asyncio.Lock = field(default_factory=asyncio.Lock)
-    commits: Executor = field(default_factory=CommitThread)
-    """Where commits are waited for."""
 
 
 class Line:
@@ -132,7 +80,7 @@ class Line:
         self.transactional = log.transactional
         self.metrics = metrics
         self.accounts = AccountsHop(settings, partitions, versions.trusts)
-        self.payees = PayeesHop(settings, versions.decider)
+        self.payees = PayeesHop(settings, versions, self._original)
         if standbys is not None:
             standbys.hops = (self.accounts, self.payees)
         room = 2 * settings.batch_records, 2 * settings.batch_bytes  # one batch waits while one is walked
@@ -153,6 +101,12 @@ class Line:
         self.failures = self.commits = 0
         """Attempts to recover or commit that failed (another owner's coming is none), and batches that were committed."""
         self._blocks_before = 0
+        self.standing: list[str] = []
+        """Why partitions that this worker was given stand at a record."""
+        self.stopped: dict[tuple[str, int], PartitionStopped] = {}
+        """By hop and partition: those that stand at a record until this worker is started anew."""
+        self.given: frozenset[int] = frozenset()
+        """Partitions that this worker was given, also those that it leaves alone."""
         self._log = log
         self._clock = clock
         self._recovering: Recovery | None = None
@@ -214,6 +168,11 @@ class Line:
         return len(self.accounts.owned) + len(self.payees.owned) + read
 
     @property
+    def internal_trouble(self) -> str:
+        """What fails again and again for a reason that the line does not know, and is tried again."""
+        return "; ".join(lane.trouble for lane in self.lanes.values() if lane.trouble)
+
+    @property
     def doing(self) -> str:
         """What a recovery is at, in words; empty while there is none."""
         recovery = self._recovering
@@ -259,14 +218,18 @@ class Line:
         self._blocks_before = self.snapshots.blocks_read if self.snapshots else 0
         self._recovering = Recovery(self._log, self.accounts, self.payees, sources)
         try:
-            recovered = self._recovering.run(owned, self._names(membership), membership)
+            recovered = self._recovering.run(owned, self._names(membership), membership, self.stopped)
         finally:
             self._recovering = None
         for name, publisher in recovered.publishers.items():
             self.lanes[name].publisher = publisher
-        self.refused = [str(error) for error in recovered.refused.values()]
+        self.given = frozenset(owned)
+        refused = recovered.refused.values()
+        self.refused = [str(error) for error in refused if isinstance(error, RecordsLost)]
+        self.standing = [str(error) for error in refused if isinstance(error, PartitionStopped)]
         self.metrics.recovered(recovered.sources)
-        self.metrics.lost({error.place: error.offsets for error in recovered.refused.values()})
+        self.metrics.lost({error.place: error.offsets for error in refused if isinstance(error, RecordsLost)})
+        self.metrics.stopped([error.place for error in refused if isinstance(error, PartitionStopped)])
         self._schedule_checkpoints()
         self.refusal = ""
         logger.info("recovered %d partitions in %.1f s", len(owned), self._clock() - began)
@@ -292,7 +255,7 @@ class Line:
 
     def _release(self) -> None:
         self.ready = False
-        self.refused = []
+        self.refused, self.standing, self.given = [], [], frozenset()
         if self.snapshots is not None:
             self.snapshots.forget()
         for lane in self.lanes.values():
@@ -368,6 +331,7 @@ class Line:
         assert publisher is not None
         lane.sound = False
         began, walked = self._clock(), lane.hop.walked
+        taken: Future[None] | None = None
         try:
             publisher.begin()
             offsets = self._offsets(lane, batch, due)
@@ -377,14 +341,10 @@ class Line:
             for partition in due:
                 lane.hop.checkpoint(publisher, partition)
             await self._commit(lane, publisher, offsets, taken)
-        except PublishFailed as error:
-            self.ready = False
-            self.failures += not error.fenced
-            self.trouble = str(error)
-            self.metrics.transaction_failed(fenced=error.fenced)
-            logger.warning("%s: %s; recovering", lane.name, error)
-            self.on_lost(str(error))
+        except Exception as error:  # noqa: BLE001 - whatever it was, the log is the truth
+            await self._give_up(lane, error, taken)
             return
+        lane.trouble = ""
         ended = self._clock()
         records = lane.hop.walked - walked
         lane.rested = ended + self._rest_after(records, ended - began)
@@ -400,6 +360,57 @@ class Line:
         self.commits += 1
         self.trouble = ""
         after()
+
+    async def _give_up(self, lane: Lane, error: Exception, taken: Future[None] | None) -> None:
+        """A batch was not committed: its rows are dropped, and what the log holds is recovered."""
+        self.ready = False
+        if taken is not None and not isinstance(
+            error, PublishFailed
+        ):  # a publisher is not closed while it is asked for something
+            await asyncio.wait([asyncio.wrap_future(taken)], timeout=self.commit_limit_s)
+        fenced = isinstance(error, PublishFailed) and error.fenced
+        self.failures += not fenced
+        self.trouble = str(error) or repr(error)
+        self.metrics.transaction_failed(fenced=fenced)
+        self._note(lane, error)
+        if lane.trouble:
+            await asyncio.sleep(AGAIN_S)
+        self.on_lost(str(error))
+
+    def _note(self, lane: Lane, error: Exception) -> None:
+        """What the next attempt must know of an error."""
+        if isinstance(error, WalkFailed) and error.careful:
+            self._stop(error.stopped(), error.cause)
+        elif isinstance(error, WalkFailed):
+            lane.hop.suspects[error.partition] = error.ends
+            self.metrics.internal_error(lane.name, "recovered")
+            logger.error("%s; recovering, and trying again with care", error, exc_info=error.cause)
+        elif isinstance(error, PartitionStopped):
+            self._stop(error, error)
+        elif isinstance(error, OutOfPlace):
+            self.metrics.batch_refused(lane.name)
+            logger.error("%s: %s; recovering", lane.name, error)
+        elif isinstance(error, PublishFailed):
+            logger.warning("%s: %s; recovering", lane.name, error)
+        else:
+            lane.trouble = f"{lane.name}: a batch ended in {type(error).__name__}, see the log; it is tried again"
+            self.metrics.internal_error(lane.name, "recovered")
+            logger.error("%s: a batch could not be written; recovering", lane.name, exc_info=error)
+
+    def _stop(self, error: PartitionStopped, cause: Exception) -> None:
+        self.stopped[error.hop, error.partition] = error
+        self.metrics.internal_error(error.hop, "stopped")
+        logger.critical("%s", error, exc_info=cause)
+
+    def _original(self, place: Place, offset: int) -> Record | None:
+        """A record of an input as it came; None where it is not there any more."""
+        reader = self._log.reader()
+        try:
+            low, _ = reader.watermarks(place)
+            found = [record for chunk in reader.read(place, max(low, offset), offset + 1) for record in chunk]
+        finally:
+            reader.close()
+        return next((record for record in found if record.offset == offset), None)
 
     def _offsets(self, lane: Lane, batch: Mapping[Place, Records], due: Iterable[int]) -> dict[Place, int]:
         """Where a hop stands once a batch is walked. Rows alone are fenced like a batch: by the offsets they stand for."""
@@ -429,8 +440,16 @@ class Line:
         """Process a batch; returns what to count once it is committed."""
         if lane.name == "accounts":
             return self._walk_accounts(publisher, batch)
+        before = self.payees.deciding.undecided
         decided = self.payees.process(publisher, {place.partition: records for place, records in batch.items()})
-        return lambda: self.metrics.decided(decided)
+        left_out, undecided = self.payees.internal, self.payees.deciding.undecided - before
+
+        def count() -> None:
+            self.metrics.decided(decided)
+            self.metrics.internal_error("payees", "dead_letter", left_out)
+            self.metrics.internal_error("payees", "undecided", undecided)
+
+        return count
 
     def _walk_accounts(self, publisher: Publisher, batch: Mapping[Place, Records]) -> Callable[[], None]:
         counts = Counts()
@@ -439,7 +458,12 @@ class Line:
             counts.merge(
                 self.accounts.process(publisher, partition, batch.get(transactions, NONE), batch.get(feedback, NONE))
             )
-        return lambda: self.metrics.counted(counts)
+
+        def count() -> None:
+            self.metrics.counted(counts)
+            self.metrics.internal_error("accounts", "dead_letter", counts.internal)
+
+        return count
 
     def is_own(self, transactional_id: str) -> bool:
         """Whether a transactional id is, or was, one of this worker's."""

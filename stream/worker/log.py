@@ -6,8 +6,9 @@ memory. Nothing here knows which.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import NamedTuple, Protocol
 
 import numpy as np
@@ -47,6 +48,9 @@ class Records:
     offsets, timestamps : int64[n]
         Timestamps in ms since the epoch.
     values, keys
+    begins
+        The offset that reading stood at when these were read: the first one, or one before it with nothing to read in
+        between; -1 where that is not known, -2 where they are not one stretch.
 
     Examples
     --------
@@ -59,6 +63,7 @@ class Records:
     timestamps: npt.NDArray[np.int64]
     values: Packed
     keys: Packed
+    begins: int = -1
 
     def __len__(self) -> int:
         return len(self.offsets)
@@ -81,13 +86,19 @@ class Records:
         return Records(
             self.offsets[start:stop], self.timestamps[start:stop],
             self.values.part(start, stop), self.keys.part(start, stop),
+            self.begins if start == 0 else int(self.offsets[start - 1]) + 1,
         )  # fmt: skip
 
     def chosen(self, wanted: npt.NDArray[np.bool_]) -> Records:
         """Those that are wanted, their bytes not copied."""
         return Records(
-            self.offsets[wanted], self.timestamps[wanted], self.values.chosen(wanted), self.keys.chosen(wanted)
-        )
+            self.offsets[wanted], self.timestamps[wanted], self.values.chosen(wanted), self.keys.chosen(wanted),
+            self.begins,
+        )  # fmt: skip
+
+    def without(self, offsets: Collection[int]) -> Records:
+        """All but those at these offsets."""
+        return self.chosen(~np.isin(self.offsets, np.array(sorted(offsets), np.int64))) if offsets else self
 
     def between(self, start: int, stop: int) -> Records:
         """Those of offsets from ``start`` up to ``stop``."""
@@ -95,13 +106,14 @@ class Records:
         return self.part(int(first), int(last))
 
     @classmethod
-    def of(cls, records: Sequence[Record]) -> Records:
+    def of(cls, records: Sequence[Record], begins: int = -1) -> Records:
         """Records that were read one by one."""
         return cls(
             np.array([record.offset for record in records], np.int64),
             np.array([record.timestamp for record in records], np.int64),
             Packed.of([record.value for record in records]),
             Packed.of([record.key for record in records]),
+            begins,
         )
 
     @classmethod
@@ -115,7 +127,16 @@ class Records:
             np.concatenate([empty, *(part.timestamps for part in parts)]),
             Packed.joined([part.values for part in parts]),
             Packed.joined([part.keys for part in parts]),
+            _begins(parts),
         )
+
+
+def _begins(parts: Sequence[Records]) -> int:
+    """Where the first of some parts begins, if each begins where the one before it ends."""
+    filled = [part for part in parts if len(part)]
+    if any(after.begins != before.next_offset for before, after in pairwise(filled)):
+        return -2
+    return filled[0].begins if filled else -1
 
 
 class Position(NamedTuple):

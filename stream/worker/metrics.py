@@ -26,6 +26,12 @@ from stream.worker.log import Place
 BUCKETS = (0.005, 0.01, 0.02, 0.03, 0.04, 0.05, 0.075, 0.1, 0.15, 0.2, 0.3, 0.5, 1.0, 2.0, 5.0, 15.0, 60.0)
 FAMILIAR_PPM = 500_000
 RESULTS = ("decided", "duplicate", "dead")
+INTERNAL_ERRORS = (
+    *((hop, result) for hop in ("accounts", "payees") for result in ("recovered", "dead_letter", "stopped")),
+    ("payees", "undecided"),
+    ("payees", "set_aside"),
+)
+"""Hop and result of each kind of internal error."""
 
 
 class LatencyHistogram(Collector):
@@ -137,6 +143,28 @@ class Metrics:
             ("topic", "partition"),
             registry=registry,
         )
+        errors = Counter(
+            "riskstream_internal_errors_total",
+            "Errors of riskstream itself: batches recovered, records become dead letters, transactions that took the "
+            "declared direction, versions set aside, partitions stopped.",
+            ("hop", "result"),
+            registry=registry,
+        )
+        # each is there from the start: a rate over a series that begins at its first error would miss that one
+        self._internal = {kind: errors.labels(*kind) for kind in INTERNAL_ERRORS}
+        refused = Counter(
+            "riskstream_batches_refused_total",
+            "Batches that did not begin where the rows stand.",
+            ("hop",),
+            registry=registry,
+        )
+        self._batches_refused = {hop: refused.labels(hop) for hop in ("accounts", "payees")}
+        self._stopped = Gauge(
+            "riskstream_partition_stopped",
+            "1 for a partition that stands at a record until its worker is started anew.",
+            ("topic", "partition"),
+            registry=registry,
+        )
         self.alert_load = AlertLoad(registry)
         self.health = HealthMetrics(registry, partitions)
         ProcessCollector(registry=registry)
@@ -197,6 +225,21 @@ class Metrics:
     def transaction_failed(self, *, fenced: bool) -> None:
         """A transaction was refused to a stale owner, or was aborted or ended in doubt."""
         self._transactions.labels("fenced" if fenced else "aborted").inc()
+
+    def internal_error(self, hop: str, result: str, number: int = 1) -> None:
+        """Riskstream itself failed at something; see :data:`INTERNAL_ERRORS`."""
+        if number:
+            self._internal[hop, result].inc(number)
+
+    def batch_refused(self, hop: str) -> None:
+        """A batch did not begin where the rows stand."""
+        self._batches_refused[hop].inc()
+
+    def stopped(self, places: Iterable[Place]) -> None:
+        """Partitions of this worker that stand at a record."""
+        self._stopped.clear()
+        for place in places:
+            self._stopped.labels(place.topic, str(place.partition)).set(1)
 
     def matured(self, scenario: int, number: int) -> None:
         """The learner saw transactions mature without fraud."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -74,12 +74,20 @@ class ModelLog:
     @property
     def active(self) -> Snapshot:
         """The snapshot in force: the pinned one, else the newest that was not refused."""
-        if self.pinned:
-            if self.pinned == self.first.version:
+        return self.active_without(())
+
+    def active_without(self, aside: Collection[str]) -> Snapshot:
+        """The same, but none of these versions."""
+        pinned = self.pinned if self.pinned not in aside else ""
+        if pinned:
+            if pinned == self.first.version:
                 return self.first
-            if self.pinned in self.complete:
-                return self.complete[self.pinned]
-        followed = (snapshot for version, snapshot in reversed(self.complete.items()) if version not in self.refused)
+            if pinned in self.complete:
+                return self.complete[pinned]
+        followed = (
+            snapshot for version, snapshot in reversed(list(self.complete.items()))
+            if version not in self.refused and version not in aside
+        )  # fmt: skip
         return next(followed, self.first)
 
     @property

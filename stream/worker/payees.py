@@ -7,20 +7,23 @@ batch record: recovery walks the frames behind the last marker again.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from stream.core import packed
-from stream.core.decide import Decided, Decider
+from stream.core.decide import Decided
 from stream.core.frame import Frame, decode_frame
-from stream.core.learning import label_record, scored_records
+from stream.core.learning import label_record
 from stream.core.packed import Packed
 from stream.core.receive import PayeeHop, Received, together
-from stream.core.render import render
 from stream.core.rows import RowTable
+from stream.core.skipped import Skips
 from stream.errors import RecoveryRefused
 from stream.settings import Settings
 from stream.worker.checkpoint import Marker, write_rows
-from stream.worker.log import Headers, Place, Publisher, Reader, Records
+from stream.worker.deciding import Deciders, Deciding, Verdict
+from stream.worker.frame_trial import FrameTrial
+from stream.worker.isolation import PartitionStopped, WalkFailed, refuse_out_of_place, refuse_too_many, walking_again
+from stream.worker.log import Headers, Place, Publisher, PublishFailed, Reader, Record, Records
 from stream.worker.lost_records import refuse_lost
 from stream.worker.replica import Replica
 from stream.worker.row_owner import RowOwner
@@ -43,15 +46,33 @@ class PayeePartition:
     """Next offset of the frames."""
     unwritten: int = 0
     """Payments and feedback since the last checkpoint: no fewer than changed rows."""
+    skips: Skips = field(default_factory=Skips)
+    """What was left out of which frames."""
 
 
 @dataclass
 class PayeesHop(RowOwner[PayeePartition]):
-    """See the module. ``decider`` gives the model and policy in force; it is asked once a batch."""
+    """See the module.
+
+    Parameters
+    ----------
+    versions
+        Model and policy in force.
+    original
+        The record at an offset of an input, None where it is not there any more.
+    internal
+        Records that the last batch left out.
+    """
 
     settings: Settings
-    decider: Callable[[], Decider]
+    versions: Deciders
+    original: Callable[[Place, int], Record | None] = lambda place, offset: None
     name: str = "payees"
+    internal: int = 0
+
+    def __post_init__(self) -> None:
+        """Decide by what is in force."""
+        self.deciding = Deciding(self.versions)
 
     def place(self, partition: int) -> Place:
         """The input of one partition."""
@@ -62,28 +83,66 @@ class PayeesHop(RowOwner[PayeePartition]):
         return (self.place(partition),)
 
     def process(self, publisher: Publisher, batch: Mapping[int, Records]) -> list[Decided]:
-        """Walk one batch, records by partition, and write what it causes; returns what was decided."""
+        """Walk one batch, records by partition, and write what it causes; returns what was decided.
+
+        Raises
+        ------
+        OutOfPlace, WalkFailed, PartitionStopped
+            As in the accounts hop.
+        """
         decided: list[Decided] = []
-        decider = self.decider()
+        self.internal = 0
         waiting: list[Received] = []
         came: list[tuple[int, Received]] = []
         for partition, records in batch.items():
             owner = self.owned[partition]
-            received = owner.core.process(_frames(records))
+            received = self._receive(publisher, owner, partition, records)
             owner.profiled = records.next_offset
             self.count(partition, len(received.transactions) + len(received.feedback))
             if len(received.transactions):
                 waiting.append(received)
             if sum(len(part.transactions) for part in waiting) >= DECIDED_AT_ONCE:
-                decided.append(self._decide(publisher, decider, waiting))
+                decided += self._decide(publisher, waiting)
                 waiting = []
             came.append((partition, received))
         if waiting:
-            decided.append(self._decide(publisher, decider, waiting))
+            decided += self._decide(publisher, waiting)
         # a label of this batch's own payment comes behind the payment's features
         for partition, received in came:
             self._forward_labels(publisher, partition, received)
         return decided
+
+    def _receive(self, publisher: Publisher, owner: PayeePartition, partition: int, records: Records) -> Received:
+        """Walk the frames of one partition; what cannot be is left out, once that is recorded."""
+        place = self.place(partition)
+        refuse_out_of_place(place, records.begins, owner.profiled)
+        spans = {place: (owner.profiled, records.next_offset)}
+        careful = self.is_suspect(partition, {place: owner.profiled})
+        try:
+            if careful:
+                self._leave_out(publisher, owner, partition, records)
+            return owner.core.process(_frames(records, owner.skips))
+        except (PublishFailed, PartitionStopped):
+            raise
+        except Exception as error:
+            raise WalkFailed(self.name, partition, spans, error, careful=careful) from error
+
+    def _leave_out(self, publisher: Publisher, owner: PayeePartition, partition: int, records: Records) -> None:
+        """Find what cannot be read or walked, bury it, and record that it is left out."""
+        frames = FrameTrial(self.name, self.place(partition), records, owner.core)
+        found = frames.culprits()
+        skips = frames.skips(found)
+        known = [skip.at for skip in owner.skips.by_frame.values() for _ in range(skip.errors)]
+        refuse_too_many(self.name, partition, found, known, self.settings.internal_errors_per_hour)
+        for skip in skips:
+            owner.skips.by_frame[skip.frame] = skip
+            publisher.send(self._skipped(partition).topic, skip.encoded(), partition=partition)
+        for letter in frames.letters(found, self.settings.topic, self.original):
+            publisher.send(letter.topic, letter.value, letter.key, headers=letter.headers)
+        self.internal += len(found)
+
+    def _skipped(self, partition: int) -> Place:
+        return Place(self.settings.topic("riskstream-payees-skipped"), partition)
 
     def checkpoint(self, publisher: Publisher, partition: int) -> int:
         """Write the rows changed since the last checkpoint and a marker of what they stand for."""
@@ -145,17 +204,27 @@ class PayeesHop(RowOwner[PayeePartition]):
             )
         if start < profiled and (replica.marker is not None or reader.watermarks(place)[0] < profiled):
             refuse_lost(reader, place, start, REPEATED, accept=self.settings.accept_lost_records)
-        for records in reader.read_many(place, start, profiled):
-            replica.core.process(_frames(records))
-        self.owned[partition] = PayeePartition(replica.core, profiled)
+        owner = PayeePartition(replica.core, profiled, skips=self._read_skips(reader, partition))
+        with walking_again(self.name, place, start):
+            for records in reader.read_many(place, start, profiled):
+                replica.core.process(_frames(records, owner.skips))
+        self.owned[partition] = owner
 
-    def _decide(self, publisher: Publisher, decider: Decider, parts: Sequence[Received]) -> Decided:
-        decided = decider.decide(together(parts))
-        self._publish(publisher, decided, decider)
-        return decided
+    def _read_skips(self, reader: Reader, partition: int) -> Skips:
+        skips = Skips()
+        for chunk in reader.read(self._skipped(partition), 0):
+            for record in chunk:
+                skips.take(record.value or b"{}")
+        return skips
 
-    def _publish(self, publisher: Publisher, decided: Decided, decider: Decider) -> None:
-        rendered = render(decided, decider)
+    def _decide(self, publisher: Publisher, parts: Sequence[Received]) -> list[Decided]:
+        verdicts = self.deciding.decide(together(parts))
+        for verdict in verdicts:
+            self._publish(publisher, verdict)
+        return [verdict.decided for verdict in verdicts]
+
+    def _publish(self, publisher: Publisher, verdict: Verdict) -> None:
+        decided, rendered = verdict.decided, verdict.rendered
         transactions = decided.received.transactions
         topic = self.settings.topic
         decisions, alerts, learning = topic("risk.decisions.v1"), topic("risk.alerts.v1"), topic("risk.learning.v1")
@@ -174,7 +243,8 @@ class PayeesHop(RowOwner[PayeePartition]):
         publisher.send_many(
             decisions, rendered.decisions, rendered.keys, ((SOURCE, source), (PROFILED, profiled), stamp)
         )
-        publisher.send_many(learning, scored_records(decided), Packed.of_ids(transactions["transaction_id"]))
+        if verdict.scored is not None:
+            publisher.send_many(learning, verdict.scored, Packed.of_ids(transactions["transaction_id"]))
         for row, alert in rendered.alerts:
             headers: Headers = [(SOURCE, source[row]), (PROFILED, profiled[row]), stamp]
             publisher.send(alerts, alert, rendered.keys[row], headers=headers)
@@ -200,5 +270,10 @@ class PayeesHop(RowOwner[PayeePartition]):
         return Place(self.settings.topic("riskstream-payees-rows"), partition)
 
 
-def _frames(records: Records) -> list[tuple[int, Frame]]:
-    return [(offset, decode_frame(records.values.view(place))) for place, offset in enumerate(records.offsets.tolist())]
+def _frames(records: Records, skips: Skips) -> list[tuple[int, Frame]]:
+    if not skips.by_frame:
+        return [
+            (offset, decode_frame(records.values.view(place))) for place, offset in enumerate(records.offsets.tolist())
+        ]
+    read = [(at, skips.read(at, records.value(place) or b"")) for place, at in enumerate(records.offsets.tolist())]
+    return [(offset, frame) for offset, frame in read if frame is not None]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Collection
 from pathlib import Path
 
 from rules.approval import ApprovalError, PolicyRecord, decode, encode, in_force
@@ -68,9 +69,10 @@ class PolicyLog:
             self.altered.append(version)
             logger.error("policy record %s is passed over: %s", version, error)
 
-    def in_force(self, now_us: int) -> Policy:
-        """The approved policy whose time has come, the one valid last; the founding one where there is none."""
-        record = in_force(self.records.values(), now_us)
+    def in_force(self, now_us: int, aside: Collection[str] = ()) -> Policy:
+        """The approved policy whose time has come, the one valid last; the founding one where there is none. Versions set
+        aside are passed over."""
+        record = in_force([record for record in list(self.records.values()) if record.version not in aside], now_us)
         return self.version(record.version) if record is not None else self.founding
 
     def version(self, version: str) -> Policy:

@@ -19,12 +19,14 @@ import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Protocol
 
 from stream.core.frame import BrokenFrame
 from stream.core.rows import RowsFull, UnknownSchema
 from stream.errors import RecoveryRefused, RiskstreamError
 from stream.worker.accounts import AccountsHop
+from stream.worker.isolation import PartitionStopped
 from stream.worker.log import Place, Publisher, Reader
 from stream.worker.lost_records import RecordsLost, refuse_lost
 from stream.worker.payees import PayeesHop
@@ -38,7 +40,7 @@ HOPS = ("accounts", "payees")
 UNREAD = "to be decided"
 FOR_GOOD = (RecoveryRefused, UnknownSchema, RowsFull, BrokenFrame)
 """What another attempt would only find again."""
-Refused = dict[tuple[str, int], RecordsLost]
+Refused = dict[tuple[str, int], RecordsLost | PartitionStopped]
 """By hop and partition."""
 
 
@@ -132,7 +134,10 @@ class Recovery:
         """Say, from another thread, that this attempt is of no use any more: it fails before the next partition."""
         self._abandoned = True
 
-    def run(self, partitions: Sequence[int], names: Mapping[str, str], membership: Membership) -> Recovered:
+    def run(
+        self, partitions: Sequence[int], names: Mapping[str, str], membership: Membership,
+        stopped: Mapping[tuple[str, int], PartitionStopped] = MappingProxyType({}),
+    ) -> Recovered:  # fmt: skip
         """Take partitions over; blocks.
 
         Parameters
@@ -141,6 +146,8 @@ class Recovery:
             The own transactional id of each hop.
         membership
             As what this worker commits.
+        stopped
+            By hop and partition: those that are left alone.
 
         Raises
         ------
@@ -151,7 +158,7 @@ class Recovery:
         """
         reader = self._reader = self._log.reader()
         publishers: dict[str, Publisher] = {}
-        refused: Refused = {}
+        refused: Refused = {who: why for who, why in stopped.items() if who[1] in partitions}
         try:
             with _closing_on_failure(publishers):
                 self.doing = "taking over from the last owners"
@@ -192,6 +199,9 @@ class Recovery:
         offsets = {}
         for hop in HOPS:
             for place in inputs[hop]:
+                if isinstance(refused.get((hop, place.partition)), PartitionStopped):
+                    offsets[place] = stands[place]
+                    continue
                 try:
                     offsets[place] = refuse_lost(reader, place, stands[place], UNREAD, accept=self._accept)
                 except RecordsLost as error:
@@ -216,7 +226,7 @@ class Recovery:
                 came = self._rebuild(
                     hop, partition, lambda replica: recover(reader, partition, *stands, replica=replica)
                 )
-        except RecordsLost as error:
+        except (RecordsLost, PartitionStopped) as error:
             refused[hop.name, partition] = error
             return
         except FOR_GOOD as error:
@@ -237,7 +247,7 @@ class Recovery:
                     recover(replica)
                     self.doing = begins
                     return source.what
-            except RecordsLost:
+            except (RecordsLost, PartitionStopped):
                 raise
             except RiskstreamError as error:
                 logger.warning("%s of partition %d: %s not used: %s", hop.name, partition, source.what, error)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Generic, Protocol, TypeVar
 
@@ -38,6 +38,18 @@ class RowOwner(ABC, Generic[Partition]):
     owned: dict[int, Partition] = field(default_factory=dict)
     kept: dict[int, Partition] = field(default_factory=dict)
     walked: int = 0
+    suspects: dict[int, dict[Place, int]] = field(default_factory=dict)
+    """Partitions of which a batch could not be walked, and where that batch ended: up to there each is walked with care."""
+
+    def is_suspect(self, partition: int, stands: Mapping[Place, int]) -> bool:
+        """Whether a batch that begins here is to be walked with care."""
+        ends = self.suspects.get(partition)
+        if ends is None:
+            return False
+        if all(stands.get(place, end) >= end for place, end in ends.items()):
+            del self.suspects[partition]
+            return False
+        return True
 
     @abstractmethod
     def tables(self, partition: int) -> tuple[Place, tuple[RowTable, ...]]:

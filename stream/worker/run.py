@@ -79,6 +79,7 @@ def run_worker(
 
     versions.on_change = changed
     versions.on_wanted = metrics.health.wanted
+    versions.on_set_aside = lambda: metrics.internal_error("payees", "set_aside")
     log = KafkaLog(settings) if transactional else EmbeddedLog(settings)
     snapshots = _snapshots(settings, log, metrics) if transactional and settings.snapshot_interval_s else None
     standbys = Standbys(log, settings.standby_limit_mb << 20, metrics) if settings.standby_copies else None
@@ -89,7 +90,7 @@ def run_worker(
     if topology is not None:
         line.accounts.on_wrong_partition = topology.doubt
     learner = LearnerThread(
-        settings, versions, metrics, lambda: line.ready and 0 in line.accounts.owned, transactional=transactional
+        settings, versions, metrics, lambda: line.ready and 0 in line.given, transactional=transactional
     )
     metrics.health.ages(lambda: learner.round_age_s, lambda: versions.age_s, lambda: versions.behind_s)
     holds = HoldsService(
@@ -102,6 +103,8 @@ def run_worker(
         "versions": lambda: versions.failure,
         "clock": lambda: clock.failure if clock is not None else "",
         "records lost": lambda: "; ".join(line.refused),
+        "stopped": lambda: "; ".join(line.standing),
+        "internal errors": lambda: line.internal_trouble,
     }
     probes = ProbesService(settings, line, metrics, versions, parts, _notes(snapshots, standbys))
     hanging = (

@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Iterator
 
 from confluent_kafka import Consumer, KafkaError, TopicPartition
 
@@ -20,11 +20,15 @@ from stream.core.decide import Decider
 from stream.core.genesis import first_snapshot
 from stream.settings import Settings
 from stream.worker.founding import FoundingRecord, write_founding
-from stream.worker.models import ROUNDS, ModelLog, chunks
+from stream.worker.models import ROUNDS, ModelLog, chunk_key, chunks
 from stream.worker.policies import PolicyLog, baseline, founding_policy, record_of
 
 logger = logging.getLogger("riskstream.versions")
 POLL_S = 0.5
+MOST_CAME = 4_096
+"""Versions of which the time is known; of those within the hour all."""
+FRESH_US = 3_600_000_000
+"""A version that came in within so long is set aside where deciding fails with it and not without."""
 
 
 class Versions:
@@ -36,15 +40,27 @@ class Versions:
         self.models = ModelLog(first_snapshot(settings.seed))
         self.policies = PolicyLog(founding_policy(settings.packs))
         self._decider = self._make(self.models.active, self.policies.in_force(now_us()))
-        self.failure = ""
-        """Why what should be in force is not, empty while it is."""
+        self._failure = ""
         self._refused = ("", "")
+        self._came: dict[str, int] = {}
+        """When a version was written, or took effect by what it says: µs."""
+        self._aside: dict[str, str] = {}
+        """Versions that are set aside, and why."""
+        self._set_aside = ""
+        """Why, of those that would be in force."""
         self._stop = threading.Event()
         self._thread: threading.Thread | None = None
         self.on_change: Callable[[str, str], None] = lambda model, policy: None
         self.on_wanted: Callable[[str, str], None] = lambda model, policy: None
         self._looked = time.monotonic()
         self._behind_since: float | None = None
+        self.on_set_aside: Callable[[], None] = lambda: None
+        """Called when versions are set aside."""
+
+    @property
+    def failure(self) -> str:
+        """Why what should be in force is not, empty while it is."""
+        return "; ".join(why for why in (self._failure, self._set_aside) if why)
 
     def decider(self) -> Decider:
         """The decider in force now."""
@@ -64,6 +80,43 @@ class Versions:
         """For how long what should be in force has not been, s."""
         since = self._behind_since
         return 0.0 if since is None else time.monotonic() - since
+
+    def alternatives(self, decider: Decider) -> Iterator[Decider]:
+        """What would decide without the versions of this decider that came in within the last hour."""
+        now = self._now_us()
+        fresh = [
+            version for version in (decider.model_version, decider.policy_version)
+            if now - self._came.get(version, 0) < FRESH_US
+        ]  # fmt: skip
+        fresh.sort(key=lambda version: self._came[version], reverse=True)
+        for without in [{version} for version in fresh] + ([set(fresh)] if len(fresh) > 1 else []):
+            model, policy = self._wanted({*self._aside, *without})
+            if not {model.version, policy.version} & without:
+                yield self._make(model, policy)
+
+    def set_aside(self, decider: Decider, instead: Decider, why: str) -> None:
+        """Let another decider go on; the versions that it has not are used no more by this process."""
+        for what, version, other in (
+            ("model", decider.model_version, instead.model_version),
+            ("policy", decider.policy_version, instead.policy_version),
+        ):
+            if version != other:
+                self._aside[version] = f"{what} {version} is set aside, {other} goes on: deciding failed with {why}"
+                logger.critical("%s; roll it back, or mend and publish it anew", self._aside[version])
+                self._set_aside = self._aside[version]
+        self._decider = instead
+        self.on_set_aside()
+        self.on_change(instead.model_version, instead.policy_version)
+
+    def _note(self, version: str, at_us: int) -> None:
+        """When a version came; what came long ago is forgotten."""
+        self._came[version] = at_us
+        if len(self._came) > MOST_CAME:
+            self._came = {known: at for known, at in self._came.items() if at > at_us - FRESH_US}
+
+    def _wanted(self, aside: Collection[str]) -> tuple[Snapshot, Policy]:
+        """What is to be in force, of what is not set aside."""
+        return self.models.active_without(aside), self.policies.in_force(self._now_us(), aside)
 
     def start(self) -> None:
         """Read both topics to their ends, then follow them on a thread."""
@@ -122,24 +175,32 @@ class Versions:
                     else:
                         logger.warning("following versions: %s", error.str())
                     continue
-                self._take(message.topic() or "", message.key() or b"", message.value())
+                self._take(message.topic() or "", message.key() or b"", message.value(), message.timestamp()[1])
             if not until_end:
                 return
 
-    def _take(self, topic: str, key: bytes, value: bytes | None) -> None:
+    def _take(self, topic: str, key: bytes, value: bytes | None, at_ms: int = 0) -> None:
         """Read one record; one that is no model or policy is named, logged and passed over."""
         try:
             if topic == self._settings.topic("risk.models.v1"):
                 self.models.take(key, value)
+                if value and b"/" in key:
+                    self._note(chunk_key(key)[0], at_ms * 1000)
             else:
                 self.policies.take(key, value)
+                record = self.policies.records.get(key.decode())
+                if record is not None:
+                    self._note(record.version, max(at_ms * 1000, record.valid_from))
         except (ValueError, KeyError, TypeError) as error:
             logger.error("a record on %s is neither model nor policy and is passed over: %s", topic, error)
 
     def _refresh(self) -> None:
         """Let what is in force now decide; what cannot be used leaves the last decider and is told by ``failure``."""
         try:
-            snapshot, policy = self.models.active, self.policies.in_force(self._now_us())
+            if self._set_aside:
+                newest = self._wanted(())
+                self._set_aside = "; ".join(self._aside[v.version] for v in newest if v.version in self._aside)
+            snapshot, policy = self._wanted(self._aside)
             wanted = snapshot.version, policy.version
             self.on_wanted(*wanted)
             if wanted == self._refused:
@@ -150,9 +211,11 @@ class Versions:
             self._decider = self._make(snapshot, policy)
         except (ValueError, KeyError) as error:
             self._behind_since = self._behind_since or time.monotonic()
-            self.failure = f"model and policy that should be in force cannot be used: {error}"
+            self._failure = f"model and policy that should be in force cannot be used: {error}"
             self._refused = wanted
-            logger.error("%s; %s and %s go on", self.failure, self._decider.model_version, self._decider.policy_version)
+            logger.error(
+                "%s; %s and %s go on", self._failure, self._decider.model_version, self._decider.policy_version
+            )
             return
         self._usable()
         logger.info("in force: model %s, policy %s", snapshot.version, policy.version)
@@ -160,7 +223,7 @@ class Versions:
 
     def _usable(self) -> None:
         """What should be in force is, be it because what could not be used was taken back."""
-        self.failure, self._refused, self._behind_since = "", ("", ""), None
+        self._failure, self._refused, self._behind_since = "", ("", ""), None
 
     def _make(self, snapshot: Snapshot, policy: Policy) -> Decider:
         decider = Decider(snapshot, policy)

@@ -82,8 +82,10 @@ class Line:
         said = {"broker": self.settings.broker, **self.settings.model_dump(exclude_defaults=True)}
         return {f"RISKSTREAM_{name.upper()}": str(value) for name, value in said.items()}
 
-    def worker(self, **settings: object) -> subprocess.Popen[bytes]:
-        """Start one more worker process; keyword arguments are settings of its own."""
+    def worker(
+        self, *, program: Sequence[str] = ("-m", "stream.cli", "worker"), **settings: object
+    ) -> subprocess.Popen[bytes]:
+        """Start one more worker process; keyword arguments are settings of its own, ``program`` what Python runs."""
         environment = {
             **os.environ,
             **self.environment(),
@@ -93,9 +95,7 @@ class Line:
             **{f"RISKSTREAM_{name.upper()}": str(value) for name, value in settings.items()},
         }
         log = (self._logs / f"worker-{len(self.workers)}.log").open("wb")
-        process = subprocess.Popen(
-            [sys.executable, "-m", "stream.cli", "worker"], env=environment, stdout=log, stderr=subprocess.STDOUT
-        )
+        process = subprocess.Popen([sys.executable, *program], env=environment, stdout=log, stderr=subprocess.STDOUT)
         self.workers.append(process)
         return process
 
@@ -124,6 +124,15 @@ class Line:
         try:
             places = [Place(self.settings.topic(topic), partition) for partition in range(partitions)]
             return [record for place in places for chunk in reader.read(place, 0) for record in chunk]
+        finally:
+            reader.close()
+
+    def records_of(self, topic: str, partition: int) -> list[Record]:
+        """All committed records of one partition."""
+        reader = KafkaReader(self.settings)
+        try:
+            place = Place(self.settings.topic(topic), partition)
+            return [record for chunk in reader.read(place, 0) for record in chunk]
         finally:
             reader.close()
 

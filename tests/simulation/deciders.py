@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from functools import cache
 
 from detectors.ensemble import genesis
@@ -53,3 +54,11 @@ class SwitchingVersions:
     def trusts(self, actor: str) -> bool:
         """Whether the policy in force lists an actor."""
         return self.decider().policy.trusts(actor)
+
+    def alternatives(self, decider: Decider) -> Iterator[Decider]:
+        """Nothing came in lately."""
+        return iter(())
+
+    def set_aside(self, decider: Decider, instead: Decider, why: str) -> None:
+        """Not asked: there are no alternatives."""
+        raise AssertionError(why)

@@ -77,7 +77,7 @@ class Oracle:
         log, versions = simulation.log, simulation.versions
         reader = SimulatedReader(log, Bystander())
         accounts = AccountsHop(simulation.settings, log.partitions, versions.trusts)
-        payees = PayeesHop(simulation.settings, versions.decider)
+        payees = PayeesHop(simulation.settings, versions)
 
         def rebuild(hop: RowHop, partition: int, recover: Callable[[Replica[Any] | None], None]) -> None:
             try:

@@ -114,7 +114,8 @@ def failure_ignored(patch: pytest.MonkeyPatch) -> None:
 
 
 def mailbox_kept(patch: pytest.MonkeyPatch) -> None:
-    """What was fetched before a recovery is processed after it."""
+    """What was fetched before a recovery is processed after it, wherever the rows stand."""
+    place_unasked(patch)
     patch.setattr(Mailbox, "clear", lambda self: None)
 
 
@@ -166,7 +167,7 @@ def marker_without_clock(patch: pytest.MonkeyPatch) -> None:
 
 def silent_degradation(patch: pytest.MonkeyPatch) -> None:
     """A model that is not used is not spoken of."""
-    patch.setattr(deciders()[-1], "_failed", 0)
+    patch.setattr(deciders()[-1], "failed", 0)
 
 
 def kept_unasked(patch: pytest.MonkeyPatch) -> None:
@@ -232,9 +233,15 @@ def snapshot_from_its_end(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(Copying, "header", later)
 
 
+def place_unasked(patch: pytest.MonkeyPatch) -> None:
+    """A batch is walked wherever it begins, also where fetching was begun anew at an old or a new offset."""
+    for module in (accounts, payees):
+        patch.setattr(module, "refuse_out_of_place", lambda place, begins, stands: None)
+
+
 MUTATIONS: tuple[Mutation, ...] = (
     no_fence, no_claim, no_batch_record, marker_outside, no_ring, no_generation, offsets_apart, failure_ignored,
     mailbox_kept, reads_uncommitted, positions_pending, trust_of_today, marker_without_clock, silent_degradation,
     kept_unasked, copy_not_read_on, snapshot_unvouched, snapshot_unchecked,
-    snapshot_from_its_end,
+    snapshot_from_its_end, place_unasked,
 )  # fmt: skip

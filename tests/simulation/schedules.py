@@ -20,7 +20,7 @@ from simulation.traffic import Bank, Event
 
 from stream.settings import Settings
 
-FaultKind = Literal["kill", "freeze", "start", "end", "switch", "disk", "fence"]
+FaultKind = Literal["kill", "freeze", "start", "end", "switch", "disk", "fence", "fetch"]
 DISKS = 2
 """Machines: a worker that starts finds what one before it has left there."""
 MOST_WORKERS = 4
@@ -36,7 +36,7 @@ class Fault:
     Parameters
     ----------
     turns
-        How long a frozen worker stays so.
+        How long a frozen worker stays so; how far from where it should a fetch is begun anew.
     within
         Wait for a moment in which the worker has a transaction open.
     damage
@@ -65,6 +65,7 @@ class Schedule:
     checkpoint_records: int
     standby_copies: int = 0
     snapshot_interval_s: int = 1
+    internal_errors_per_hour: int = 3
 
 
 def draw(seed: int, most_events: int = 40, most_faults: int = 7) -> Schedule:
@@ -101,6 +102,14 @@ def draw(seed: int, most_events: int = 40, most_faults: int = 7) -> Schedule:
         Fault(chance.randint(1, most_events), "freeze", chance.randrange(MOST_WORKERS), chance.randint(80, 200))
         for _ in range(chance.choice((0, 1, 2)))
     ]
+    # a recovery that was abandoned lets fetching begin anew where the rows do not stand; drawn apart from the rest
+    stray = random.Random(-seed)
+    faults += [
+        Fault(
+            stray.randint(1, 10 * most_events), "fetch", stray.randrange(MOST_WORKERS), stray.choice((-4, -2, -1, 1, 2))
+        )
+        for _ in range(stray.choice((0, 0, 1, 2)))
+    ]
     return Schedule(
         seed, partitions, workers, batch, checkpoint, events, tuple(sorted(faults, key=lambda fault: fault.turn)),
         chance.choice((5, 20, 1000)), chance.choice((0, 1, 1, 2)), chance.choice((1, 1, 3)),
@@ -136,6 +145,7 @@ class Simulation:
         self.settings = Settings(
             batch_records=schedule.batch_records, checkpoint_interval_ms=schedule.checkpoint_interval_ms,
             checkpoint_records=schedule.checkpoint_records, pace_ms=0,
+            internal_errors_per_hour=schedule.internal_errors_per_hour,
             standby_copies=schedule.standby_copies, snapshot_interval_s=schedule.snapshot_interval_s,
         )  # fmt: skip
         self.disks = [SimulatedDisk() for _ in range(DISKS)]
@@ -240,6 +250,9 @@ class Simulation:
                 self.log.initialise(ids[fault.turns % len(ids)])
         elif fault.kind == "disk":
             self.disks[fault.worker].damage(fault.damage, self._random)
+        elif fault.kind == "fetch":
+            for worker in self.alive[fault.worker % max(len(self.alive), 1) :][:1]:
+                worker.fetch_from_elsewhere(self._random, fault.turns)
         elif fault.kind == "start" or not self.alive:
             if len(self.alive) < MOST_WORKERS:
                 self._start()

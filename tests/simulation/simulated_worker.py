@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import random
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import Executor, Future
@@ -58,6 +59,17 @@ class UncountedMetrics:
     def lost(self, offsets: Mapping[Place, int]) -> None:
         """Offsets were deleted unread."""
 
+    def stopped(self, places: Iterable[Place]) -> None:
+        """Partitions that stand at a record."""
+
+    def internal_error(self, hop: str, result: str, number: int = 1) -> None:
+        """Riskstream itself failed at something."""
+        self.events[f"{hop} {result}"] += number
+
+    def batch_refused(self, hop: str) -> None:
+        """A batch did not begin where the rows stand."""
+        self.events["refused batch"] += 1
+
     def snapshot(self, result: str) -> None:
         """A snapshot was written, failed or was refused."""
         self.events[result] += 1
@@ -102,6 +114,8 @@ class SimulatedWorker(Process):
         self._generation = -1
         self._lost = False
         self._next: dict[Place, int] = {}
+        self._reached: dict[Place, int] = {}
+        """Behind the last record that was fetched; what was looked at behind it were gaps."""
         connected = ConnectedLog(log, self)
         self.metrics = metrics = UncountedMetrics()
         self.snapshots = Snapshots(
@@ -156,6 +170,7 @@ class SimulatedWorker(Process):
             self._lost = True  # as the transport does: try again, later
             self.pause()
             return
+        self._reached = dict(self._next)
         self._generation = membership.generation
         self.standbys.keep(self._group.copies.get(self.name, ()))
         if self._group.valid(membership):
@@ -179,9 +194,20 @@ class SimulatedWorker(Process):
             stop = min(offset + self._log.random.randint(1, FETCHED), self._log.stable_end(place))
             if stop > offset:
                 self.operation()
-                lane.mailbox.put(place, Records.of(self._log.committed(place, offset, stop)))
+                records = Records.of(self._log.committed(place, offset, stop), self._reached[place])
+                lane.mailbox.put(place, records)
                 self._next[place] = stop
+                if len(records):
+                    self._reached[place] = records.next_offset
         return any(lane.mailbox for lane in self.line.lanes.values())
+
+    def fetch_from_elsewhere(self, chance: random.Random, by: int) -> None:
+        """Begin fetching one partition anew so many offsets from where it is, with records to come from there."""
+        if self._next:
+            place = chance.choice(sorted(self._next))
+            at, end = max(self._next[place] + by, 0), self._log.stable_end(place)
+            if at != self._next[place] and self._log.committed(place, at, end):
+                self._next[place] = self._reached[place] = at
 
     def _on_lost(self, reason: str) -> None:
         self._lost = True

@@ -63,7 +63,7 @@ def a_day() -> tuple[SimulatedLog, Line]:
 def take_all(log: SimulatedLog, line: Line) -> None:
     start = line.recover([0], MEMBERSHIP)[INPUT]
     line.resume()
-    line.lane_of(TRANSACTIONS).mailbox.put(INPUT, Records.of(log.committed(INPUT, start, log.end(INPUT))))
+    line.lane_of(TRANSACTIONS).mailbox.put(INPUT, Records.of(log.committed(INPUT, start, log.end(INPUT)), start))
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 
 import pytest
-from simulation.deciders import deciders
+from simulation.deciders import SwitchingVersions
 from simulation.invariants import Bystander
 from simulation.simulated_log import SimulatedLog, SimulatedReader
 
@@ -61,6 +61,6 @@ def test_a_group_that_never_took_anything_starts_empty() -> None:
 
 
 def test_frames_offsets_reset_by_hand_are_refused(done: SimulatedLog) -> None:
-    hop = PayeesHop(Settings(), lambda: deciders()[0])
+    hop = PayeesHop(Settings(), SwitchingVersions())
     with pytest.raises(RiskstreamError, match="if offsets were reset by hand"):
         hop.recover(SimulatedReader(done, Bystander()), 0, 0)

@@ -38,7 +38,16 @@ def first_failure(seeds: Iterable[int]) -> tuple[int, str] | None:
     return None
 
 
-ROWS_FROM = {"kept": 50, "standby copy": 10, "snapshot": 5, "changelog": 50, "written": 20, "failed": 3, "refused": 1}
+ROWS_FROM = {
+    "kept": 50,
+    "standby copy": 10,
+    "snapshot": 5,
+    "changelog": 50,
+    "written": 20,
+    "failed": 3,
+    "refused": 1,
+    "refused batch": 10,
+}
 
 
 @dataclass

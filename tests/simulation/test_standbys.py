@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from simulation.deciders import deciders
+from simulation.deciders import SwitchingVersions
 from simulation.invariants import Bystander
 from simulation.simulated_log import ConnectedLog, SimulatedLog, SimulatedReader
 
@@ -36,7 +36,7 @@ class Shown:
 def copies_of(log: SimulatedLog, limit: int = 1 << 30) -> tuple[Standbys, Shown]:
     shown = Shown()
     standbys = Standbys(ConnectedLog(log, Bystander()), limit, shown)
-    standbys.hops = (AccountsHop(Settings(), 1, lambda actor: True), PayeesHop(Settings(), lambda: deciders()[0]))
+    standbys.hops = (AccountsHop(Settings(), 1, lambda actor: True), PayeesHop(Settings(), SwitchingVersions()))
     return standbys, shown
 
 

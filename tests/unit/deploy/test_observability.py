@@ -70,6 +70,12 @@ METRICS: dict[str, dict[str, set[str]]] = {
     "process_cpu_seconds_total": {},
     "process_open_fds": {},
     "process_max_fds": {},
+    "riskstream_internal_errors_total": {
+        "hop": {"accounts", "payees"},
+        "result": {"recovered", "dead_letter", "stopped", "undecided", "set_aside"},
+    },
+    "riskstream_partition_stopped": {"topic": set(), "partition": set()},
+    "riskstream_batches_refused_total": {"hop": {"accounts", "payees"}},
     "up": {"job": {"riskstream-worker"}},
 }
 """The contract's metrics, with each label's values where it lists them."""
@@ -85,6 +91,7 @@ SHOWN_ALONE = {
     "riskstream_event_hour_seconds", "riskstream_below_line_total", JUDGED,
     "riskstream_recovered_total", "riskstream_standby_lag", "riskstream_end_offset", "riskstream_version_wanted_info",
     "process_resident_memory_bytes", "process_cpu_seconds_total", "process_open_fds", "process_max_fds",
+    "riskstream_batches_refused_total",
 }  # fmt: skip
 """On the board, and no alert: a high value of one is no fault."""
 

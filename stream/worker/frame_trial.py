@@ -1,0 +1,172 @@
+"""Frames that could not be read or walked: which records in them are to blame, and what is written about those."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+
+from stream.core.frame import ForeignFrame, Frame, decode_frame, salvaged
+from stream.core.receive import PayeeHop
+from stream.core.skipped import Skip
+from stream.worker import isolation
+from stream.worker.dead_letters import dead_letter
+from stream.worker.isolation import REASON, Culprit, PartitionStopped, message_of
+from stream.worker.log import Headers, Place, Record, Records
+
+logger = logging.getLogger("riskstream.payees")
+PROFILED = "riskstream.profiled"
+TRANSACTIONS, FEEDBACK = "bank.transactions.v1", "bank.feedback.v1"
+
+
+@dataclass(frozen=True, slots=True)
+class Letter:
+    """A dead letter to be sent."""
+
+    topic: str
+    key: bytes | None
+    value: bytes | None
+    headers: Headers
+
+
+@dataclass(frozen=True, slots=True)
+class FrameCulprit(Culprit):
+    """A record of a frame; ``offset`` is the frame's, ``at`` its place there, -1 for a frame that cannot be read."""
+
+    at: int = -1
+    is_feedback: bool = False
+
+
+class FrameTrial:
+    """Tries the frames of a batch on copies of the rows they concern.
+
+    Parameters
+    ----------
+    hop, place
+        Whose frames, and where they are.
+    records
+        The batch.
+    core
+        The rows; they are left as they are.
+    """
+
+    def __init__(self, hop: str, place: Place, records: Records, core: PayeeHop) -> None:
+        self._hop = hop
+        self._place = place
+        self._records = records
+        self._core = core
+        self._frames: list[tuple[int, Frame]] = []
+
+    def culprits(self) -> list[FrameCulprit]:
+        """What fails by itself, in order: frames that cannot be read, records that cannot be walked.
+
+        Raises
+        ------
+        PartitionStopped
+            A frame is another version's.
+        """
+        unread = [culprit for number in range(len(self._records)) if (culprit := self._read(number)) is not None]
+        items = [
+            (number, is_feedback, at)
+            for number, (_, frame) in enumerate(self._frames)
+            for is_feedback, records in ((False, frame.transactions), (True, frame.feedback))
+            for at in range(len(records))
+        ]
+
+        def attempt(start: int, stop: int) -> None:
+            tried = _parts(self._frames, items[start:stop])
+            core = self._core.excerpt(self._frames)
+            core.process(tried)
+            self._core = core
+
+        walked = [self._walked(items[at], error) for at, error in isolation.culprits(len(items), attempt).items()]
+        return sorted([*unread, *walked], key=lambda culprit: culprit.offset)
+
+    def skips(self, found: Sequence[FrameCulprit]) -> list[Skip]:
+        """What is to be recorded about them, a record a frame."""
+        skips = []
+        for offset in sorted({culprit.offset for culprit in found}):
+            mine = [culprit for culprit in found if culprit.offset == offset]
+            skips.append(
+                Skip(
+                    offset,
+                    mine[0].timestamp,
+                    any(culprit.at < 0 for culprit in mine),
+                    frozenset(culprit.at for culprit in mine if culprit.at >= 0 and not culprit.is_feedback),
+                    frozenset(culprit.at for culprit in mine if culprit.is_feedback),
+                )
+            )
+        return skips
+
+    def letters(
+        self,
+        found: Iterable[FrameCulprit],
+        topic: Callable[[str], str],
+        original: Callable[[Place, int], Record | None],
+    ) -> Iterator[Letter]:
+        """The dead letters: of each transaction and feedback the record that it came from; of a frame that cannot be read
+        its bytes too."""
+        frames = dict(self._frames)
+        for culprit in found:
+            if culprit.at >= 0:
+                frame = frames[culprit.offset]
+                record = (frame.feedback if culprit.is_feedback else frame.transactions)[culprit.at]
+                yield self._letter(culprit, record, culprit.at, culprit.is_feedback, topic, original)
+                continue
+            value = self._records.value(self._records.offsets.tolist().index(culprit.offset)) or b""
+            headers = dead_letter(self._place, culprit.offset, REASON, culprit.message)
+            yield Letter(self._place.topic + ".dlq", None, value, headers)
+            left = salvaged(value)
+            for is_feedback, records in ((False, left.transactions), (True, left.feedback)):
+                for at, record in enumerate(records):
+                    yield self._letter(culprit, record, at, is_feedback, topic, original)
+
+    def _letter(
+        self, culprit: FrameCulprit, record: object, at: int, is_feedback: bool, topic: Callable[[str], str],
+        original: Callable[[Place, int], Record | None],
+    ) -> Letter:  # fmt: skip
+        source = Place(topic(FEEDBACK if is_feedback else TRANSACTIONS), int(record["source_partition"]))  # type: ignore[index]
+        offset = int(record["source_offset"])  # type: ignore[index]
+        found = original(source, offset)
+        gone = "" if found is not None else "; its record is not on its topic any more"
+        mark = f"{self._place.topic}/{self._place.partition}/{culprit.offset}/{'f' if is_feedback else ''}{at}"
+        headers = [*dead_letter(source, offset, REASON, culprit.message + gone), (PROFILED, mark.encode())]
+        return Letter(
+            source.topic + ".dlq", found.key if found is not None else None,
+            found.value if found is not None else None, headers,
+        )  # fmt: skip
+
+    def _read(self, number: int) -> FrameCulprit | None:
+        """Read one frame; what is to blame if it cannot be."""
+        offset, timestamp = int(self._records.offsets[number]), int(self._records.timestamps[number])
+        try:
+            self._frames.append((offset, decode_frame(self._records.values.view(number))))
+        except ForeignFrame as error:
+            raise PartitionStopped(self._hop, self._place.partition, self._place, offset, str(error)) from error
+        except Exception as error:
+            logger.error("%s[%d] offset %d could not be read", *self._place, offset, exc_info=error)
+            return FrameCulprit(self._place, offset, timestamp, message_of(error, "read"))
+        return None
+
+    def _walked(self, item: tuple[int, bool, int], error: Exception) -> FrameCulprit:
+        number, is_feedback, at = item
+        offset = self._frames[number][0]
+        timestamp = int(self._records.timestamps[self._records.offsets.tolist().index(offset)])
+        what = "feedback" if is_feedback else "transaction"
+        logger.error("%s[%d] offset %d %s %d could not be walked", *self._place, offset, what, at, exc_info=error)
+        return FrameCulprit(self._place, offset, timestamp, message_of(error, "walked"), at, is_feedback)
+
+
+def _parts(frames: Sequence[tuple[int, Frame]], items: Sequence[tuple[int, bool, int]]) -> list[tuple[int, Frame]]:
+    """The frames with nothing in them but these records."""
+    wanted: dict[int, tuple[list[int], list[int]]] = {}
+    for number, is_feedback, at in items:
+        wanted.setdefault(number, ([], []))[is_feedback].append(at)
+    return [
+        (frames[number][0], Frame(frames[number][1].transactions[_span(told)], frames[number][1].feedback[_span(heard)]))
+        for number, (told, heard) in wanted.items()
+    ]  # fmt: skip
+
+
+def _span(places: Sequence[int]) -> slice:
+    return slice(places[0], places[-1] + 1) if places else slice(0, 0)
