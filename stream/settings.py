@@ -191,6 +191,9 @@ class Settings(BaseModel):
         ),
     ] = 100.0
     seed: Annotated[int, Field(ge=0, description="Seed of everything random in the models.")] = 42
+    hash_key_file: Annotated[
+        str, Field(description="File with the key (16 bytes or more) of tokens that a column map makes of names: hash.")
+    ] = ""
 
     metrics_port: Annotated[
         int, Field(ge=0, le=65535, description="Port of /metrics, /live and /ready; 0 picks one.")

@@ -19,17 +19,16 @@ if TYPE_CHECKING:
     from confluent_kafka import KafkaError, Message
 
     from stream.replay.schedule import Scheduled
-    from stream.replay.sources import Chunk
 
 TOPICS = {"transaction": "bank.transactions.v1", "feedback": "bank.feedback.v1"}
 MESSAGE_TIMEOUT_MS = 30_000
 PROGRESS_S = 1.0
 PACE_S = 0.005
-SHOWN_REFUSALS = 5
 _EXAMPLES = """
 \b
 Examples:
   riskstream produce bank.jsonl --labels truth.csv
+  riskstream produce statement.csv --columns map.yaml --sort      # the newest rows stand first
   riskstream produce cards.parquet --columns deploy/maps/handbook.yaml --rate 2000 --limit 100000
   riskstream produce cards.csv --columns map.yaml --label-delay 3d --broker kafka-1:9092 --json
 """
@@ -37,17 +36,19 @@ Examples:
 
 @click.command(
     epilog=_EXAMPLES,
-    help="Send FILE (CSV, JSONL or Parquet) to the input topics, keyed by customer, in file order. Kafka stamps the "
+    help="Send FILE (CSV, JSON, Parquet, .xlsx) to the input topics, keyed by customer, in file order. Kafka stamps the "
     "records with the wall clock. Frauds among the labels become feedback (chargeback, actor chargeback:file) once "
     "the event time has come to theirs plus the label delay; labels due after the last transaction are not sent. "
     "Rows that the contract refuses are not sent, are reported, and the exit status is then 1; so it is where no label of "
-    "the TRUTH file met a payment.",
+    "the TRUTH file met a payment, and where rows lie more than the lateness bound behind a row before them. A file whose "
+    "newest rows stand first is not sent at all: --sort sends it in order.",
 )
 @click.argument("file", type=click.Path(dir_okay=False, path_type=Path))
 @click.option(
     "--columns", "map_file", type=click.Path(dir_okay=False, path_type=Path),
     help="Column map, YAML; JSONL in the contract's own form needs none.",
 )  # fmt: skip
+@click.option("--sort", "in_time_order", is_flag=True, help="Put the rows in the order of their event times first.")
 @click.option("--rate", type=click.FloatRange(min=0.001), help="Transactions a second.  [default: as fast as it goes]")
 @click.option("--limit", type=click.IntRange(min=1), help="Transactions, at most.")
 @click.option(
@@ -60,6 +61,7 @@ Examples:
 def command(
     file: Path,
     map_file: Path | None,
+    in_time_order: bool,
     rate: float | None,
     limit: int | None,
     truth_file: Path | None,
@@ -70,44 +72,34 @@ def command(
     """Check everything that can be wrong, then send."""
     from stream.brokers.topics import ensure_topics
     from stream.replay.column_map import load_column_map
+    from stream.replay.file_watch import FileWatch, first_looked_at
     from stream.replay.schedule import Schedule, parse_delay
+    from stream.replay.screen import remark_lines
     from stream.replay.sources import open_source
 
     schedule = Schedule(parse_delay(label_delay))
-    source = open_source(file, None if map_file is None else load_column_map(map_file), truth_file)
+    source = open_source(
+        file, None if map_file is None else load_column_map(map_file), truth_file, in_time_order=in_time_order
+    )
+    lateness_us = round(settings.lateness_minutes * 60_000_000)
+    chunks = first_looked_at(source.chunks(), file, lateness_us)
     ensure_topics(settings)
-    refusals = Refusals(file)
+    watch = FileWatch(file, lateness_us)
     sender = Sender(settings, rate)
-    sender.send(schedule.records(refusals.watch(source.chunks()), limit))
-    summary = sender.summary() | {"refused": refusals.count, "labels_pending": schedule.pending}
+    sender.send(schedule.records(watch.watch(chunks), limit))
+    summary = sender.summary() | watch.summary() | source.remarks() | {"labels_pending": schedule.pending}
     met = None if source.truth is None else source.truth.met
     if met is not None:
         summary["labels"] = asdict(met)
     click.echo(_sentence(summary), err=True)
     if met is not None:
         click.echo(str(met), err=True)
+    for line in (*watch.lines(), *remark_lines(source.remarks())):
+        click.echo(line, err=True)
     if as_json:
         print_json(summary)
-    if refusals.count or (met is not None and met.nothing):
+    if watch.problem or (met is not None and met.nothing):
         click.get_current_context().exit(1)
-
-
-class Refusals:
-    """Counts the rows that the contract refuses, and shows the first few."""
-
-    def __init__(self, file: Path) -> None:
-        self.count = 0
-        self._file = file
-
-    def watch(self, chunks: Iterator[Chunk]) -> Iterator[Chunk]:
-        """The same chunks, looked at."""
-        for chunk in chunks:
-            for refusal in chunk.decoded.refused:
-                self.count += 1
-                if self.count <= SHOWN_REFUSALS:
-                    row = chunk.first_row + refusal.index + 1
-                    click.echo(f"{self._file}, row {row}: not sent: {refusal.reason}: {refusal.message}", err=True)
-            yield chunk
 
 
 class Sender:

@@ -28,11 +28,11 @@ Examples:
 
 @click.command(
     epilog=_EXAMPLES,
-    help="Decide about the transactions of FILE (CSV, JSONL or Parquet) as the workers would have, learning from labels "
+    help="Decide about the transactions of FILE (CSV, JSON, Parquet, .xlsx) as the workers would have, learning from labels "
     "as they would have come: each is withheld until its payment's event time plus the label delay. Of TOPIC, the "
     "transactions topic, feedback is heard as it arrived; of the decisions topic, what was decided live is measured "
     "and nothing computed. The same history, labels, policy and seed give the same bytes. Rows that the contract "
-    "refuses are counted by reason, as dead letters would be. How it works: docs/replay.md.",
+    "refuses are counted by reason, as dead letters would be, and the exit status is then 1. How it works: docs/replay.md.",
 )
 @replay_options
 @json_option
@@ -60,7 +60,8 @@ def _summary(options: ReplayOptions) -> dict[str, Any]:
 
 
 def _told(options: ReplayOptions, summary: dict[str, Any], gates: list[Any], *, as_json: bool) -> bool:
-    """Show what came of it, write the report, check the gates; returns whether one failed, or no label met a payment."""
+    """Show what came of it, write the report, check the gates; returns whether there is a problem: a gate that failed,
+    labels that met no payment, rows of a file that were refused."""
     from stream.replay.gates import check_all
     from stream.replay.report import write_report
     from stream.replay.screen import budget_lines, summary_lines, what_if_lines
@@ -75,4 +76,5 @@ def _told(options: ReplayOptions, summary: dict[str, Any], gates: list[Any], *, 
         write_report(summary, options.report_file)
     if as_json:
         print_json(summary)
-    return any(result.failed for result in results) or summary.get("labels", {}).get("met") == 0
+    failed = any(result.failed for result in results)
+    return failed or summary.get("labels", {}).get("met") == 0 or (options.is_file and summary["dead"] > 0)

@@ -36,6 +36,8 @@ _OPTIONS: tuple[Callable[[Any], Any], ...] = (
                  help="Of a TOPIC, the first record: stamped then or later (2026-07-01T00:00:00Z), or by partition (0:1200,1:900)."),
     click.option("--to", "stop", metavar="TIME|OFFSETS", help="Of a TOPIC, the first record that is left out."),
     click.option("--columns", "map_file", type=_FILE, help="Column map, YAML; JSONL in the contract's own form needs none."),
+    click.option("--sort", "in_time_order", is_flag=True,
+                 help="Of a FILE: put its rows in the order of their event times first, for instance where the newest stand first."),
     click.option("--labels", "truth_file", type=_FILE,
                  help="TRUTH file: transaction_id, fraud (0/1), attack. Goes before the map's labels and a TOPIC's feedback."),
     click.option("--label-delay", default="7d", show_default=True, help="When a label becomes known: 7d, 12h, 30m, 10s."),
@@ -95,6 +97,7 @@ class ReplayOptions:
     start: str | None
     stop: str | None
     map_file: Path | None
+    in_time_order: bool
     truth_file: Path | None
     label_delay: str
     maturity_text: str | None
@@ -131,6 +134,8 @@ class ReplayOptions:
                     raise UsageError(f"{option} and {other} are the same file {path}")
         if self.without_familiarity and self.champion_blind:
             raise UsageError(f"--against {BLIND} with --without-familiarity: both sides would be without; give one")
+        if not self.is_file and self.in_time_order:
+            raise UsageError("--sort is for a file; a topic is read in Kafka's order")
         if self.is_file and (self.start is not None or self.stop is not None):
             raise UsageError("--from and --to are for a topic; of a file, --limit takes the first rows")
 
@@ -196,7 +201,7 @@ class ReplayOptions:
         from stream.replay.sources import open_source
 
         column_map = None if self.map_file is None else load_column_map(self.map_file)
-        return open_source(Path(self.file), column_map, self.truth_file)
+        return open_source(Path(self.file), column_map, self.truth_file, in_time_order=self.in_time_order)
 
     def truth(self) -> Truth | None:
         """The labels of the TRUTH file."""

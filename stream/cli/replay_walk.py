@@ -30,7 +30,7 @@ from stream.replay.labels import Truth
 from stream.replay.run import Intake, counts, replay
 from stream.replay.scores import DecisionsFile, ScoresFile
 from stream.replay.sharded import SharedReplay
-from stream.replay.sources import Chunk, History
+from stream.replay.sources import Chunk, History, Source
 from stream.replay.tally import Tally
 
 _DAY_US = 86_400_000_000
@@ -236,6 +236,9 @@ class _Walk:
         self.state.written = {name: writer.position() for name, writer in writers.items()}
         self.checkpoint.save(self.state)
 
+    def _place(self, line: int) -> str:
+        return f"{self.source.name}:{line}" if isinstance(self.source, Source) else f"row {line}"
+
     def _summary(self, engine: FileReplay | SharedReplay, tally: Tally) -> dict[str, Any]:
         intake, seconds = self.state.intake, self.state.seconds
         return {
@@ -250,7 +253,11 @@ class _Walk:
             "maturity_days": self.shape.matures_us / _DAY_US,
             "workers": self.options.workers,
             **labels_met(self.source.truth),
-            "refused_examples": [f"row {row}: {reason}: {message}" for row, reason, message in intake.examples],
+            "refused_by_kind": intake.by_kind(),
+            "refused_examples": [
+                f"{self._place(line)}: {reason}: {message}" for line, reason, message in intake.examples
+            ],
+            **(self.source.remarks() if isinstance(self.source, Source) else {}),
             "seconds": round(seconds, 3),
             "events_per_s": round(intake.rows / seconds, 1) if seconds > 0 else 0.0,
         }
@@ -291,6 +298,7 @@ def _checkpoint(options: ReplayOptions, source: History, shape: ReplaySettings) 
         "champion": None if options.champion is None else [options.champion.version, options.champion_blind],
         "first test day": options.measure_day,
         "row limit": options.limit,
+        "sorted": options.in_time_order,
         "scores": _resolved(options.scores_file),
         "decisions": _resolved(options.decisions_file),
         **{name: None if path is None else file_mark(path) for name, path in inputs.items()},

@@ -1,108 +1,171 @@
-"""Columns of a table to values of fields, a chunk at a time."""
+"""Columns of a table to values of fields; what cannot be read is said with its column, and refuses its row alone."""
 
 from __future__ import annotations
 
-import re
+import hashlib
+import hmac
 from collections.abc import Callable
-from datetime import UTC, datetime, timedelta
-from decimal import ROUND_HALF_EVEN, Decimal, InvalidOperation
+from dataclasses import dataclass, field
+from decimal import Decimal
 from typing import Any
-from zoneinfo import ZoneInfo
 
 import numpy as np
 import pyarrow as pa
 
-from stream.core.rfc3339 import microseconds
-from stream.errors import RiskstreamError
-from stream.replay.column_map import AMOUNTS, PLACES, TIMES, FieldMap
+from stream.contracts.refusal import Reason
+from stream.replay.amounts import Marks, by_currency, decimal_of, is_noisy, minor_units
+from stream.replay.cells import text_of
+from stream.replay.field_map import AMOUNTS, LISTS, PLACES, TIMES, FieldMap
+from stream.replay.local_time import TimeReader, joined
+from stream.replay.rows import Rows, listed
 
 _TRUE = ("true", "1", "yes", "t", "y")
 _FALSE = ("false", "0", "no", "f", "n")
-_AROUND_ONE = re.compile(r"([^{}]*)\{[A-Za-z_][A-Za-z_0-9]*\}([^{}]*)")
-_EARLIEST = microseconds(datetime(1, 1, 1, tzinfo=UTC))
-_LATEST = microseconds(datetime(9999, 12, 31, 23, 59, 59, tzinfo=UTC))
+_SHOWN_CHARACTERS = 40
 
 
-class NotConvertible(RiskstreamError):
-    """A value of a column that is not what its field wants; names file, row and column."""
+@dataclass(frozen=True, slots=True)
+class Unread:
+    """A cell that is not what its field wants: the reason its row is refused for, and what is wrong."""
+
+    reason: Reason
+    message: str
 
 
-def field_values(name: str, field: FieldMap, table: pa.RecordBatch, where: str, first_row: int) -> list[Any]:
-    """The values of a field for every row of a chunk, as JSON would hold them; None where absent.
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """What the reading of cells depends on beside their field.
 
     Parameters
     ----------
-    name, field
-        The field and where it comes from.
-    table
-        The chunk's columns.
-    where, first_row
-        File, and row in it of the chunk's first, for messages.
-
-    Raises
-    ------
-    NotConvertible
-        A value cannot be read as what the field wants.
+    marks
+        Of numbers in text.
+    hash_key
+        Of tokens; None where no field is hashed.
     """
+
+    marks: Marks = field(default_factory=Marks)
+    hash_key: bytes | None = None
+
+
+def read_at_once(name: str) -> str:
+    """The column that holds a time that was read already, in the file's order."""
+    return f"\0{name}"
+
+
+def field_values(name: str, field: FieldMap, rows: Rows, terms: Terms) -> list[Any]:
+    """The values of a field for every row, as JSON would hold them; None where absent, :class:`Unread` where wrong."""
+    if read_at_once(name) in rows.columns:
+        return list(rows.columns[read_at_once(name)])
+    if name in TIMES and field.column is not None and isinstance(rows.columns[field.column], pa.Array):
+        return _native_times(rows.columns[field.column])
+    convert = _converter(name, field, terms)
     if field.constant is not None:
-        return [_converter(name, field)(field.constant)] * table.num_rows
-    if field.template is not None:
-        return _templates(field, table)
-    assert field.column is not None, "one of three origins"
-    column = table.column(field.column)
-    if name in TIMES and pa.types.is_timestamp(column.type):
-        return _native_times(column, field)
-    values = column.to_pylist()
-    if name in AMOUNTS and field.scale == 1 and pa.types.is_integer(column.type):
-        return values
-    if pa.types.is_integer(column.type) and field.values is None and name not in TIMES + PLACES + AMOUNTS:
-        return [None if value is None else str(value) for value in values]
-    return _converted(values, _converter(name, field), f"{where}, column {field.column}", first_row)
+        value = _converted([field.constant], convert, field, name)[0]
+        return [value] * len(rows)
+    return _converted(cells_of(field, rows), convert, field, name)
 
 
-def _converted(values: list[Any], convert: Callable[[Any], Any], where: str, first_row: int) -> list[Any]:
+def time_values(cells: list[Any], reader: TimeReader, field: FieldMap, name: str) -> list[Any]:
+    """The instants of cells in the file's order."""
+    return _converted(cells, reader, field, name)
+
+
+def cells_of(field: FieldMap, rows: Rows) -> list[Any]:
+    """The cells of a field before they are read: of a template its text, of a join its parts put together."""
+    columns = [listed(rows.columns[name]) for name in field.columns]
+    if field.column is not None:
+        return columns[0]
+    if field.join is not None:
+        return [
+            None if any(cell is None for cell in row) else _attempted(joined, list(row))
+            for row in zip(*columns, strict=True)
+        ]
+    return _templates(field, columns)
+
+
+def amounts_by_currency(field: FieldMap, rows: Rows, currencies: list[Any], terms: Terms) -> list[Any]:
+    """Amounts in major units, each by the decimals of its row's currency."""
     out: list[Any] = []
-    for row, value in enumerate(values):
-        if value is None or value == "":
+    cells = cells_of(field, rows) if field.constant is None else [field.constant] * len(rows)
+    for cell, currency in zip(cells, currencies, strict=True):
+        if cell is None:
             out.append(None)
             continue
-        try:
-            out.append(convert(value))
-        except (ValueError, ArithmeticError, LookupError, TypeError, OverflowError) as error:
-            raise NotConvertible(f"{where}, row {first_row + row + 1}: {_explain(error)}") from error
+
+        def convert(cell: Any, currency: Any = currency) -> int:
+            number = _paid(decimal_of(cell, terms.marks), field)
+            return by_currency(number, currency if isinstance(currency, str) else "", noisy=is_noisy(cell))
+
+        out.append(_one(cell, convert, field, "amount_minor"))
     return out
 
 
-def _explain(error: Exception) -> str:
-    if isinstance(error, LookupError):
-        return f"value {error} is not in values; list it or give a default"
-    return f"{error}; correct the file or the column map"
+def _attempted(function: Callable[[Any], Any], argument: Any) -> Any:
+    try:
+        return function(argument)
+    except ValueError as error:
+        return Unread("bad_time", str(error))
 
 
-def _templates(field: FieldMap, table: pa.RecordBatch) -> list[str | None]:
-    names = field.columns
-    template = field.template or ""
-    columns = [table.column(name).to_pylist() for name in names]
-    plain = _AROUND_ONE.fullmatch(template)
-    if plain is not None and table.column(names[0]).null_count == 0:  # by far the most frequent
-        before, after = plain[1], plain[2]
-        return [None if value == "" else f"{before}{value}{after}" for value in columns[0]]
-    rows = zip(*columns, strict=True)
-    return [
-        None
-        if any(value is None or value == "" for value in row)
-        else template.format(**dict(zip(names, row, strict=True)))
-        for row in rows
-    ]
+def _templates(field: FieldMap, columns: list[list[Any]]) -> list[Any]:
+    pieces = field.pieces
+    if len(columns) == 1 and len(pieces) == 2:  # by far the most frequent
+        before, after = pieces[0][0], pieces[1][0]
+        return [None if cell is None else _attempted_text(cell, before, after) for cell in columns[0]]
+    texts = [text for text, _ in pieces]
+    return [None if any(cell is None for cell in row) else _filled(texts, row) for row in zip(*columns, strict=True)]
 
 
-def _native_times(column: Any, field: FieldMap) -> list[str | None]:
-    """Times of an Arrow timestamp column, all at once; nanoseconds are cut to microseconds."""
-    stamps = column.cast(pa.timestamp("us", tz=column.type.tz), safe=False)
-    if column.type.tz is None and field.zone != "UTC":
-        zone = ZoneInfo(field.zone)
-        return [None if t is None else _rendered(t.replace(tzinfo=zone)) for t in stamps.to_pylist()]
-    instants = stamps.cast(pa.int64()).fill_null(0).to_numpy(zero_copy_only=False).astype("M8[us]")
+def _attempted_text(cell: Any, before: str, after: str) -> Any:
+    try:
+        return f"{before}{text_of(cell)}{after}"
+    except ValueError as error:
+        return Unread("out_of_range", str(error))
+
+
+def _filled(texts: list[str], row: tuple[Any, ...]) -> Any:
+    try:
+        return texts[0] + "".join(text_of(cell) + text for cell, text in zip(row, texts[1:], strict=True))
+    except ValueError as error:
+        return Unread("out_of_range", str(error))
+
+
+def _converted(cells: list[Any], convert: Callable[[Any], Any], field: FieldMap, name: str) -> list[Any]:
+    try:
+        return (
+            [None if cell is None else convert(cell) for cell in cells]
+            if not isinstance(convert, TimeReader)
+            else _slow(cells, convert, field, name)
+        )
+    except (ValueError, ArithmeticError, LookupError, TypeError, AttributeError):
+        return _slow(cells, convert, field, name)
+
+
+def _slow(cells: list[Any], convert: Callable[[Any], Any], field: FieldMap, name: str) -> list[Any]:
+    return [None if cell is None else _one(cell, convert, field, name) for cell in cells]
+
+
+def _one(cell: Any, convert: Callable[[Any], Any], field: FieldMap, name: str) -> Any:
+    if isinstance(cell, Unread):
+        return Unread(cell.reason, f"{field.source}: {cell.message}")
+    try:
+        return convert(cell)
+    except OverflowError as error:
+        return Unread("out_of_range", f"{field.source}: {error}")
+    except LookupError as error:
+        shown = str(error.args[0])[:_SHOWN_CHARACTERS]
+        return Unread("out_of_range", f"{field.source}: value {shown!r} is not in values; list it or give a default")
+    except (ValueError, ArithmeticError, TypeError) as error:
+        reason: Reason = (
+            "bad_time" if name in TIMES else "wrong_type" if name in (*AMOUNTS, *PLACES) else "out_of_range"
+        )
+        return Unread(reason, f"{field.source}: {error}")
+
+
+def _native_times(column: Any) -> list[str | None]:
+    """Times of an Arrow timestamp column that are UTC, all at once."""
+    instants = column.cast(pa.int64()).fill_null(0).to_numpy(zero_copy_only=False).astype("M8[us]")
     whole = instants.astype(np.int64) % 1_000_000 == 0
     texts = np.where(whole, np.datetime_as_string(instants, "s"), np.datetime_as_string(instants, "us")).tolist()
     if column.null_count == 0:
@@ -111,40 +174,57 @@ def _native_times(column: Any, field: FieldMap) -> list[str | None]:
     return [text + "Z" if there else None for text, there in zip(texts, valid, strict=True)]
 
 
-def _converter(name: str, field: FieldMap) -> Callable[[Any], Any]:
+def _converter(name: str, field: FieldMap, terms: Terms) -> Callable[[Any], Any]:
     if name in TIMES:
-        return _time(field)
+        return TimeReader(field, terms.marks)
     if name in AMOUNTS:
-        return _amount(field)
+        return _amount(field, terms.marks)
     if name in PLACES:
-        return float
-    if field.split is not None:
-        separator = field.split
-        return lambda value: [item.strip() for item in str(value).split(separator) if item.strip()]
-    word = _word(field)
+        return lambda cell: float(decimal_of(cell, terms.marks))
+    word = _word(field, terms)
+    if name in LISTS:
+        return _list(field, word)
     if name == "customer.vulnerable":
-        return lambda value: _boolean(word(value))
-    if name == "slips":
-        return lambda value: [word(item) for item in value] if isinstance(value, list) else [word(value)]
+        return lambda cell: _boolean(word(cell))
     return word
 
 
-def _word(field: FieldMap) -> Callable[[Any], str]:
-    if field.values is None:
-        return _plain
-    values, default = field.values, field.default
-    if default is None:
-        return lambda value: values[_plain(value)]
-    return lambda value: values.get(_plain(value), default)
+def _list(field: FieldMap, word: Callable[[Any], str]) -> Callable[[Any], list[str]]:
+    separator = field.split
+
+    def convert(cell: Any) -> list[str]:
+        if isinstance(cell, list):
+            return [word(item) for item in cell]
+        if separator is None:
+            return [word(cell)]
+        return [word(item.strip()) for item in text_of(cell).split(separator) if item.strip()]
+
+    return convert
 
 
-def _plain(value: Any) -> str:
-    """A cell as text; a float that is whole loses its point (columns of integers with gaps are read as floats)."""
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    if isinstance(value, float) and value.is_integer():
-        return str(int(value))
-    return str(value)
+def _word(field: FieldMap, terms: Terms) -> Callable[[Any], str]:
+    read: Callable[[Any], str] = text_of
+    if field.values is not None:
+        values, default = field.values, field.default
+        read = (
+            (lambda cell: values[text_of(cell)])
+            if default is None
+            else (lambda cell: values.get(text_of(cell), default))
+        )
+    if not field.hash:
+        return read
+    key = terms.hash_key
+    assert key is not None, "a map with hash has a key"
+    return lambda cell: token(key, read(cell))
+
+
+def token(key: bytes, text: str) -> str:
+    """The token of a text: HMAC-SHA256 (RFC 2104) as 64 hexadecimal digits.
+
+    >>> token(b"k" * 32, "Café Grün")[:16]
+    '2b5f1d4fb9b9e0f2'
+    """
+    return hmac.new(key, text.encode("utf-8", "surrogatepass"), hashlib.sha256).hexdigest()
 
 
 def _boolean(text: str) -> bool:
@@ -156,43 +236,22 @@ def _boolean(text: str) -> bool:
     raise ValueError("neither true nor false")
 
 
-def _amount(field: FieldMap) -> Callable[[Any], int]:
-    scale = Decimal(repr(field.scale))
+def _amount(field: FieldMap, marks: Marks) -> Callable[[Any], int]:
+    scale = field.scale
 
-    def convert(value: Any) -> int:
-        try:
-            scaled = Decimal(str(value)) * scale
-            return int(scaled.to_integral_value(ROUND_HALF_EVEN))
-        except InvalidOperation:
-            raise ValueError("not a number") from None
+    def convert(cell: Any) -> int:
+        if type(cell) is int and scale == 1 and 0 <= cell < 10**18:
+            return cell
+        return minor_units(_paid(decimal_of(cell, marks), field), scale)
 
     return convert
 
 
-def _time(field: FieldMap) -> Callable[[Any], str]:
-    zone = ZoneInfo(field.zone)
-    form = field.format or "iso"
-    if form in ("unix_s", "unix_ms"):
-        unit = Decimal(1_000_000 if form == "unix_s" else 1_000)
-        return lambda value: _rendered(_instant(int(Decimal(str(value)) * unit)))
-
-    def convert(value: Any) -> str:
-        if isinstance(value, datetime):
-            read = value
-        elif form in ("iso", "timestamp"):
-            read = datetime.fromisoformat(str(value))
-        else:
-            read = datetime.strptime(str(value), form)  # noqa: DTZ007 - the zone comes next
-        return _rendered(read if read.tzinfo is not None else read.replace(tzinfo=zone))
-
-    return convert
-
-
-def _instant(instant_us: int) -> datetime:
-    if not _EARLIEST <= instant_us <= _LATEST:
-        raise ValueError("outside the years 1 to 9999; is it seconds or milliseconds?")
-    return datetime(1970, 1, 1, tzinfo=UTC) + timedelta(microseconds=instant_us)
-
-
-def _rendered(instant: datetime) -> str:
-    return instant.astimezone(UTC).isoformat().replace("+00:00", "Z")
+def _paid(number: Decimal, field: FieldMap) -> Decimal:
+    """An amount that the account paid, from how the file signs it."""
+    if field.sign == "expense_negative":
+        number = -number
+    if number < 0:
+        hint = "" if field.sign is not None else "; where negative is paid out: sign: expense_negative"
+        raise OverflowError(f"below zero{hint}")
+    return number

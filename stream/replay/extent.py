@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import pyarrow.parquet as pq
-
+from stream.replay.parquet_rows import count_of
 from stream.replay.tables import kind_of
 
 _SAMPLE_BYTES = 1 << 20
@@ -50,8 +49,8 @@ class Extent:
 def _rows_of(path: Path) -> int | None:
     """Rows of a file: counted where it says so, else by the length of its first lines."""
     if kind_of(path) == "parquet":
-        return int(pq.ParquetFile(path).metadata.num_rows)
-    if path.suffix.lower() == ".gz":
+        return count_of(path)
+    if kind_of(path) == "xlsx" or path.suffix.lower() == ".gz":
         return None
     with path.open("rb") as file:
         sample = file.read(_SAMPLE_BYTES)

@@ -12,6 +12,8 @@ from numpy.typing import NDArray
 
 from stream.core.columns import ID_BYTES
 from stream.errors import RiskstreamError, UsageError
+from stream.replay.cells import nothing, text_of
+from stream.replay.rows import listed
 from stream.replay.tables import tables
 from stream.replay.truth_index import TruthIndex
 
@@ -44,19 +46,15 @@ class Labels:
         return Labels(self.fraud[places], [self.attack[place] for place in places.tolist()])
 
 
-def fraud_codes(values: list[Any], where: str, first_row: int) -> NDArray[np.int8]:
-    """0/1, true/false or nothing as codes, whatever the file's type of them.
+def fraud_code(value: Any) -> int | None:
+    """0/1, true/false or nothing as a code, whatever the file's type of them; None for what is none of these.
 
-    >>> fraud_codes([1, 0, None, "1", True], "x.csv", 0).tolist()
-    [1, 0, -1, 1, 1]
+    >>> [fraud_code(value) for value in (1, 0, None, "1", True, float("nan"), "maybe")]
+    [1, 0, -1, 1, 1, -1, None]
     """
-    codes = np.empty(len(values), np.int8)
-    for place, value in enumerate(values):
-        text = "" if value is None else str(value).strip().lower()
-        if text not in _FRAUD_TEXTS:
-            raise RiskstreamError(f"{where}, row {first_row + place + 1}: fraud is neither 0 nor 1; correct the labels")
-        codes[place] = _FRAUD_TEXTS[text]
-    return codes
+    if nothing(value):
+        return UNLABELLED
+    return _FRAUD_TEXTS.get(str(value).strip().lower())
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,19 +107,21 @@ class Truth:
     def __init__(self, path: Path) -> None:
         self._index = TruthIndex()
         self._overlong, self._overlong_example = 0, ""
-        row = 0
-        for table in tables(path, list(COLUMNS), optional=("attack",)):
-            ids = table.column("transaction_id").to_pylist()
-            codes = fraud_codes(table.column("fraud").to_pylist(), str(path), row)
-            attacks = table.column("attack").to_pylist() if "attack" in table.schema.names else [""] * len(ids)
-            named = [_id(name) for name in ids]
-            self._index.add(named, codes, [str(attack or "") for attack in attacks])
+        for table in tables(path, ["transaction_id", "fraud"], optional=("attack",)):
+            lines = table.lines.tolist()
+            for index, text in table.unreadable.items():
+                raise RiskstreamError(f"{path}:{lines[index]}: {text}")
+            ids, frauds = listed(table.columns["transaction_id"]), listed(table.columns["fraud"])
+            named = [_id(cell, path, line) for cell, line in zip(ids, lines, strict=True)]
+            codes = [_code(cell, path, line) for cell, line in zip(frauds, lines, strict=True)]
+            attacks = listed(table.columns["attack"]) if "attack" in table.columns else [None] * len(ids)
+            kinds = ["" if cell is None else text_of(cell) for cell in attacks]
+            self._index.add(named, np.array(codes, np.int8), kinds)
             overlong = [name for name in named if len(name) > ID_BYTES]
             self._overlong += len(overlong)
             self._overlong_example = self._overlong_example or (
                 overlong[0].decode(errors="replace") if overlong else ""
             )
-            row += table.num_rows
         if not len(self._index) and not self._overlong:
             raise UsageError(f"{path}: no labels in it; a TRUTH file has {', '.join(COLUMNS)}")
 
@@ -151,6 +151,18 @@ def _shown(text: str) -> str:
     return "".join(letter if letter.isprintable() else "\N{REPLACEMENT CHARACTER}" for letter in text)
 
 
-def _id(value: Any) -> bytes:
-    """An id as a transaction would carry it; a whole float is an integer that had gaps in its column."""
-    return str(int(value) if isinstance(value, float) and value.is_integer() else value).encode()
+def _id(cell: Any, path: Path, line: int) -> bytes:
+    """An id as a transaction would carry it."""
+    if cell is None:
+        raise RiskstreamError(f"{path}:{line}: no transaction_id; a TRUTH file has {', '.join(COLUMNS)}")
+    try:
+        return text_of(cell).encode("utf-8", "replace")
+    except ValueError as error:
+        raise RiskstreamError(f"{path}:{line}: transaction_id: {error}") from error
+
+
+def _code(cell: Any, path: Path, line: int) -> int:
+    code = fraud_code(cell)
+    if code is None:
+        raise RiskstreamError(f"{path}:{line}: fraud is neither 0 nor 1; correct the labels")
+    return code

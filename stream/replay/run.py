@@ -17,6 +17,8 @@ from stream.replay.sources import Chunk, History
 from stream.replay.tables import CHUNK_ROWS
 
 SHOWN_REFUSALS = 5
+MAX_KINDS = 200
+"""Most kinds of refused rows that are summed apart."""
 
 
 class Counted(Protocol):
@@ -37,12 +39,15 @@ class Intake:
     refused
         Rows that would be dead letters, by reason.
     examples
-        The first few of them: row in the file (from 1), reason and message.
+        The first few of them: line in the file (of a topic the record's number, from 1), reason and message.
+    kinds
+        All of them by reason and message, with the line of the first; at most :data:`MAX_KINDS`, the rest together.
     """
 
     rows: int = 0
     refused: Counter[str] = field(default_factory=Counter)
     examples: list[tuple[int, str, str]] = field(default_factory=list)
+    kinds: dict[tuple[str, str], list[int]] = field(default_factory=dict)
     position: int = 0
     """Where the source goes on (``Chunk.position``)."""
 
@@ -52,8 +57,25 @@ class Intake:
         self.position = chunk.position
         for refusal in chunk.decoded.refused:
             self.refused[refusal.reason] += 1
+            line = chunk.first_row + refusal.index + 1 if chunk.lines is None else int(chunk.lines[refusal.index])
             if len(self.examples) < SHOWN_REFUSALS:
-                self.examples.append((chunk.first_row + refusal.index + 1, refusal.reason, refusal.message))
+                self.examples.append((line, refusal.reason, refusal.message))
+            self._sum(refusal.reason, refusal.message, line)
+
+    def by_kind(self) -> list[dict[str, Any]]:
+        """What was refused, the most frequent first: reason, what, rows, and the line of the first."""
+        kinds = [
+            {"reason": reason, "what": what, "rows": rows, "first_line": line}
+            for (reason, what), (rows, line) in self.kinds.items()
+        ]
+        return sorted(kinds, key=lambda kind: (-int(kind["rows"]), kind["first_line"]))
+
+    def _sum(self, reason: str, message: str, line: int) -> None:
+        kind = (reason, message)
+        if kind not in self.kinds and len(self.kinds) >= MAX_KINDS:
+            kind = (reason, "(others)")
+        known = self.kinds.setdefault(kind, [0, line])
+        known[0] += 1
 
 
 def replay(
@@ -149,4 +171,5 @@ def _first(chunk: Chunk, rows: int) -> Chunk:
         None if labels is None else Labels(labels.fraud[:kept], labels.attack[:kept]),
         None if chunk.feedback is None else chunk.feedback.until(kept),
         chunk.position,
+        None if chunk.lines is None else chunk.lines[:rows],
     )

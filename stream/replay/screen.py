@@ -21,10 +21,12 @@ def summary_lines(summary: Mapping[str, Any]) -> Iterator[str]:
     if summary["late"] > LATE_SHARE * summary["decided"]:
         yield (
             f"  NOT IN ORDER: {100 * summary['late'] / summary['decided']:.1f} % of the rows lie more than the lateness bound "
-            "behind a row before them; sort the file by event time, or velocities, labels and models are out of step"
+            "behind a row before them; --sort reads a file by event time; as it is, velocities, labels and models are out of step"
         )
     if summary["dead_by_reason"]:
         yield "  refused: " + ", ".join(f"{reason} {count:,}" for reason, count in summary["dead_by_reason"].items())
+    yield from _kind_lines(summary)
+    yield from remark_lines(summary)
     yield "  outcomes: " + ", ".join(f"{outcome} {count:,}" for outcome, count in summary["outcomes"].items())
     yield f"  alerts: {summary['alerts']:,}, {summary['alerts_per_day']:,.1f} a day{_load(summary)}"
     yield f"  left alone because cleared: {summary['cleared']:,}; went ahead with information owed: {summary['obligations']:,}"
@@ -32,7 +34,6 @@ def summary_lines(summary: Mapping[str, Any]) -> Iterator[str]:
         f"  policy {summary['policy_version']}, model {summary['model_version']}, the last of {summary['models']}"
         + ("" if summary["familiarity"] else "; without familiarity")
     )
-    yield from (f"  {example}" for example in summary["refused_examples"])
     if "labels" in summary:
         yield f"  {Met(**summary['labels'])}"
     if "frauds" in summary:
@@ -46,6 +47,40 @@ def summary_lines(summary: Mapping[str, Any]) -> Iterator[str]:
         if "frauds" in summary:
             yield from _truth_lines(summary["champion"])
         yield from _flip_lines(summary["comparison"])
+
+
+SHOWN_KINDS = 10
+
+
+def _kind_lines(summary: Mapping[str, Any]) -> Iterator[str]:
+    """What was refused, summed by kind, each at the place of its first row."""
+    kinds = summary.get("refused_by_kind", [])
+    yield from (f"    {line}" for line in kind_lines(summary["file"], kinds[:SHOWN_KINDS]))
+    if len(kinds) > SHOWN_KINDS:
+        yield f"    and {len(kinds) - SHOWN_KINDS} other kinds (--json has all)"
+
+
+def kind_lines(file: str, kinds: list[dict[str, Any]]) -> Iterator[str]:
+    """Each kind of refused rows on a line, at the place of its first."""
+    for kind in kinds:
+        many = f"; {kind['rows']:,} rows like this" if kind["rows"] > 1 else ""
+        yield f"{file}:{kind['first_line']}: {kind['reason']}: {kind['what']}{many}"
+
+
+def remark_lines(remarks: Mapping[str, Any]) -> Iterator[str]:
+    """What must be known of a file's rows: left out, times that a turned clock makes doubtful, columns never seen."""
+    for column, values in remarks.get("left_out", {}).items():
+        shown = ", ".join(f"{value or '(empty)'} {rows:,}" for value, rows in list(values.items())[:SHOWN_KINDS])
+        yield f"  left out, no payments: {sum(values.values()):,} rows by column {column}: {shown}"
+    if remarks.get("repeated_times"):
+        yield (
+            f"  {remarks['repeated_times']:,} local times come twice as clocks go back; {remarks['repeated_second']:,} "
+            "of them were read as the second one (repeated: in the map says how)"
+        )
+    if remarks.get("skipped_times"):
+        yield f"  {remarks['skipped_times']:,} local times were shown by no clock as clocks go forward; read as if none had been turned"
+    for column in remarks.get("columns_without_a_value", []):
+        yield f"  no row has a value for {column}: is it spelt so?"
 
 
 def _flip_lines(comparison: Mapping[str, Any]) -> Iterator[str]:

@@ -26,8 +26,9 @@ from stream.core.render import render
 from stream.replay.due_labels import DueLabels
 from stream.replay.engine import BUCKET_US, ReplaySettings, forget_pairs
 from stream.replay.labels import Labels
+from stream.replay.rows import Rows
 from stream.replay.scorecard import CARD, card
-from stream.replay.sources import Raw, Source
+from stream.replay.sources import Source
 
 IDENTITY = np.dtype(
     [
@@ -138,7 +139,7 @@ class Shard:
         self._decider: Decider | None = None
         self._waiting: list[Received] = []
 
-    def read(self, raw: Raw, first_row: int) -> Read:
+    def read(self, raw: Rows, first_row: int) -> Read:
         """Rows of the source through the edge."""
         assert self._source is not None, "this source is read by one"
         chunk = self._source.chunk(raw, first_row)

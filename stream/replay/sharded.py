@@ -27,10 +27,11 @@ from stream.replay.engine import BUCKET_US, ReplaySettings
 from stream.replay.hands import Hand, Hire
 from stream.replay.labels import FRAUD, Labels
 from stream.replay.learning import learn_labels, observe
+from stream.replay.rows import Rows
 from stream.replay.run import Intake, limited
 from stream.replay.scores import score_rows
 from stream.replay.shard import NO_ROUND, NO_TURN, TURN, Heard, Judgements, Read, Told, Walked, share_out
-from stream.replay.sources import Arrivals, Chunk, History, Raw, Source
+from stream.replay.sources import Arrivals, Chunk, History, Source
 from stream.replay.tables import CHUNK_ROWS
 
 _BEFORE = np.iinfo(np.int64).min // 2
@@ -89,7 +90,7 @@ class _Run:
 class _Asked:
     """Rows of the source that shares are reading, each from a cut to the next."""
 
-    raw: Raw
+    raw: Rows
     first_row: int
     cuts: list[int]
     questions: list[Any]
@@ -320,7 +321,7 @@ class SharedReplay:
         if asked is not None:
             yield self._reads(source, asked)
 
-    def _ask_reads(self, raw: Raw, first_row: int) -> _Asked:
+    def _ask_reads(self, raw: Rows, first_row: int) -> _Asked:
         count, pieces = len(raw), min(self.shares, len(raw))
         cuts = [count * piece // pieces for piece in range(pieces + 1)]
         questions = [
@@ -342,9 +343,9 @@ class SharedReplay:
             for one in read.refused
         ]
         count = len(asked.raw)
-        values = asked.raw if isinstance(asked.raw, list) else [b""] * count
+        values = [b""] * count if asked.raw.values is None else asked.raw.values
         decoded = Decoded(rows, rows["offset"] - asked.first_row, refused)
-        chunk = Chunk(asked.first_row, values, decoded, labels, position=asked.first_row + count)
+        chunk = Chunk(asked.first_row, values, decoded, labels, position=asked.first_row + count, lines=asked.raw.lines)
         return self._run(chunk, [[read.parts[place] for read in reads] for place in range(self.shares)], None)
 
     def _take(self, source: History, position: int, left: int | None, rows: int) -> Iterator[_Run]:

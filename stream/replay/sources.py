@@ -7,7 +7,8 @@ contract refuses is refused here, with the same reason.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import re
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Protocol
@@ -15,19 +16,22 @@ from typing import Any, Protocol
 import numpy as np
 import numpy.typing as npt
 import orjson
-import pyarrow as pa
 
+from stream.contracts.refusal import PRECEDENCE
 from stream.contracts.transaction import Transaction
-from stream.core.decode import Decoded, decode_transactions
+from stream.core.decode import Decoded, Refusal, decode_transactions
 from stream.errors import UsageError
+from stream.replay.amounts import Marks
 from stream.replay.column_map import ColumnMap
-from stream.replay.conversion import field_values
-from stream.replay.labels import Labels, Truth, fraud_codes
-from stream.replay.tables import CHUNK_ROWS, kind_of, lines, tables
+from stream.replay.conversion import Terms, Unread, amounts_by_currency, field_values
+from stream.replay.file_intake import FileIntake, check_form, hash_key_for
+from stream.replay.json_rows import is_array
+from stream.replay.labels import UNLABELLED, Labels, Truth, fraud_code
+from stream.replay.rows import Rows, regrouped
+from stream.replay.tables import CHUNK_ROWS, kind_of, lines
+from stream.replay.time_order import NO_TIME, in_time_order
 
 _NO_BOUND_MS = 2**60
-Raw = list[bytes] | pa.RecordBatch
-"""Rows of a file before the edge: JSON lines, or columns."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,17 +61,19 @@ class Chunk:
     Parameters
     ----------
     first_row
-        Row of the first one in the file, from 0; empty lines do not count.
+        Number of the first one among the file's payments, from 0.
     values
         The n rows as JSON of the contract.
     decoded
-        What the edge reads from them: offset is the row in the file, timestamp the event time in ms.
+        What the edge reads from them: offset is the row's number, timestamp the event time in ms.
     labels
         Labels of the accepted rows, in the order of ``decoded.columns``; None where the source has none.
     feedback
         What arrived meanwhile. Where it is given, ``labels`` are for whoever measures, and nobody hears of them.
     position
         Where the source goes on behind the chunk: what :meth:`Source.chunks` takes as ``start``.
+    lines
+        int64[n]: the line of the file that each row begins on, from 1; None of a topic.
     """
 
     first_row: int
@@ -76,6 +82,7 @@ class Chunk:
     labels: Labels | None
     feedback: Arrivals | None = None
     position: int = 0
+    lines: npt.NDArray[np.int64] | None = None
 
     @property
     def accepted_values(self) -> list[bytes]:
@@ -112,18 +119,33 @@ class Source:
     Parameters
     ----------
     path
-        CSV, TSV, JSONL or Parquet; CSV and JSONL may be gzipped.
+        CSV, TSV, JSON, Parquet or a workbook; CSV and JSON may be gzipped.
     column_map
         How columns become fields; None for JSONL that is contract-shaped already.
     truth
         Labels from a file of their own; they go before the map's.
+    terms
+        What the reading of cells depends on.
+    in_time_order
+        Whether rows are put in the order of their event times.
     """
 
-    def __init__(self, path: Path, column_map: ColumnMap | None, truth: Truth | None) -> None:
+    def __init__(
+        self,
+        path: Path,
+        column_map: ColumnMap | None,
+        truth: Truth | None,
+        terms: Terms = Terms(),  # noqa: B008 - frozen
+        *,
+        in_time_order: bool = False,
+    ) -> None:
         self.path = path
         self._map = column_map
         self._truth = truth
+        self._terms = terms
+        self._in_time_order = in_time_order
         self._unlabelled = False
+        self._intake: FileIntake | None = None
 
     @property
     def name(self) -> str:
@@ -145,6 +167,10 @@ class Source:
         """A file tells by its size (``extent.py``)."""
         return None
 
+    def remarks(self) -> dict[str, Any]:
+        """What a reader of the results must know of the rows read so far: see :meth:`FileIntake.remarks`."""
+        return {} if self._intake is None else self._intake.remarks()
+
     def chunks(self, rows: int = CHUNK_ROWS, start: int = 0) -> Iterator[Chunk]:
         """The file from row ``start`` on, at most ``rows`` rows at a time."""
         first_row = start
@@ -154,26 +180,39 @@ class Source:
             yield replace(chunk, labels=labels)
             first_row = chunk.position
 
-    def raws(self, rows: int = CHUNK_ROWS, start: int = 0) -> Iterator[Raw]:
-        """The file as it is, from row ``start`` on: lines, or the wanted columns of a table."""
-        if self._map is None:
-            yield from lines(self.path, rows, skip=start)
-        else:
-            yield from tables(self.path, self._map.columns, rows=rows, skip=start)
+    def raws(self, rows: int = CHUNK_ROWS, start: int = 0) -> Iterator[Rows]:
+        """The file's payments from number ``start`` on: lines, or the wanted columns of a table.
 
-    def chunk(self, raw: Raw, first_row: int) -> Chunk:
+        What depends on the rows before is done here, where rows go by in order: which rows are payments, and which of
+        two instants a local time is.
+        """
+        if self._map is None:
+            chosen = lines(self.path)
+        else:
+            self._intake = FileIntake(self.path, self._map, self._terms)
+            chosen = self._intake.rows()
+        if self._in_time_order:
+            chosen = in_time_order(chosen, self._event_times)
+        yield from regrouped(chosen, rows, start)
+
+    def chunk(self, raw: Rows, first_row: int) -> Chunk:
         """Rows through the edge, with their own labels; those of the TRUTH file are not looked up."""
-        values = raw if isinstance(raw, list) else self._values(raw, first_row)
+        wrong: dict[int, Unread] = {}
+        values, labels = raw.values, None
+        if values is None:
+            assert self._map is not None, "a table has a map"
+            values = json_rows(self._map, raw, self._terms, wrong)
+            if self._truth is None and not self._unlabelled:
+                labels = own_labels(self._map, raw, self._terms, wrong)
+        for index in wrong:
+            values[index] = b""
         places = np.arange(first_row, first_row + len(values))
         decoded = decode_transactions(values, places, np.zeros(len(values), np.int64), 0, 1, future_ms=_NO_BOUND_MS)
         decoded.columns["timestamp"] = decoded.columns["event_time"] // 1000
-        own = (
-            None
-            if isinstance(raw, list) or self._truth is not None or self._unlabelled
-            else self._own_labels(raw, first_row)
-        )
-        labels = None if own is None else own[decoded.accepted]
-        return Chunk(first_row, values, decoded, labels, position=first_row + len(values))
+        if self._map is not None:
+            decoded = replace(decoded, refused=[_told(one, wrong, self._map) for one in decoded.refused])
+        labels = None if labels is None else labels[decoded.accepted]
+        return Chunk(first_row, values, decoded, labels, position=first_row + len(values), lines=raw.lines)
 
     def labels(self, transaction_hash: npt.NDArray[np.uint64]) -> Labels | None:
         """Labels of the TRUTH file, None where there is none."""
@@ -181,41 +220,97 @@ class Source:
 
     def reader(self) -> Source:
         """What reads rows elsewhere: this without the TRUTH file's labels."""
-        other = Source(self.path, self._map, None)
+        other = Source(self.path, self._map, None, self._terms)
         other._unlabelled = self._truth is not None
         return other
 
-    def _values(self, table: pa.RecordBatch, first_row: int) -> list[bytes]:
-        assert self._map is not None, "a table has a map"
-        return json_rows(self._map, table, str(self.path), first_row)
-
-    def _own_labels(self, table: pa.RecordBatch, first_row: int) -> Labels | None:
-        if self._map is None or self._map.labels is None:
-            return None
-        where = str(self.path)
-        fraud = fraud_codes(field_values("fraud", self._map.labels.fraud, table, where, first_row), where, first_row)
-        attack = [""] * table.num_rows
-        if self._map.labels.attack is not None:
-            attack = [text or "" for text in field_values("attack", self._map.labels.attack, table, where, first_row)]
-        return Labels(fraud, attack)
+    def _event_times(self, raw: Rows) -> npt.NDArray[np.int64]:
+        decoded = self.chunk(raw, 0).decoded
+        times = np.full(len(raw), NO_TIME, np.int64)
+        times[decoded.accepted] = decoded.columns["event_time"]
+        return times
 
 
-def json_rows(column_map: ColumnMap, table: pa.RecordBatch, where: str, first_row: int) -> list[bytes]:
-    """The rows of a table as JSON of the contract: fields in the contract's order, absent ones left out."""
+def _told(refusal: Refusal, wrong: Mapping[int, Unread], column_map: ColumnMap) -> Refusal:
+    """A refusal with the column that its field comes from."""
+    unread = wrong.get(refusal.index)
+    if unread is not None:
+        return Refusal(refusal.index, unread.reason, unread.message)
+    for name, field in column_map.fields.items():
+        if re.search(rf"(?<![a-z_]){re.escape(name)}(?![a-z_])", refusal.message):
+            return Refusal(refusal.index, refusal.reason, f"{refusal.message} ({field.source})")
+    return refusal
+
+
+def json_rows(column_map: ColumnMap, rows: Rows, terms: Terms, wrong: dict[int, Unread]) -> list[bytes]:
+    """Rows as JSON of the contract: fields in the contract's order, absent ones left out.
+
+    Parameters
+    ----------
+    wrong
+        Filled with the rows that cannot be read, by index; their JSON is empty.
+    """
     order = {name: place for place, name in enumerate(Transaction.model_fields)}
     names = sorted(column_map.fields, key=lambda name: order[name.split(".")[0]])
     top = [name for name in names if not name.startswith("customer.")]
     inner = [name for name in names if name.startswith("customer.")]
-    values = {name: field_values(name, column_map.fields[name], table, where, first_row) for name in names}
-    customers: list[dict[str, Any]] | None = None
+    values = {
+        name: field_values(name, column_map.fields[name], rows, terms)
+        for name in names
+        if not _by_currency(column_map, name)
+    }
+    if len(values) < len(names):
+        amount = column_map.fields["amount_minor"]
+        values["amount_minor"] = amounts_by_currency(amount, rows, values["currency"], terms)
+    for index, text in rows.unreadable.items():
+        wrong[index] = Unread("malformed", text)
+    for column in values.values():
+        gather_unread(column, wrong)
+    documents = _objects(top, [values[name] for name in top])
     if inner:
         customers = _objects([name.removeprefix("customer.") for name in inner], [values[name] for name in inner])
-    documents = _objects(top, [values[name] for name in top])
-    if customers is not None:
         for document, customer in zip(documents, customers, strict=True):
             if customer:
                 document["customer"] = customer
-    return [orjson.dumps(document) for document in documents]
+    if not wrong:
+        return [orjson.dumps(document) for document in documents]
+    return [b"" if index in wrong else orjson.dumps(document) for index, document in enumerate(documents)]
+
+
+def own_labels(column_map: ColumnMap, rows: Rows, terms: Terms, wrong: dict[int, Unread]) -> Labels | None:
+    """Labels from a file's own columns; None where the map names none. One that cannot be read refuses its row."""
+    if column_map.labels is None:
+        return None
+    texts = field_values("fraud", column_map.labels.fraud, rows, terms)
+    fraud = np.empty(len(rows), np.int8)
+    for index, text in enumerate(texts):
+        code = fraud_code(text)
+        if code is None:
+            message = (
+                text.message
+                if isinstance(text, Unread)
+                else f"{column_map.labels.fraud.source}: fraud is neither 0 nor 1"
+            )
+            wrong.setdefault(index, Unread("out_of_range", message))
+        fraud[index] = UNLABELLED if code is None else code
+    attack: list[Any] = [""] * len(rows)
+    if column_map.labels.attack is not None:
+        attack = field_values("attack", column_map.labels.attack, rows, terms)
+        gather_unread(attack, wrong)
+    return Labels(fraud, [text if isinstance(text, str) else "" for text in attack])
+
+
+def gather_unread(column: list[Any], wrong: dict[int, Unread]) -> None:
+    """Note the rows whose cell cannot be read; of several faults the first in the order of reasons counts."""
+    for index, value in enumerate(column):
+        if type(value) is Unread:
+            known = wrong.get(index)
+            if known is None or PRECEDENCE[value.reason] < PRECEDENCE[known.reason]:
+                wrong[index] = value
+
+
+def _by_currency(column_map: ColumnMap, name: str) -> bool:
+    return name == "amount_minor" and column_map.fields[name].minor is not None
 
 
 def _objects(names: list[str], columns: list[list[Any]]) -> list[dict[str, Any]]:
@@ -228,15 +323,28 @@ def _objects(names: list[str], columns: list[list[Any]]) -> list[dict[str, Any]]
     ]
 
 
-def open_source(path: Path, column_map: ColumnMap | None = None, truth: Path | None = None) -> Source:
-    """A source from a file, its map and its labels.
+def open_source(
+    path: Path, column_map: ColumnMap | None = None, truth: Path | None = None, *, in_time_order: bool = False
+) -> Source:
+    """A source from a file, its map and its labels; ``in_time_order``: rows by event time, whatever the file's order.
 
     Raises
     ------
     UsageError
-        No such file, no map where one is needed, or columns that the file does not have.
+        No such file, no map where one is needed, or options of the map that can have no effect on this file.
     """
     kind = kind_of(path)
-    if column_map is None and kind != "jsonl":
-        raise UsageError(f"{path}: a {kind} file needs a column map: --columns MAP.yaml (see deploy/maps/)")
-    return Source(path, column_map, None if truth is None else Truth(truth))
+    if column_map is None:
+        if kind != "jsonl":
+            raise UsageError(
+                f"{path}: a {kind} file needs a column map: --columns MAP.yaml (riskstream map {path} proposes one)"
+            )
+        if path.stat().st_size and is_array(path):
+            raise UsageError(
+                f"{path}: one JSON array, no lines; a column map reads it: riskstream map {path} proposes one"
+            )
+        terms = Terms()
+    else:
+        check_form(column_map, path, kind)
+        terms = Terms(Marks(column_map.file.decimal, column_map.file.thousands), hash_key_for(column_map))
+    return Source(path, column_map, None if truth is None else Truth(truth), terms, in_time_order=in_time_order)

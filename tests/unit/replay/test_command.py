@@ -186,7 +186,7 @@ def test_a_file_out_of_order_is_told_so(bank: tuple[Path, Path], tmp_path: Path)
     lines = bank[0].read_bytes().splitlines(keepends=True)[:400]
     backwards = tmp_path / "backwards.jsonl"
     backwards.write_bytes(b"".join(reversed(lines)))
-    assert "sort the file by event time" in call(backwards, *FAST)
+    assert "--sort reads a file by event time" in call(backwards, *FAST)
     assert "sort the file" not in call(bank[0], "--limit", "400", *FAST)
 
 

@@ -102,7 +102,7 @@ def test_rows_that_the_contract_refuses_are_reported_not_sent_and_exit_with_1(
 ) -> None:
     result = produce(tmp_path, broker, [*ROWS[:3], "bad id,a,,2026-01-02T00:00:00Z,5,0", ROWS[3]])
     assert result.exit_code == 1
-    assert "bank.csv, row 4: not sent: out_of_range: field transaction_id" in result.stderr
+    assert "bank.csv:5: out_of_range: field transaction_id" in result.stderr
     summary = json.loads(result.stdout.splitlines()[-1])
     assert (summary["transactions"], summary["refused"]) == (4, 1)
     assert sum(map(len, consume(broker, "bank.transactions.v1", 4).values())) == 4

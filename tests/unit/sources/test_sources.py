@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from stream.core.rfc3339 import parse
-from stream.errors import RiskstreamError, UsageError
+from stream.errors import UsageError
 from stream.replay.column_map import load_column_map
 from stream.replay.schedule import Schedule, parse_delay
 from stream.replay.sources import Chunk, open_source
@@ -149,7 +149,7 @@ def test_forms_of_time(tmp_path: Path, cell: str, form: str, zone: str, instant:
 @pytest.mark.parametrize(
     ("cell", "scale", "amount"),
     [("0.125", 100, 12), ("0.135", 100, 14), ("2.675", 100, 268), ("1.005", 100, 100), ("2.5", 1, 2), ("3.5", 1, 4),
-     ("-1.5", 1, -2), ("9007199254740993", 1, 9007199254740993), ("1e3", 1, 1000), ("1234", 0.01, 12)],
+     ("9007199254740993", 1, 9007199254740993), ("1e3", 1, 1000), ("1234", 0.01, 12)],
 )  # fmt: skip
 def test_amounts_are_scaled_in_decimal_and_rounded_half_even(
     tmp_path: Path, cell: str, scale: float, amount: int
@@ -175,34 +175,58 @@ def test_a_row_that_the_contract_refuses_is_named_and_the_rest_is_read(tmp_path:
 @pytest.mark.parametrize(
     ("data", "change", "says"),
     [
-        ("id,a,t,m\nx,y,noon,1\n", "", r"data.csv, column t, row 1: Invalid isoformat"),
-        ("id,a,t,m\nx,y,2026-01-01T00:00:00Z,1\nx,y,2026-01-01T00:00:00Z,much\n", "", r"column m, row 2: not a number"),
-        ("id,a,t\nx,y,2026-01-01T00:00:00Z\n", "", r"data.csv: no column m; it has id, a, t"),
+        (
+            "id,a,t,m\nx,y,noon,1\n",
+            "",
+            (2, "bad_time", "column t: not an ISO 8601 date and time; format: says what it is"),
+        ),
+        (
+            "id,a,t,m\nx,y,2026-01-01T00:00:00Z,1\n\nx,y,2026-01-01T00:00:00Z,much\n",
+            "",
+            (
+                4,
+                "wrong_type",
+                'column m: not a number with decimal "."; file: {decimal: …, thousands: …} says how it is written',
+            ),
+        ),
         (
             "id,a,t,m\nx,y,2026-01-01T00:00:00Z,1\n",
             "  payee_kind: {column: a, values: {z: own}}\n",
-            r"value 'y' is not in values",
+            (2, "out_of_range", "column a: value 'y' is not in values; list it or give a default"),
         ),
     ],
 )
-def test_what_cannot_be_converted_is_named_with_its_place(tmp_path: Path, data: str, change: str, says: str) -> None:
+def test_a_cell_that_cannot_be_read_refuses_its_row_with_line_column_and_reason(
+    tmp_path: Path, data: str, change: str, says: tuple[int, str, str]
+) -> None:
     path = tmp_path / "data.csv"
     path.write_text(data, "utf-8")
-    with pytest.raises(RiskstreamError, match=says):
-        read(path, "fields:\n" + REQUIRED.replace("{column: t}", "{column: t, format: iso}") + change)
+    (chunk,) = read(path, "fields:\n" + REQUIRED.replace("{column: t}", "{column: t, format: iso}") + change)
+    assert chunk.lines is not None
+    assert [(int(chunk.lines[one.index]), one.reason, one.message) for one in chunk.decoded.refused] == [says]
+
+
+def test_a_column_that_is_not_there_is_named_with_its_place_in_the_map(tmp_path: Path) -> None:
+    path = tmp_path / "data.csv"
+    path.write_text("id,a,t\nx,y,2026-01-01T00:00:00Z\n", "utf-8")
+    with pytest.raises(UsageError, match=r"map.yaml:5:3: .*data.csv: no column m; it has id, a, t"):
+        read(path, "fields:\n" + REQUIRED)
 
 
 @pytest.mark.parametrize(
     ("text", "says"),
     [
-        ("fields:\n" + REQUIRED + "  colour: {column: c}\n", r"map.yaml:8: fields: colour: a transaction has no such"),
-        ("fields:\n" + REQUIRED + "  lat: {column: c, constant: 1}\n", r"map.yaml:8: fields.lat: give one of"),
-        ("fields:\n" + REQUIRED + "  lat: {colum: c}\n", r"map.yaml:8: fields.lat.colum: Extra"),
-        ("fields:\n" + REQUIRED + "  lat: {column: c, scale: 5}\n", r"map.yaml:8: fields: lat: scale is for amounts"),
-        ("fields:\n" + REQUIRED + "  decide_by: {column: c, zone: Mars/X}\n", r"map.yaml:8: .*no such time zone"),
-        ("fields:\n" + REQUIRED + '  device_id: {template: "{a.__class__}"}\n', r"map.yaml:8: .*plain words"),
-        ("fields:\n  transaction_id: {column: a}\n", r"map.yaml:1: fields: required and not mapped: account_id"),
-        ("fields:\n  a: [\n", r"map.yaml:3: not YAML"),
+        (
+            "fields:\n" + REQUIRED + "  colour: {column: c}\n",
+            r"map.yaml:8:3: fields: colour: a transaction has no such",
+        ),
+        ("fields:\n" + REQUIRED + "  lat: {column: c, constant: 1}\n", r"map.yaml:8:3: fields.lat: give one of"),
+        ("fields:\n" + REQUIRED + "  lat: {colum: c}\n", r"map.yaml:8:9: fields.lat.colum: Extra"),
+        ("fields:\n" + REQUIRED + "  lat: {column: c, scale: 5}\n", r"map.yaml:8:20: lat: scale is for amounts"),
+        ("fields:\n" + REQUIRED + "  decide_by: {column: c, zone: Mars/X}\n", r"map.yaml:8:26: .*no such time zone"),
+        ("fields:\n" + REQUIRED + '  device_id: {template: "{a!r}"}\n', r"map.yaml:8:3: .*without formats"),
+        ("fields:\n  transaction_id: {column: a}\n", r"map.yaml:1:1: fields: required and not mapped: account_id"),
+        ("fields:\n  a: [\n", r"map.yaml:3:1: not YAML"),
     ],
 )
 def test_a_wrong_map_is_named_with_file_and_line(tmp_path: Path, text: str, says: str) -> None:
