@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field
 from pydantic_core import PydanticCustomError
@@ -11,7 +11,9 @@ from stream.contracts.country import Country
 from stream.contracts.currency import Currency
 from stream.contracts.identifier import Identifier
 from stream.contracts.instant import Instant
+from stream.contracts.json_object import load_object
 from stream.contracts.record import InputRecord, read
+from stream.contracts.refusal import Refused
 
 MAX_AMOUNT = 10**15
 MAX_SLIPS = 8
@@ -147,7 +149,8 @@ def read_transaction(value: bytes | None) -> Transaction:
     1. ``too_large``: more than 64 KiB.
     2. ``malformed``: no value, not UTF-8, a byte order mark, not JSON (``NaN`` and ``Infinity`` are not), not an
        object, half a surrogate pair, nested more than 128 deep. Of a name that comes twice the last counts.
-    3. ``unsupported``: ``type`` is a string other than ``payment``.
+    3. ``unsupported``: ``type`` is a string other than ``payment``; of a reversal only where it names its
+       ``original_transaction_id``: one that names none is ``missing``, whatever else is wrong with it.
     4. ``missing``: a required field is absent, null or "". Optional ones may be; so may those of ``customer``.
     5. ``wrong_type``: ``true`` is no number; 1.0 and 1e2 are no integers (an integer is fine for lat and lon);
        an item of ``slips`` that is no string.
@@ -171,4 +174,13 @@ def read_transaction(value: bytes | None) -> Transaction:
     ...
     stream.contracts.refusal.Refused: field event_time is absent, null or empty
     """
-    return read(Transaction, value)
+    try:
+        return read(Transaction, value)
+    except Refused as refusal:
+        if refusal.reason == "unsupported" and _is_reversal_of_nothing(load_object(value)):
+            raise Refused("missing", "field original_transaction_id is absent, null or empty") from None
+        raise
+
+
+def _is_reversal_of_nothing(document: dict[str, Any]) -> bool:
+    return document.get("type") == "reversal" and document.get("original_transaction_id") in (None, "")

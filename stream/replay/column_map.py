@@ -112,14 +112,25 @@ def load_column_map(path: Path) -> ColumnMap:
         content = path.read_bytes()
     except OSError as error:
         raise UsageError(f"{path}: {error.strerror}; --columns names a column map") from error
+    return parse_column_map(str(path), content)
+
+
+def parse_column_map(name: str, content: bytes) -> ColumnMap:
+    """A column map from the bytes of its file; ``name`` stands in messages.
+
+    Raises
+    ------
+    UsageError
+        As :func:`load_column_map`.
+    """
     if not content.strip():
-        raise UsageError(f"{path}:1:1: the file is empty; a column map has fields: (riskstream map FILE proposes one)")
+        raise UsageError(f"{name}:1:1: the file is empty; a column map has fields: (riskstream map FILE proposes one)")
     try:
-        document = read_document(str(path), content)
+        document = read_document(name, content)
     except PackError as error:
         raise UsageError(str(error)) from error
     if not isinstance(document.value, dict):
-        raise UsageError(f"{path}:1:1: no column map; one begins with fields: (riskstream map FILE proposes one)")
+        raise UsageError(f"{name}:1:1: no column map; one begins with fields: (riskstream map FILE proposes one)")
     try:
         column_map = ColumnMap.model_validate(_texts(document))
     except ValidationError as error:

@@ -75,6 +75,17 @@ def json_cells(path: Path, form: FileForm, wanted: list[str]) -> Iterator[Rows]:
         yield Rows(np.array(lines, np.int64), columns, None, unreadable)
 
 
+def sample_records(path: Path, rows: int) -> list[dict[str, Any]]:
+    """The first records of a JSON file, for a look at it."""
+    records = _array(path, FileForm()) if is_array(path) else _objects_of_lines(path, FileForm())
+    found: list[dict[str, Any]] = []
+    for some, _, _ in records:
+        found += some
+        if len(found) >= rows:
+            break
+    return found[:rows]
+
+
 _Records = Iterator[tuple[list[dict[str, Any]], list[int], dict[int, str]]]
 
 

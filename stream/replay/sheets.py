@@ -59,6 +59,11 @@ def sheet_rows(path: Path, form: FileForm, wanted: Wanted) -> Iterator[Rows]:
         raise RiskstreamError(f"{path}: no row behind the header")
 
 
+def sheet_sample(path: Path) -> Iterator[list[Any]]:
+    """Rows of the first sheet, for a look at it."""
+    return _iterated(path, FileForm())
+
+
 def _taken(block: list[list[Any]], lines: list[int], names: list[str], places: list[int], form: FileForm) -> Rows:
     nulls = frozenset(form.null_values)
     columns: dict[str, Column] = {
