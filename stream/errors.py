@@ -5,11 +5,26 @@ A message says what was wrong, where (topic, partition, offset or file, line) an
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 
 class RiskstreamError(Exception):
-    """Something was wrong that the user can mend; the command line prints the message and exits with 1."""
+    """Something was wrong that the user can mend; the command line prints the message and exits with 1.
+
+    Parameters
+    ----------
+    message
+        One line: a line break in it came from what it quotes, and is shown, not obeyed.
+    details
+        Lines that belong below it, such as the end of another program's log.
+    """
 
     exit_status = 1
+
+    def __init__(self, message: str = "", details: Iterable[str] = ()) -> None:
+        self.message = message
+        self.details = tuple(details)
+        super().__init__("\n".join([message, *(f"  {line}" for line in self.details)]))
 
 
 class UsageError(RiskstreamError):

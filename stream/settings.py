@@ -199,6 +199,12 @@ class Settings(BaseModel):
         int, Field(ge=0, le=65535, description="Port of /metrics, /live and /ready; 0 picks one.")
     ] = 8000
     metrics_host: Annotated[str, Field(description="Address the metrics port listens on.")] = "127.0.0.1"
+    log_format: Annotated[
+        str,
+        Field(
+            pattern="^(text|json)$", description="What goes to stderr: text, or one JSON object a line; times in UTC."
+        ),
+    ] = "text"
     data_directory: Annotated[str, Field(description="Local files: caches, the development Kafka.")] = ".riskstream"
 
     def topic(self, name: str) -> str:

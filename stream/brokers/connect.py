@@ -62,6 +62,17 @@ def consumer_config(settings: Settings, group: str) -> Configuration:
     }
 
 
+def reader_config(settings: Settings) -> Configuration:
+    """Settings of a consumer that is given its partitions and commits nothing: no member of any group.
+
+    librdkafka wants the name of a group all the same; it is not the workers', whose offsets and members are theirs.
+
+    >>> reader_config(Settings(topic_prefix="t-"))["group.id"]
+    't-riskstream-readers'
+    """
+    return consumer_config(settings, f"{settings.group}-readers")
+
+
 def admin(settings: Settings, timeout: float = REACH_TIMEOUT_S) -> AdminClient:
     """An administration client whose connection has been proven.
 

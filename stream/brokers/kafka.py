@@ -248,7 +248,7 @@ class DevelopmentKafka:
         )
         if formatted.returncode != 0:
             reason = _telling(formatted.stdout + formatted.stderr)
-            raise RiskstreamError(f"Kafka could not prepare {self.directory / 'data'}:\n{reason}")
+            raise RiskstreamError(f"Kafka could not prepare {self.directory / 'data'}:", reason)
 
     def _render(self, controller_port: int) -> str:
         if self.security is not None:
@@ -271,11 +271,11 @@ class DevelopmentKafka:
         deadline = time.monotonic() + timeout
         while time.monotonic() < deadline:
             if self._running_pid() is None:
-                raise RiskstreamError(f"Kafka ended while starting; {self._log} says:\n{self._log_end()}")
+                raise RiskstreamError(f"Kafka ended while starting; {self._log} says:", self._log_end())
             if _accepts(self.port) and self._serves(2.0):
                 return
             time.sleep(_POLL_S)
-        raise RiskstreamError(f"Kafka did not answer within {timeout:.0f} s; {self._log} says:\n{self._log_end()}")
+        raise RiskstreamError(f"Kafka did not answer within {timeout:.0f} s; {self._log} says:", self._log_end())
 
     def _wait_ended(self, pid: int, timeout: float) -> bool:
         deadline = time.monotonic() + timeout
@@ -294,15 +294,15 @@ class DevelopmentKafka:
         except KafkaException:
             return False
 
-    def _log_end(self) -> str:
+    def _log_end(self) -> list[str]:
         return _telling(self._log.read_text(encoding="utf-8", errors="replace") if self._log.exists() else "")
 
 
-def _telling(output: str) -> str:
+def _telling(output: str) -> list[str]:
     """The lines of a Java program's output that say what went wrong: not its stack traces."""
     lines = [line for line in output.splitlines() if line.strip() and not line.startswith("\tat ")]
     telling = [line for line in lines if "ERROR" in line or "Exception" in line] or lines
-    return "\n".join(f"  {line[:300]}" for line in telling[-8:]) or "  (nothing)"
+    return [line[:300] for line in telling[-8:]] or ["(nothing)"]
 
 
 def development_security(directory: Path, port: int) -> Security:

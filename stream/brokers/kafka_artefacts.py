@@ -123,7 +123,8 @@ def _fail(output: list[str]) -> NoReturn:
     reasons = [line for line in output if "ERROR" in line][:5] or output[-5:]
     raise RiskstreamError(
         "Maven could not fetch the development Kafka; check the network and ~/.m2/settings.xml (proxy, mirror). "
-        "It said:\n  " + "\n  ".join(reasons)
+        "It said:",
+        (line.rstrip("\n") for line in reasons),
     )
 
 

@@ -7,6 +7,7 @@ import sys
 
 import click
 
+from stream.cli.say import begin, say_error
 from stream.errors import RiskstreamError
 
 COMMANDS: dict[str, tuple[str, str]] = {
@@ -59,8 +60,9 @@ def riskstream() -> None:
 
 def main() -> None:
     """Entry point of the ``riskstream`` command."""
+    begin()
     try:
         riskstream(standalone_mode=True)
     except RiskstreamError as error:
-        click.secho(f"riskstream: {error}", err=True, fg="red" if sys.stderr.isatty() else None)
+        say_error(error)
         sys.exit(error.exit_status)

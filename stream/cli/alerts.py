@@ -9,6 +9,7 @@ from types import FrameType
 import click
 
 from stream.cli.options import json_option, print_json, with_settings
+from stream.cli.say import say
 from stream.settings import Settings
 
 
@@ -61,7 +62,8 @@ def tail(
             if as_json:
                 print_json(alert)
             else:
-                click.echo(alert_text(alert) + "\n")
+                for line in [*alert_text(alert), ""]:
+                    say(line)
     except KeyboardInterrupt:
         pass  # this is how it ends
 
@@ -89,7 +91,7 @@ def queue(settings: Settings, limit: int, as_json: bool) -> None:
 
     found = read_queue(settings, lambda: time.time_ns() // 1000)
     for line in found.text(limit):
-        click.echo(line, err=as_json)
+        say(line, err=as_json)
     if as_json:
         print_json(found.as_json(limit))
 

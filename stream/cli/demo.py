@@ -15,6 +15,7 @@ from contextlib import ExitStack  # noqa: E402 - the clock starts before the imp
 import click  # noqa: E402
 
 from stream.cli.options import json_option, print_json  # noqa: E402
+from stream.cli.say import say  # noqa: E402
 from stream.desk.empty_line import EmptyLine, development_kafka, embedded_line, kafka_line  # noqa: E402
 from stream.desk.worker_process import WorkerProcess  # noqa: E402
 from stream.errors import UsageError  # noqa: E402
@@ -82,7 +83,7 @@ def command(
         _show(demonstration, line, worker)
     _report(demonstration, as_json)
     if demonstration.board.in_flight and not demonstration.interrupted:
-        click.echo(
+        say(
             f"{demonstration.board.in_flight} transactions did not come out of the line; see the worker's log {log}",
             err=True,
         )
@@ -91,7 +92,7 @@ def command(
 
 def _line(stack: ExitStack, broker: str, *, keep_topics: bool) -> EmptyLine:
     def progress(words: str) -> None:
-        click.echo(words, err=True)
+        say(words, err=True)
 
     if broker == "embedded":
         if keep_topics:
@@ -111,7 +112,7 @@ def _show(demonstration: Demonstration, line: EmptyLine, worker: WorkerProcess) 
     if not sys.stderr.isatty() or os.environ.get("TERM") == "dumb" or os.environ.get("NO_COLOR"):
         from stream.desk.plain_lines import PlainLines
 
-        demonstration.run(line, worker, PlainLines(demonstration, lambda words: click.echo(words, err=True)))
+        demonstration.run(line, worker, PlainLines(demonstration, lambda words: say(words, err=True)))
         return
     from rich.console import Console
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 
 from stream.cli.options import json_option, print_json, with_settings
+from stream.cli.say import say
 from stream.contracts.refusal import REASONS
 from stream.settings import Settings
 
@@ -45,13 +46,13 @@ def retry(
 
     done = retry_letters(settings, frozenset(reasons), limit=limit, again=again, dry_run=dry_run)
     told = ", ".join(f"{count} {reason}" for reason, count in sorted(done.sent.items())) or "none"
-    click.echo(f"{'would be sent' if dry_run else 'sent'} again: {told}; sent before: {done.before}", err=as_json)
+    say(f"{'would be sent' if dry_run else 'sent'} again: {told}; sent before: {done.before}", err=as_json)
     if done.profiled:
-        click.echo(
+        say(
             f"{done.profiled} not sent: their accounts have counted them already; send those payments under new ids",
             err=as_json,
         )
     if done.without_value:
-        click.echo(f"{done.without_value} not sent: their records are not on the topic any more", err=as_json)
+        say(f"{done.without_value} not sent: their records are not on the topic any more", err=as_json)
     if as_json:
         print_json({**done.as_json(), "dry_run": dry_run})

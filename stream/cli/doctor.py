@@ -23,6 +23,7 @@ from confluent_kafka.admin._resource import ResourceType
 from stream.brokers import kafka_artefacts, topics
 from stream.brokers.connect import admin
 from stream.cli.options import json_option, print_json, with_settings
+from stream.cli.say import say
 from stream.errors import BrokerNotReachable, RiskstreamError, UsageError
 from stream.settings import Settings
 
@@ -81,9 +82,9 @@ def command(settings: Settings, as_json: bool) -> None:
     findings = [*machine(settings), *broker(settings)]
     for finding in findings:
         word, colour = _MARK[finding.state]
-        label = click.style(f"{word:>7}", fg=colour) if sys.stdout.isatty() else f"{word:>7}"
-        remedy = f"\n{'':9}-> {finding.remedy}" if finding.remedy else ""
-        click.echo(f"{label}  {finding.check}: {finding.detail}{remedy}", err=as_json)
+        say(f"  {finding.check}: {finding.detail}", err=as_json, mark=(f"{word:>7}", colour))
+        if finding.remedy:
+            say(f"{'':9}-> {finding.remedy}", err=as_json)
     status = exit_status(findings)
     if as_json:
         print_json({"ok": status == 0, "findings": [dataclasses.asdict(finding) for finding in findings]})

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ import click
 from stream.brokers.kafka import HOST, SECURITY, DevelopmentKafka, KafkaStatus, development_security
 from stream.brokers.secured import MECHANISM, USER, Security, write_environment
 from stream.cli.options import json_option, print_json
+from stream.cli.say import say
 from stream.errors import RiskstreamError, UsageError
 from stream.settings import load
 
@@ -61,8 +63,8 @@ def up(port: int, secure: bool, as_json: bool) -> None:
         )
     found = broker.start()
     details = _secured(broker.security) if broker.security is not None else {}
-    hint = f"Settings that reach it: {details['env_file']}\n" if details else ""
-    _print(found, as_json, f"{hint}Stop it with: {_command_line('down', port)}", details)
+    reached = [f"Settings that reach it: {details['env_file']}"] if details else []
+    _print(found, as_json, [*reached, f"Stop it with: {_command_line('down', port)}"], details)
 
 
 @command.command()
@@ -74,7 +76,7 @@ def down(port: int, wipe: bool, as_json: bool) -> None:
     broker = _broker(port)
     stopped = broker.stop()
     if not stopped:
-        click.echo(f"No Kafka that riskstream started runs on port {port}.", err=True)
+        say(f"No Kafka that riskstream started runs on port {port}.", err=True)
     if wipe:
         broker.wipe()
     status = broker.status()
@@ -97,7 +99,7 @@ def status(port: int, as_json: bool) -> None:
 def _broker(port: int, *, secure: bool = False) -> DevelopmentKafka:
     directory = Path(load().data_directory).resolve() / "kafka" / str(port)
     security = development_security(directory, port) if secure or (directory / SECURITY).exists() else None
-    return DevelopmentKafka(port, directory, progress=lambda line: click.echo(line, err=True), security=security)
+    return DevelopmentKafka(port, directory, progress=lambda line: say(line, err=True), security=security)
 
 
 def _secured(security: Security) -> dict[str, Any]:
@@ -119,11 +121,11 @@ def _command_line(verb: str, port: int) -> str:
     return f"riskstream kafka {verb}" + ("" if port == DEFAULT_PORT else f" --port {port}")
 
 
-def _print(found: KafkaStatus, as_json: bool, hint: str = "", details: dict[str, Any] | None = None) -> None:
+def _print(found: KafkaStatus, as_json: bool, hints: Sequence[str] = (), details: dict[str, Any] | None = None) -> None:
     process = f", process {found.pid}" if found.pid else ""
-    click.echo(f"Kafka at {found.bootstrap}: {found.state}{process}; files in {found.directory}", err=as_json)
-    if hint:
-        click.echo(hint, err=True)
+    say(f"Kafka at {found.bootstrap}: {found.state}{process}; files in {found.directory}", err=as_json)
+    for hint in hints:
+        say(hint, err=True)
     if as_json:
         document: dict[str, Any] = dataclasses.asdict(found) | (details or {})
         print_json(document)

@@ -10,6 +10,7 @@ import click
 import orjson
 
 from stream.cli.options import json_option, print_json
+from stream.cli.say import say
 from stream.errors import RiskstreamError, UsageError
 
 if TYPE_CHECKING:
@@ -53,13 +54,14 @@ def command(file: Path, map_file: Path | None, out: Path | None, as_json: bool) 
         text, questions = proposal.text, proposal.questions
         column_map = parse_column_map(str(out or "proposal"), text.encode())
         if out is None:
-            click.echo(text, nl=False)
+            for line in text.removesuffix("\n").split("\n"):
+                say(line)
         else:
             out.write_text(text, "utf-8")
-            click.echo(f"{out}: {len(questions)} questions to answer", err=True)
+            say(f"{out}: {len(questions)} questions to answer", err=True)
     rows, refused = _read(file, column_map)
     for line in (*(orjson.dumps(row).decode() for row in rows), *refused):
-        click.echo(f"  {line}")
+        say(f"  {line}")
     if as_json:
         print_json({"map": text, "questions": questions, "rows": rows, "refused": refused})
     if not rows:

@@ -10,6 +10,7 @@ from confluent_kafka import Producer
 
 from stream.brokers.connect import check_reachable, producer_config
 from stream.cli.options import json_option, print_json, with_settings
+from stream.cli.say import say
 from stream.core.genesis import first_snapshot
 from stream.errors import RiskstreamError
 from stream.settings import Settings
@@ -58,9 +59,9 @@ def list_command(as_json: bool, settings: Settings) -> None:
     ]
     for row in rows:
         marks = [word for word in ("pinned", "active", "refused") if row[word]]
-        click.echo(f"{row['version']:<20} {row['events']:>10} events {row['frauds']:>7} frauds  {' '.join(marks)}")
+        say(f"{row['version']:<20} {row['events']:>10} events {row['frauds']:>7} frauds  {' '.join(marks)}")
     for line in _notes(log):
-        click.echo(line)
+        say(line)
     if as_json:
         noted = {"proposal": log.proposal or None, "comparison": log.comparison or None, "drift": log.drift}
         print_json({"models": rows, "active": active, **noted})
@@ -191,9 +192,9 @@ def _decide(settings: Settings, log: ModelLog, version: str, by: str, as_json: b
     _write(settings, records)
     done = records[0][0] == PIN_KEY
     if not done:
-        click.echo(f"proposed: {version}; another person confirms it with the same command")
+        say(f"proposed: {version}; another person confirms it with the same command")
     else:
-        click.echo("following the newest model" if version == "newest" else f"workers stay with {version}")
+        say("following the newest model" if version == "newest" else f"workers stay with {version}")
     if as_json:
         print_json({"version": version, "state": "in force" if done else "proposed"})
 

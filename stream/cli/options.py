@@ -9,6 +9,8 @@ from typing import Any
 import click
 import orjson
 
+from stream.cli.say import say
+from stream.plain_text import one_line_json
 from stream.settings import Settings, load, unknown_variables
 
 
@@ -28,7 +30,7 @@ def with_settings(command: Callable[..., Any]) -> Callable[..., Any]:
 def point_out_unknown(environment: Mapping[str, str]) -> None:
     """Name variables on stderr that would be settings if they were spelt like one."""
     for name in unknown_variables(environment):
-        click.echo(f"{name} is set, but riskstream has no such setting; is it misspelt?", err=True)
+        say(f"{name} is set, but riskstream has no such setting; is it misspelt?", err=True)
 
 
 json_option = click.option("--json", "as_json", is_flag=True, help="One JSON object on the last line of stdout.")
@@ -36,4 +38,4 @@ json_option = click.option("--json", "as_json", is_flag=True, help="One JSON obj
 
 def print_json(document: object) -> None:
     """Write one JSON object as one line to stdout."""
-    click.echo(orjson.dumps(document).decode())
+    click.echo(one_line_json(orjson.dumps(document).decode()))

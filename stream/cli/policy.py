@@ -15,6 +15,7 @@ from rules.problem import PackError, errors
 from stream.brokers.connect import check_reachable, producer_config
 from stream.brokers.topics import ensure_topics
 from stream.cli.options import json_option, print_json, with_settings
+from stream.cli.say import say
 from stream.errors import RiskstreamError, UsageError
 from stream.settings import Settings
 from stream.worker.log import Place
@@ -55,7 +56,9 @@ def publish_command(directory: Path, valid_from: str, by: str, as_json: bool, se
         policy = Policy.load([directory])
         _check(policy)
         record = publish(_records(settings), policy, by, now, _instant(valid_from, now))
-    except (PackError, ApprovalError) as error:
+    except PackError as error:
+        raise RiskstreamError(f"packs in {directory} cannot be used:", map(str, error.problems)) from error
+    except ApprovalError as error:
         raise RiskstreamError(str(error)) from error
     _write(settings, record)
     _say(
@@ -112,7 +115,7 @@ def list_command(as_json: bool, settings: Settings) -> None:
         for r in records
     ]
     for row in rows:
-        click.echo(
+        say(
             f"{row['version']}  {row['status']:<11} from {row['valid_from']}  "
             f"published by {row['published_by']}, approved by {row['approved_by'] or '-'}"
         )
@@ -157,7 +160,7 @@ def _write(settings: Settings, record: PolicyRecord) -> None:
 
 
 def _say(record: PolicyRecord, what: str, as_json: bool) -> None:
-    click.echo(f"{record.version} {what}")
+    say(f"{record.version} {what}")
     if as_json:
         print_json(
             {"version": record.version, "approved_by": record.approved_by, "valid_from": _shown(record.valid_from)}

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from stream.cli.options import json_option, print_json, with_settings
+from stream.cli.say import say
 from stream.errors import BrokerNotReachable, RiskstreamError
 from stream.settings import Settings
 
@@ -91,11 +92,11 @@ def command(
     met = None if source.truth is None else source.truth.met
     if met is not None:
         summary["labels"] = asdict(met)
-    click.echo(_sentence(summary), err=True)
+    say(_sentence(summary), err=True)
     if met is not None:
-        click.echo(str(met), err=True)
+        say(str(met), err=True)
     for line in (*watch.lines(), *remark_lines(source.remarks())):
-        click.echo(line, err=True)
+        say(line, err=True)
     if as_json:
         print_json(summary)
     if watch.problem or (met is not None and met.nothing):
@@ -210,7 +211,7 @@ class Sender:
         if now - self._shown >= PROGRESS_S:
             self._shown = now
             per_s = self._sent["transaction"] / (now - self._start)
-            click.echo(f"{self._sent['transaction']:,} transactions sent, {per_s:,.0f}/s", err=True)
+            say(f"{self._sent['transaction']:,} transactions sent, {per_s:,.0f}/s", err=True)
 
 
 def _sentence(summary: dict[str, Any]) -> str:

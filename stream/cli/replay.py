@@ -9,6 +9,7 @@ import click
 
 from stream.cli.options import json_option, print_json
 from stream.cli.replay_options import ReplayOptions, replay_options
+from stream.cli.say import say
 
 _EXAMPLES = """
 \b
@@ -68,10 +69,10 @@ def _told(options: ReplayOptions, summary: dict[str, Any], gates: list[Any], *, 
 
     lines = (*summary_lines(summary), *budget_lines(summary), *(what_if_lines(summary) if options.what_if else ()))
     for line in lines:
-        click.echo(line)
+        say(line)
     results = check_all(gates, summary)
     for result in results:
-        click.echo(f"  gate {result}")
+        say(f"  gate {result}")
     if options.report_file is not None:
         write_report(summary, options.report_file)
     if as_json:

@@ -260,5 +260,5 @@ def read_policy(directory: Path | None) -> Policy:
             raise PackError(found)
         policy.compile(SCHEMA, hash_id)
     except PackError as error:
-        raise UsageError(str(error)) from error
+        raise UsageError("the packs cannot be used:", map(str, error.problems)) from error
     return policy

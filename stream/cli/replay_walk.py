@@ -10,13 +10,13 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-import click
 import numpy as np
 import numpy.typing as npt
 
 from rules.policy import Policy
 from stream.cli.interruption import interruptible
 from stream.cli.replay_options import ReplayOptions
+from stream.cli.say import say
 from stream.core.columns import hash_id
 from stream.core.features import SCHEMA
 from stream.errors import UsageError
@@ -173,7 +173,7 @@ class _Walk:
                     self._walk([writer.write for writer in writers.values()], done)
                 except KeyboardInterrupt:
                     if self.checkpoint is not None and self.checkpoint.path.exists():
-                        click.echo(f"interrupted; the same command goes on from {self.checkpoint.path}", err=True)
+                        say(f"interrupted; the same command goes on from {self.checkpoint.path}", err=True)
                     raise
         state.seconds = before + time.perf_counter() - begun
         if self.checkpoint is not None:

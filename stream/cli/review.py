@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 import click
 
 from stream.cli.options import json_option, print_json, with_settings
+from stream.cli.say import say
 from stream.errors import UsageError
 from stream.settings import Settings
 
@@ -44,12 +45,12 @@ def command(alert_id: str, word: str | None, actor: str | None, settings: Settin
     feedback = verdict(found.alert, word, who, now)
     require_trusted(settings, who)
     written = send(settings, feedback, found)
-    click.echo(
+    say(
         f"{word}, says {who} about {alert_id}; written to {written.topic}[{written.partition}] at {written.offset}",
         err=as_json,
     )
     if datetime.fromisoformat(found.alert["hold_expires_at"]) < now:
-        click.echo(
+        say(
             f"The hold ended by itself at {found.alert['hold_expires_at']} ({found.alert['on_expiry']}): "
             "this verdict teaches, but no longer decides the payment.",
             err=True,

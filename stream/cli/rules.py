@@ -11,6 +11,7 @@ from rules.examples import ExampleResult, run_examples
 from rules.policy import Policy, check_files, shipped
 from rules.problem import Problem, errors
 from stream.cli.options import json_option, print_json
+from stream.cli.say import say
 from stream.core.columns import hash_id
 from stream.core.features import SCHEMA
 from stream.settings import load
@@ -45,11 +46,11 @@ def check(paths: tuple[Path, ...], as_json: bool) -> None:
     problems = _check(paths)
     found = errors(problems)
     for problem in problems:
-        click.echo(str(problem))
+        say(str(problem))
     if as_json:
         print_json({"errors": len(found), "warnings": len(problems) - len(found), "problems": _rows(problems)})
     else:
-        click.echo(_summary(len(found), len(problems) - len(found)), err=True)
+        say(_summary(len(found), len(problems) - len(found)), err=True)
     if found:
         raise SystemExit(1)
 
@@ -66,7 +67,7 @@ def test(paths: tuple[Path, ...], as_json: bool) -> None:
     results = [] if problems else _run(_policy(paths))
     failed = [result for result in results if result.problems]
     for problem in problems:
-        click.echo(str(problem))
+        say(str(problem))
     for result in results:
         _show(result)
     if as_json:
@@ -90,7 +91,7 @@ def test(paths: tuple[Path, ...], as_json: bool) -> None:
             }
         )
     else:
-        click.echo(f"{len(results) - len(failed)} of {len(results)} examples as expected", err=True)
+        say(f"{len(results) - len(failed)} of {len(results)} examples as expected", err=True)
     if failed or problems:
         raise SystemExit(1)
 
@@ -115,9 +116,10 @@ def _run(policy: Policy) -> list[ExampleResult]:
 
 def _show(result: ExampleResult) -> None:
     if not result.problems:
-        click.echo(f"ok   {result.pack}: {result.name} ({result.outcome})")
+        say(f"ok   {result.pack}: {result.name} ({result.outcome})")
     for problem in result.problems:
-        click.echo(f"FAIL {result.pack}: {result.name}\n     {problem}")
+        say(f"FAIL {result.pack}: {result.name}")
+        say(f"     {problem}")
 
 
 def _rows(problems: tuple[Problem, ...] | list[Problem]) -> list[dict[str, Any]]:

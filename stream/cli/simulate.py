@@ -13,6 +13,7 @@ import click
 import orjson
 
 from stream.cli.options import json_option, print_json
+from stream.cli.say import say
 from stream.errors import UsageError
 
 if TYPE_CHECKING:
@@ -70,7 +71,7 @@ def command(
         seed=seed, events=events, days=days, accounts=accounts, start=start.date(), fraud_rate=fraud_rate
     )
     summary = write_files(config, out_file, truth_file)
-    click.echo(_sentence(summary, out_file, truth_file), err=True)
+    say(_sentence(summary, out_file, truth_file), err=True)
     if as_json:
         print_json(summary)
 

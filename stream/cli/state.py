@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 
 from stream.cli.options import json_option, print_json, with_settings
+from stream.cli.say import say
 from stream.settings import Settings
 
 
@@ -45,7 +46,7 @@ def dump(settings: Settings, as_json: bool) -> None:
         return
     for state in states:
         offsets = ", ".join(f"{topic} {offset:,}" for topic, offset in state.offsets.items())
-        click.echo(
+        say(
             f"partition {state.partition}: {len(state.accounts):,} accounts, {len(state.payees):,} payees; at {offsets}"
         )
-    click.echo(f"model {model['model_version']}, digest {model['model_digest']}")
+    say(f"model {model['model_version']}, digest {model['model_digest']}")

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from stream.cli.options import json_option, print_json, with_settings
+from stream.cli.say import say
 from stream.settings import Settings
 
 if TYPE_CHECKING:
@@ -39,7 +40,7 @@ def command(settings: Settings, as_json: bool) -> None:
     _print(balances, as_json)
     drift = read_log(settings, notes_alone=True).drift
     for line in drift_lines(drift):
-        click.echo(line, err=as_json)
+        say(line, err=as_json)
     if as_json:
         print_json({"partitions": [balance.as_json() for balance in balances], "balanced": balanced, "drift": drift})
     sys.exit(0 if balanced else 1)
@@ -48,7 +49,7 @@ def command(settings: Settings, as_json: bool) -> None:
 def _print(balances: list[Balance], as_json: bool) -> None:
     width = max(len(balance.place.topic) for balance in balances) + 5
     head = ("records", "decided", "duplicate", "dead", "in flight")
-    click.echo(f"{'partition':<{width}}" + "".join(f"{name:>11}" for name in head), err=as_json)
+    say(f"{'partition':<{width}}" + "".join(f"{name:>11}" for name in head), err=as_json)
     for balance in balances:
         numbers = (balance.records, balance.decided, balance.duplicate, balance.dead, balance.in_flight)
         place = f"{balance.place.topic}[{balance.place.partition}]"
@@ -56,4 +57,4 @@ def _print(balances: list[Balance], as_json: bool) -> None:
         wrong = "" if balance.records == told else f"  NOT BALANCED: {balance.records - told:+} records unaccounted for"
         if balance.lost:
             wrong += f"  LOST: {balance.lost:,} offsets were deleted before they were read"
-        click.echo(f"{place:<{width}}" + "".join(f"{number:>11,}" for number in numbers) + wrong, err=as_json)
+        say(f"{place:<{width}}" + "".join(f"{number:>11,}" for number in numbers) + wrong, err=as_json)

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import sys
 import time
 
-import click
-
 from stream.cli.options import print_json
+from stream.cli.say import say
 from stream.errors import UsageError
 from stream.settings import Settings
 
@@ -32,15 +30,15 @@ def verify_topic(topic: str, settings: Settings, *, as_json: bool) -> int:
     line = settings.model_copy(update={"topic_prefix": prefix})
     check_reachable(line)
     began = time.monotonic()
-    click.echo(f"computing again what {line.topic(DECISIONS)} says …", err=True)
+    say(f"computing again what {line.topic(DECISIONS)} says …", err=True)
     record = LiveRecord(line)
     result = verify(record.recorded)
     record.verify_models(result)
     counts = ", ".join(f"{number} {what}s" for what, number in sorted(result.counts.items()))
-    click.echo(f"compared {counts or 'nothing'} in {time.monotonic() - began:.1f} s")
+    say(f"compared {counts or 'nothing'} in {time.monotonic() - began:.1f} s")
     for difference in result.differences:
-        click.secho(str(difference), fg="red" if sys.stdout.isatty() else None)
-    click.echo("every byte as computed" if result.equal else "the record differs from what it leads to")
+        say(str(difference), colour="red")
+    say("every byte as computed" if result.equal else "the record differs from what it leads to")
     if as_json:
         print_json(
             {

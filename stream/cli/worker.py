@@ -11,6 +11,7 @@ import time
 import click
 
 from stream.cli.options import point_out_unknown
+from stream.private_files import OWNER_UMASK
 from stream.settings import load
 
 TIED_DRAIN_S = 10.0
@@ -44,6 +45,7 @@ def command(
     Exit status: 0 asked to end, 1 not alive for 90 s, 2 wrong usage, 3 broker not reachable,
     4 its recovery is refused for good: what is stored does not fit, and /ready said why.
     """
+    os.umask(OWNER_UMASK)  # whatever it keeps on disk is the worker's alone
     if tied:
         threading.Thread(target=_end_with_standard_input, name="tied", daemon=True).start()
     point_out_unknown(os.environ)

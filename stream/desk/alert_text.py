@@ -6,8 +6,8 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 
-def alert_text(alert: Mapping[str, Any]) -> str:
-    """Everything a reviewer needs, in Chinese and English, a few lines; ends without a newline.
+def alert_text(alert: Mapping[str, Any]) -> list[str]:
+    """Everything a reviewer needs, in Chinese and English, a few lines without their ends.
 
     >>> alert = {"alert_id": "t1", "priority_milli": 880, "due_at": "2026-01-01T02:00:00Z",
     ...          "hold_expires_at": "2026-01-02T00:00:00Z", "on_expiry": "release", "decision": {
@@ -15,14 +15,14 @@ def alert_text(alert: Mapping[str, Any]) -> str:
     ...          "scenario": "large_transfer", "outcome": "review", "step_up": "none", "risk_ppm": 123400,
     ...          "anomaly_ppm": 0, "familiarity_ppm": 0, "hard_rule": None, "rules": [], "evidence": [],
     ...          "reasons": {"reviewer": {"zh": "金额异常。", "en": "Unusual amount."}}, "degraded": [], "flags": []}}
-    >>> print(alert_text(alert))
+    >>> print("\\n".join(alert_text(alert)))
     review t1  large_transfer  risk 12.34 %  priority 0.880
       金额异常。
       Unusual amount.
       account a1, customer c1, no payee, at 2026-01-01T00:00:00Z
       answer by 2026-01-01T02:00:00Z; the hold ends at 2026-01-02T00:00:00Z, then release
     """
-    return "\n".join(_lines(alert))
+    return list(_lines(alert))
 
 
 def _lines(alert: Mapping[str, Any]) -> Iterator[str]:

@@ -10,7 +10,7 @@ from confluent_kafka import OFFSET_BEGINNING, OFFSET_END, Consumer, KafkaError, 
 
 from stream.brokers.connect import consumer_config
 from stream.desk.scan import partitions_of
-from stream.errors import RiskstreamError
+from stream.errors import RiskstreamError, UsageError
 from stream.settings import Settings
 from stream.worker.log import Place
 from stream.worker.reader import KafkaReader
@@ -97,6 +97,7 @@ def follow_alerts(
     topic
         Alerts, or :data:`ESCALATIONS`.
     """
+    _refuse_the_lines_groups(settings, group)
     topic = settings.topic(topic)
     count = partitions_of(settings, [topic])[topic]
     consumer = Consumer(
@@ -117,6 +118,14 @@ def follow_alerts(
         yield from _alerts(consumer, commits=bool(group), stay=stay, limit=limit)
     finally:
         consumer.close()
+
+
+def _refuse_the_lines_groups(settings: Settings, group: str) -> None:
+    own = (settings.group, f"{settings.group}-holds")
+    if group in own:
+        raise UsageError(
+            f"--group {group}: that group is the workers' own, who would lose partitions to this reader; choose another name"
+        )
 
 
 def _alerts(consumer: Consumer, *, commits: bool, stay: bool, limit: int | None) -> Iterator[Mapping[str, Any]]:

@@ -8,7 +8,7 @@ from typing import Any
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 
-from stream.brokers.connect import check_reachable, consumer_config
+from stream.brokers.connect import check_reachable, reader_config
 from stream.errors import BrokerNotReachable, RiskstreamError
 from stream.settings import Settings
 from stream.worker.log import Place
@@ -81,7 +81,7 @@ def scan(settings: Settings, starts: Mapping[Place, int], visit: Callable[[Place
         return
     consumer = Consumer(
         {
-            **consumer_config(settings, settings.group),
+            **reader_config(settings),
             "enable.partition.eof": True,
             "fetch.wait.max.ms": 10,
             "log_level": 0,

@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 from stream.errors import RiskstreamError
+from stream.private_files import open_private, private_directory
 from stream.settings import ENVIRONMENT_PREFIX, Settings
 
 STOP_TIMEOUT_S = 20.0
@@ -30,9 +31,9 @@ class WorkerProcess:
 
     def __init__(self, settings: Settings, log: Path, embedded: int | None = None) -> None:
         self.log = log
-        log.parent.mkdir(parents=True, exist_ok=True)
+        private_directory(log.parent)
         arguments = ["worker", "--tied"] + ([] if embedded is None else ["--embedded", str(embedded)])
-        with log.open("wb") as output:
+        with open_private(log) as output:
             self._process = subprocess.Popen(
                 [sys.executable, "-m", "stream.cli", *arguments],
                 env=environment_of(settings),
@@ -48,7 +49,7 @@ class WorkerProcess:
         """Raise RiskstreamError with the end of its log where it has ended by itself."""
         status = self._process.poll()
         if status is not None:
-            raise RiskstreamError(f"the worker ended with status {status}; the end of {self.log}:\n{self.log_end()}")
+            raise RiskstreamError(f"the worker ended with status {status}; the end of {self.log}:", self.log_end())
 
     def stop(self) -> int:
         """SIGTERM, so that it finishes its batch; its exit status. It is killed if it does not end within 20 s."""
@@ -63,9 +64,9 @@ class WorkerProcess:
             self._process.stdin.close()
         return status
 
-    def log_end(self) -> str:
+    def log_end(self) -> list[str]:
         """The last lines of its log."""
-        return "\n".join(self.log.read_text(encoding="utf-8", errors="replace").splitlines()[-LOG_LINES:])
+        return self.log.read_text(encoding="utf-8", errors="replace").splitlines()[-LOG_LINES:]
 
 
 def environment_of(settings: Settings) -> dict[str, str]:

@@ -22,6 +22,7 @@ from typing import Any
 import orjson
 
 from stream.errors import RiskstreamError, UsageError
+from stream.private_files import open_private
 
 FORMAT = "riskstream-replay-checkpoint-3"
 _EDGE_BYTES = 1 << 20
@@ -103,8 +104,7 @@ class Checkpoint:
         header = {"format": FORMAT, "digest": hashlib.sha256(body).hexdigest(), "fingerprint": dict(self.fingerprint)}
         partial = self.path.with_name(self.path.name + ".partial")
         try:
-            with partial.open("wb") as file:
-                os.fchmod(file.fileno(), 0o600)
+            with open_private(partial) as file:
                 file.write(orjson.dumps(header) + b"\n")
                 file.write(body)
                 file.flush()

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 
 from confluent_kafka import Consumer, KafkaException, TopicPartition
 
-from stream.brokers.connect import consumer_config
+from stream.brokers.connect import reader_config
 from stream.errors import RiskstreamError, UsageError
 from stream.replay.span import Bound, Span
 from stream.settings import Settings
@@ -116,4 +116,4 @@ class TopicHistory:
         return int(found.offset) if found.offset >= 0 else end
 
     def _consumer(self) -> Consumer:
-        return Consumer({**consumer_config(self._settings, self._settings.group)})
+        return Consumer({**reader_config(self._settings)})

@@ -31,7 +31,7 @@ def founding_policy(packs: str) -> Policy:
         policy = Policy.load([Path(packs)])
         policy.compile(SCHEMA, hash_id)
     except PackError as error:
-        raise RiskstreamError(f"packs in {packs} cannot be used:\n{error}") from error
+        raise RiskstreamError(f"packs in {packs} cannot be used:", map(str, error.problems)) from error
     return policy
 
 

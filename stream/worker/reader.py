@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 
-from stream.brokers.connect import consumer_config
+from stream.brokers.connect import consumer_config, reader_config
+from stream.brokers.credentials import Configuration
 from stream.brokers.librdkafka import Batch, assigned
 from stream.errors import RiskstreamError
 from stream.settings import Settings
@@ -41,7 +42,7 @@ class KafkaReader:
     def __init__(self, settings: Settings, stall_s: float = 30.0) -> None:
         self._settings = settings
         self._stall_s = stall_s
-        self._consumer = self._connect("read_committed")
+        self._consumer = self._connect("read_committed", reader_config(settings))
         self.records_read = 0
         """Records that :meth:`read` has given so far: who waits for it sees that it gets on."""
 
@@ -51,7 +52,7 @@ class KafkaReader:
 
     def owners(self, places: Sequence[Place]) -> dict[Place, str]:
         """Transactional ids that committed these places last, pending transactions aside."""
-        consumer = self._connect("read_uncommitted")
+        consumer = self._of_group("read_uncommitted")
         try:
             found = self._committed(consumer, places)
         finally:
@@ -60,8 +61,13 @@ class KafkaReader:
 
     def positions(self, places: Sequence[Place]) -> dict[Place, Position]:
         """Where the group stands, after transactions that were pending have ended."""
+        consumer = self._of_group("read_committed")
+        try:
+            committed = self._committed(consumer, places)
+        finally:
+            consumer.close()
         positions = {}
-        for found in self._committed(self._consumer, places):
+        for found in committed:
             place = Place(found.topic, found.partition)
             if found.offset >= 0:
                 positions[place] = Position(found.offset, found.metadata or "")
@@ -167,8 +173,11 @@ class KafkaReader:
                 raise ReadFailed(f"offsets of {partition.topic}[{partition.partition}]: {partition.error.str()}")
         return found
 
-    def _connect(self, isolation: str) -> Consumer:
-        base = consumer_config(self._settings, self._settings.group)
+    def _of_group(self, isolation: str) -> Consumer:
+        """To ask where the workers' group stands; a member of it this is not."""
+        return self._connect(isolation, consumer_config(self._settings, self._settings.group))
+
+    def _connect(self, isolation: str, base: Configuration) -> Consumer:
         configuration: dict[str, Any] = {
             **base,
             "isolation.level": isolation,

@@ -11,10 +11,12 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import cast
 
 import faust
 
 from stream.brokers.topics import ensure_topics
+from stream.logs import Format, set_up
 from stream.settings import Settings
 from stream.warm_up import warm_up
 from stream.worker.allocator import keep_freed_memory
@@ -57,8 +59,7 @@ def run_worker(
     now_us
         This machine's clock, µs since the epoch; tests hand in a wrong one.
     """
-    logging.basicConfig(level=logging.INFO, stream=sys.stderr, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
-    logging.getLogger("aiokafka").setLevel(logging.WARNING)
+    set_up(cast(Format, settings.log_format))
     keep_freed_memory()
     if not Path(os.environ["NUMBA_CACHE_DIR"]).exists():
         logger.info("compiling the core for these sources, once: half a minute")
@@ -122,7 +123,10 @@ def run_worker(
     gc.collect()
     gc.freeze()
     sys.setswitchinterval(SWITCH_S)
-    worker = faust.Worker(app, holds, probes, loglevel="INFO", redirect_stdouts=False)
+    worker = faust.Worker(
+        app, holds, probes, loglevel="INFO", redirect_stdouts=False, override_logging=False, quiet=True
+    )
+    worker.spinner = None  # it would draw into the log
     try:
         worker.execute_from_commandline()
     except SystemExit as ended:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import BinaryIO, Final
 
 from stream.errors import RiskstreamError
+from stream.private_files import private_directory
 
 SUFFIX: Final = ".snapshot"
 LEFT_BEHIND_S: Final = 3_600.0
@@ -47,7 +48,7 @@ class SnapshotFolder:
         OSError
             The disk does not.
         """
-        self.path.mkdir(mode=0o700, parents=True, exist_ok=True)
+        private_directory(self.path)
         self._sweep()
         present = sum(entry.stat().st_size for entry in os.scandir(self.path))
         if present + size > self._limit_bytes:

@@ -86,7 +86,7 @@ def running_demo(folder: Path) -> tuple[subprocess.Popen[str], list[str]]:
 
 def test_a_killed_demo_leaves_no_worker_behind(tmp_path: Path) -> None:
     process, _ = running_demo(tmp_path)
-    logged = re.search(r"\] \[(\d+)\] \[INFO\]", (tmp_path / "demo-worker.log").read_text())
+    logged = re.search(r"Z INFO \[(\d+)\] ", (tmp_path / "demo-worker.log").read_text())
     assert logged is not None
     worker = Path(f"/proc/{logged[1]}/cmdline")
     assert b"--tied" in worker.read_bytes()
