@@ -364,9 +364,8 @@ class Line:
     async def _give_up(self, lane: Lane, error: Exception, taken: Future[None] | None) -> None:
         """A batch was not committed: its rows are dropped, and what the log holds is recovered."""
         self.ready = False
-        if taken is not None and not isinstance(
-            error, PublishFailed
-        ):  # a publisher is not closed while it is asked for something
+        # a publisher is not closed while it is asked for something
+        if taken is not None and not isinstance(error, PublishFailed):
             await asyncio.wait([asyncio.wrap_future(taken)], timeout=self.commit_limit_s)
         fenced = isinstance(error, PublishFailed) and error.fenced
         self.failures += not fenced

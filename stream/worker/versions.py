@@ -86,7 +86,7 @@ class Versions:
         now = self._now_us()
         fresh = [
             version for version in (decider.model_version, decider.policy_version)
-            if now - self._came.get(version, 0) < FRESH_US
+            if version in self._came and now - self._came[version] < FRESH_US
         ]  # fmt: skip
         fresh.sort(key=lambda version: self._came[version], reverse=True)
         for without in [{version} for version in fresh] + ([set(fresh)] if len(fresh) > 1 else []):
