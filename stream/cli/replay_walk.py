@@ -27,6 +27,7 @@ from stream.replay.engine import FileReplay, ReplaySettings
 from stream.replay.extent import Extent
 from stream.replay.hands import DaskCluster, Hire, hire_local
 from stream.replay.labels import Truth
+from stream.replay.list_use import ListUse
 from stream.replay.run import Intake, counts, replay
 from stream.replay.scores import DecisionsFile, ScoresFile
 from stream.replay.sharded import SharedReplay
@@ -52,6 +53,8 @@ class WalkState:
         Time spent by the runs before this one.
     written
         Where the outputs stood, by option.
+    lists
+        Which entries of the policy's lists met a payment.
     labels_met
         Which labels of the TRUTH file had met a payment (``Truth.marks``).
     """
@@ -62,6 +65,7 @@ class WalkState:
     comparison: Comparison
     seconds: float
     written: dict[str, int]
+    lists: ListUse
     labels_met: npt.NDArray[np.uint8] | None = None
 
     @property
@@ -102,6 +106,7 @@ def _begun(
             Comparison(),
             0.0,
             {},
+            ListUse(options.policy, hash_id),
         )
     else:
         if source.truth is not None and state.labels_met is not None:
@@ -164,6 +169,7 @@ class _Walk:
 
                 def done(chunk: Chunk) -> None:
                     advance(chunk)
+                    state.lists.add(chunk.decoded.columns)
                     state.seconds = before + time.perf_counter() - begun
                     if self.checkpoint is not None and self.checkpoint.due() and state.settled:
                         self._save(writers)
@@ -230,6 +236,11 @@ class _Walk:
             writers["decisions"] = files.enter_context(decisions)
         return writers
 
+    def _lists(self, engine: FileReplay | SharedReplay) -> dict[str, Any]:
+        """Entries of lists that met a payment; of the policy that is replayed, not of the champion's."""
+        used = self.state.lists.result if engine is self.state.engines[-1] else None
+        return {} if used is None else {"lists": asdict(used)}
+
     def _save(self, writers: dict[str, ScoresFile | DecisionsFile]) -> None:
         assert self.checkpoint is not None
         self.state.labels_met = None if self.source.truth is None else self.source.truth.marks()
@@ -253,6 +264,7 @@ class _Walk:
             "maturity_days": self.shape.matures_us / _DAY_US,
             "workers": self.options.workers,
             **labels_met(self.source.truth),
+            **self._lists(engine),
             "refused_by_kind": intake.by_kind(),
             "refused_examples": [
                 f"{self._place(line)}: {reason}: {message}" for line, reason, message in intake.examples

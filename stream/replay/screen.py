@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from stream.replay.labels import Met
+from stream.replay.list_use import Used
 
 LATE_SHARE = 0.01
 """With more late rows than this a file is in disorder, not a feed with stragglers."""
@@ -34,6 +35,8 @@ def summary_lines(summary: Mapping[str, Any]) -> Iterator[str]:
         f"  policy {summary['policy_version']}, model {summary['model_version']}, the last of {summary['models']}"
         + ("" if summary["familiarity"] else "; without familiarity")
     )
+    if "lists" in summary:
+        yield f"  {Used(**summary['lists'])}"
     if "labels" in summary:
         yield f"  {Met(**summary['labels'])}"
     if "frauds" in summary:
