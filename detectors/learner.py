@@ -201,6 +201,15 @@ class Learner:
         for row, label, trust in self._pending.add(transaction_hash, event_time, matrix, group, suspected):
             self._pending.set_label(row, label, trust)
 
+    def retract(self, transaction_hash: int) -> None:
+        """A label counts no more: while its transaction waits it is as if none had come, later as if it had matured."""
+        row = self._pending.find(transaction_hash)
+        if row is not None:
+            self._pending.set_label(row, UNLABELLED, 1.0)
+        elif self._window.label_of(transaction_hash):
+            self._window.relabel(transaction_hash, False, self.config.trust["maturity"])
+            self._learned["frauds"] -= 1
+
     def label(self, transaction_hash: int, event_time: int, fraud: bool, source: str) -> None:
         """A label arrives; a later one for the same transaction supersedes it.
 

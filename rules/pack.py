@@ -33,11 +33,11 @@ SCAMS: Final = (
     "mule",
 )
 """Kinds of attack a rule can point at; each has its own warning to the customer."""
-DEPENDENCIES: Final = ("model", "expression", "hard_rule", "list", "state", "decider")
+DEPENDENCIES: Final = ("model", "expression", "hard_rule", "list", "state", "decider", "rates")
 """What can fail; for each the policy states the least rung while it does."""
-UNDECLARED: Final = {"decider": "challenge_light"}
+UNDECLARED: Final = {"decider": "challenge_light", "rates": "challenge_strong"}
 """Least rung of those that a policy does not declare; approve for the others. Where deciding itself fails neither model
-nor rules have looked at the payment: it is not let pass in silence."""
+nor rules have looked at the payment; without a rate limits have not: neither is let pass in silence."""
 
 
 def direction(failure: Mapping[str, str], dependency: str) -> str:

@@ -372,6 +372,9 @@ def _currencies(fields: Fields) -> Currencies:
     if inner is None:
         return Currencies("EUR", (Rate("EUR", 2, 1.0, 0),))
     reference = inner.text("reference", "EUR", required=True)
+    if reference not in CODES:
+        inner.complain(inner.item, f"reference: '{reference}' is no ISO 4217 currency")
+        reference = "EUR"
     rates = []
     for item in inner.items("rates", required=True):
         row = Fields(item, fields.problems, "a rate")
@@ -392,7 +395,8 @@ def _currencies(fields: Fields) -> Currencies:
             )
         )
         row.finish()
+    fresh_until = inner.instant("fresh_until", ALWAYS_US)
     inner.finish()
     if not any(rate.currency == reference and rate.rate == 1.0 for rate in rates):
         inner.complain(inner.item, f"the reference currency {reference} needs a rate of 1")
-    return Currencies(reference, tuple(rates))
+    return Currencies(reference, tuple(rates), fresh_until)

@@ -10,7 +10,7 @@ from rules.condition import Term, check, columns_read
 from rules.contradiction import contradictions
 from rules.expression import ConditionError
 from rules.fields import Condition
-from rules.pack import Pack, Rule
+from rules.pack import Common, Pack, Rule, direction
 from rules.parity import probed_parity, written_parity
 from rules.policy_compiler import compile_policy, limit_periods
 from rules.problem import Problem, errors
@@ -24,10 +24,11 @@ def check_policy(packs: Sequence[Pack], schema: Schema) -> list[Problem]:
     if "scenario" not in schema.index:
         raise ValueError("the schema lacks the variable 'scenario'")
     problems.extend(_structure(packs, schema))
+    common = next((pack.common for pack in packs if pack.common is not None), Common())
     for pack in packs:
         problems.extend(_pack_conditions(pack, schema))
         for rule in pack.rules:
-            problems.extend(_rule(pack, rule, schema))
+            problems.extend(_rule(pack, rule, schema, common))
     problems.extend(contradictions(packs, schema))
     problems.extend(written_parity(packs, schema))
     if not errors(problems):
@@ -114,7 +115,7 @@ def _calculates(term: Term) -> bool:
     return term.operator in ("+", "-", "*", "/") or any(_calculates(operand) for operand in term.operands)
 
 
-def _rule(pack: Pack, rule: Rule, schema: Schema) -> Iterator[Problem]:
+def _rule(pack: Pack, rule: Rule, schema: Schema, common: Common) -> Iterator[Problem]:
     yield from _references(pack, rule, schema)
     periods = list(limit_periods(pack.limits, rule.when.text))
     if not periods:
@@ -124,6 +125,7 @@ def _rule(pack: Pack, rule: Rule, schema: Schema) -> Iterator[Problem]:
         if term is not None:
             yield from _forbidden(rule, term, schema)
             yield from _history(rule, term, schema)
+            yield from _rates(rule, term, schema, common)
 
 
 def _references(pack: Pack, rule: Rule, schema: Schema) -> Iterator[Problem]:
@@ -143,6 +145,22 @@ def _forbidden(rule: Rule, term: Term, schema: Schema) -> Iterator[Problem]:
     raises = rule.hard or rule.weight_milli > 0
     if raises and names & set(SLIP_VARIABLES):
         yield rule.when.item.problem("slips lead to a reminder alone; remove slips from this condition")
+
+
+_BY_RATES = ("amount_reference", "remote_day_reference", "unauthenticated_reference")
+
+
+def _rates(rule: Rule, term: Term, schema: Schema, common: Common) -> Iterator[Problem]:
+    """A hard rule that hangs on rates does not see a payment in a currency without one."""
+    names = {schema.variables[column].name for column in columns_read(term)}
+    found = [name for name in _BY_RATES if name in names]
+    if rule.hard and found:
+        known = len({rate.currency for rate in common.currencies.rates})
+        yield rule.when.item.warning(
+            f"hangs on '{found[0]}', which is missing for a payment in a currency without a rate ({known} have one): this "
+            f"rule does not see it, and 'failure: rates: {direction(common.failure, 'rates')}' decides; add the rates "
+            "of currencies that you expect"
+        )
 
 
 def _history(rule: Rule, term: Term, schema: Schema) -> Iterator[Problem]:

@@ -37,6 +37,7 @@ FAILED_HARD_RULE: Final = 4
 FAILED_LIST: Final = 8
 FAILED_STATE: Final = 16
 FAILED_DECIDER: Final = 32
+FAILED_RATES: Final = 64
 """Bits of ``degraded``, in the order of :data:`rules.pack.DEPENDENCIES`."""
 
 

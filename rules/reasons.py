@@ -60,7 +60,9 @@ class ReasonContext:
     failed
         Dependencies that failed.
     account_currency
-        What evidence about amounts is in; empty where it is not known, the payment being in another.
+        What ``amount_minor`` is in among the evidence; empty where it is not known, the payment being in another.
+    reference_currency, reference_digits
+        What all other amounts among the evidence are in.
     """
 
     scenario: str
@@ -84,6 +86,8 @@ class ReasonContext:
     obligation_due_at: int | None = None
     failed: Sequence[str] = ()
     account_currency: str = ""
+    reference_currency: str = ""
+    reference_digits: int = 2
 
 
 def render_reasons(context: ReasonContext) -> dict[str, dict[str, str]]:
@@ -234,9 +238,14 @@ class _Telling:
 
 def _telling(context: ReasonContext) -> _Telling:
     """That the payee is new is always told from a challenge on: whoever reads the facts asks that first."""
-    money = Money(context.account_currency, context.digits)
+    money = Money(context.reference_currency, context.reference_digits)
+    as_told = Money(context.account_currency, context.digits)
     new = told(_NEW_PAYEE, money) if context.new_payee and context.rung >= CHALLENGE_LIGHT else None
-    found = [told(item, money) for item in context.evidence if int(item["contribution_milli"]) > 0]
+    found = [
+        told(item, as_told if item["feature"] == "amount_minor" else money)
+        for item in context.evidence
+        if int(item["contribution_milli"]) > 0
+    ]
     return _Telling(
         tuple(new if new is not None and one.topic == new.topic else one for one in found if one.tells), new
     )

@@ -100,7 +100,7 @@ class TrivialHop(AccountsHop):
     def replica(self, partition: int) -> Replica[Any]:
         """As the accounts hop's, with the trivial core."""
         core = TrivialCore()
-        return Replica(self.changelog(partition), core, core.table, core.customers)
+        return Replica(self.changelog(partition), core, core.table, (core.customers,))
 
 
 def line_of(settings: Settings) -> Line:

@@ -76,7 +76,7 @@ class ExampleHistories:
             )
             raise ExampleError(event.problem(f"{where} is refused ({refusal.reason}): {refusal.message}"))
         account, payee = AccountHop(0, self._hop), PayeeHop(0, self._hop.maturity_us)
-        profiled = account.process(decoded.columns, np.zeros(0, FEEDBACK))
+        profiled = account.process(decoded.columns, np.zeros(0, FEEDBACK), self._decider.compiled.currencies)
         received = payee.process([(place, decode_frame(frame)) for place, (_, frame) in enumerate(profiled.frames)])
         verdict: np.void = self._decider.decide(received).verdicts[-1]
         return verdict

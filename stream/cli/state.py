@@ -39,7 +39,7 @@ def dump(settings: Settings, as_json: bool) -> None:
     if as_json:
         for state in states:
             print_json(state.as_json())
-        for kind in ("account", "customer", "payee", "busy_payee"):
+        for kind in ("account", "customer", "told_account", "payee", "busy_payee"):
             for row in row_lines(kind, states):
                 print_json(row)
         print_json(model)

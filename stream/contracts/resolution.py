@@ -16,6 +16,10 @@ class Resolution(OutputRecord):
 
     transaction_id: Annotated[Identifier, Field(description="The held transaction. ISO 20022: PmtId/TxId.")]
     alert_id: Annotated[Identifier, Field(description="Its alert.")]
+    account_id: Annotated[
+        Identifier, Field(description="Its account: with transaction_id it says which payment this is about.")
+    ]
+    customer_id: Annotated[Identifier, Field(description="Its customer; the account where none was named.")]
     result: Annotated[
         Literal["release", "decline"],
         Field(description="What becomes of the transaction. ISO 20022: TxSts ACSP or RJCT."),

@@ -12,6 +12,7 @@ import numpy as np
 from numba import njit
 
 from detectors.elementary import exp
+from rules.currency import reference_minor
 from stream.core.account_features import (
     fill_amount,
     fill_device,
@@ -20,6 +21,7 @@ from stream.core.account_features import (
     fill_place,
     fill_remote,
     fill_transaction,
+    unknown_sums,
 )
 from stream.core.account_maturity import content_mark, mature_due, push_recent
 from stream.core.account_row import (
@@ -37,7 +39,8 @@ from stream.core.account_row import (
     record_remote,
     whole_seconds,
 )
-from stream.core.customer import account_currency, fill_customer, fill_own, knows_device, record_customer
+from stream.core.account_unit import take_unit
+from stream.core.customer import fill_customer, fill_own, knows_device, record_customer, take_customer_unit
 from stream.core.frames import put_transaction
 
 
@@ -96,26 +99,25 @@ def _see_place(transaction: Any, row: Any) -> None:
 
 
 @njit(cache=True, nogil=True)
-def _record_attempt(transaction: Any, row: Any, new_payee: Any, device_known: Any) -> None:
-    """Count the attempt at once; what it teaches waits in the pending ring."""
+def _record_attempt(transaction: Any, row: Any, amount: Any, new_payee: Any, device_known: Any) -> None:
+    """Count the attempt at once; what it teaches waits in the pending ring. An amount that is not known teaches nothing."""
     time_us = transaction["event_time"]
     seconds = whole_seconds(time_us)
-    amount = float(transaction["account_amount_minor"])
+    known = not math.isnan(amount)
     behind = max(row["last_seen"] - time_us, 0) / DAY_US
     for window, days in enumerate((1.0 / 24.0, 1.0, 7.0, 30.0)):
         weight = exp(-behind / days) if behind > 0.0 else 1.0
         row["counts"][window] += weight
-        row["sums"][window] += weight * amount
+        if known:
+            row["sums"][window] += weight * amount
     row["new_payees_day"] += new_payee
-    if row["matured"] > 0 and 1.0 + amount > LARGE * exp(row["normal_mean"]):
-        row["large_week"] += 1.0
-    row["last_amounts"][2] = row["last_amounts"][1]
-    row["last_amounts"][1] = row["last_amounts"][0]
-    row["last_amounts"][0] = amount
+    if known:
+        if row["normal_count"] > 0 and 1.0 + amount > LARGE * exp(row["normal_mean"]):
+            row["large_week"] += 1.0
+        row["last_amounts"][2] = row["last_amounts"][1]
+        row["last_amounts"][1] = row["last_amounts"][0]
+        row["last_amounts"][0] = amount
     row["slips_month"] += transaction["slip_count"]
-    currency = account_currency(transaction)
-    if currency != 0:
-        row["currency"] = currency
     payee = transaction["payee_hash"]
     if payee != 0:
         pair = claim_pair(row, payee, seconds)
@@ -123,7 +125,7 @@ def _record_attempt(transaction: Any, row: Any, new_payee: Any, device_known: An
         row["pair_last"][pair] = max(np.int64(row["pair_last"][pair]), seconds)
     _see_device(row, transaction["device_hash"], seconds, time_us, device_known)
     _see_place(transaction, row)
-    push_recent(transaction, row, seconds)
+    push_recent(transaction, row, amount, seconds)
     if row["attempts"] == 0 or time_us < row["first_seen"]:
         row["first_seen"] = time_us
     row["last_seen"] = max(row["last_seen"], time_us) if row["attempts"] > 0 else time_us
@@ -137,6 +139,7 @@ def profile(
     transactions: Any,
     slots: Any,
     customer_slots: Any,
+    rates: Any,
     maturity_us: Any,
     lateness_us: Any,
     highest: Any,
@@ -161,6 +164,8 @@ def profile(
         Row of each transaction's account.
     customer_slots : int64[n]
         Row of its customer, -1 where the account alone stands for it.
+    rates : rules.currency.RateArrays
+        What amounts are compared by.
     maturity_us, lateness_us : int
         Settings, µs.
     highest : int64[1]
@@ -183,32 +188,48 @@ def profile(
         time_us = transaction["event_time"]
         place = next_place[to[i]]
         next_place[to[i]] += 1
+        amount = reference_minor(
+            transaction["amount_minor"],
+            float(transaction["currency"]),
+            time_us,
+            rates.codes,
+            rates.factors,
+            rates.starts,
+        )
         put_transaction(transactions, i, records, place, partition, time_us < highest[0] - lateness_us)
+        records[place]["reference_minor"] = amount
+        records[place]["reference"] = rates.reference
         highest[0] = max(highest[0], time_us)
+        take_unit(row, rates, time_us)
         mature_due(row, time_us, maturity_us)
         advance_windows(row, time_us)
         customer = customers[max(customer_slots[i], 0)]
-        _walk_one(transaction, row, customer, customer_slots[i] >= 0, records[place]["features"])
+        if customer_slots[i] >= 0:
+            take_customer_unit(customer, rates.reference)
+        unknown = _walk_one(transaction, row, amount, customer, customer_slots[i] >= 0, records[place]["features"])
+        records[place]["unknown"] = unknown
 
 
 @njit(cache=True, nogil=True)
-def _walk_one(transaction: Any, row: Any, customer: Any, has_customer: Any, out: Any) -> None:
-    """Features of one payment as it comes, then the payment recorded."""
-    time_us, amount = transaction["event_time"], float(transaction["account_amount_minor"])
+def _walk_one(transaction: Any, row: Any, amount: Any, customer: Any, has_customer: Any, out: Any) -> int:
+    """Features of one payment as it comes, then the payment recorded; returns which of its sums are not whole."""
+    time_us = transaction["event_time"]
     pair = find_pair(row, transaction["payee_hash"])
     fill_transaction(transaction, row, out)
     fill_amount(row, time_us, amount, out)
-    fill_habits(transaction, row, out)
+    fill_habits(transaction, row, amount, out)
     fill_place(transaction, row, out)
     fill_device(transaction, row, out)
-    remote = fill_remote(transaction, row, out)
-    new_payee = fill_pair(transaction, row, pair, out)
+    remote = fill_remote(transaction, row, amount, out)
+    unknown = unknown_sums(row, remote and math.isnan(amount))
+    new_payee = fill_pair(transaction, row, pair, amount, out)
     fill_own(out)
     device_known = False
     if has_customer:
         device_known = knows_device(customer, transaction["device_hash"])
-        fill_customer(transaction, customer, out)
+        fill_customer(transaction, customer, amount, out)
         record_customer(transaction, row, pair, customer)
-    _record_attempt(transaction, row, new_payee, device_known)
+    _record_attempt(transaction, row, amount, new_payee, device_known)
     if remote:
         record_remote(row, time_us, amount)
+    return unknown

@@ -29,6 +29,7 @@ from stream.core.features import ACCOUNT_WIDTH, INDEX
 
 REMOTE = sum(1 << CHANNELS.index(word) for word in ("app", "web", "call", "api"))
 """Channels of payments that are remote in the sense of Reg. (EU) 2018/389 and not at a counter, as a mask."""
+UNKNOWN_DAY, UNKNOWN_SINCE = 1, 2
 _LAYOUT = {name: position for name, position in INDEX.items() if position < ACCOUNT_WIDTH}
 F_AMOUNT = _LAYOUT["amount_minor"]
 F_CURRENCY = _LAYOUT["currency"]
@@ -140,7 +141,7 @@ def fill_transaction(transaction: Any, row: Any, out: Any) -> None:
 
 @njit(cache=True, nogil=True)
 def fill_amount(row: Any, time_us: Any, amount: Any, out: Any) -> None:
-    """How the amount compares with the account's own normal."""
+    """How the amount compares with the account's own normal; an amount that is not known, with nothing."""
     out[F_PAYMENTS] = row["matured"]
     out[F_TO_MEAN] = math.nan
     out[F_DEVIATION] = math.nan
@@ -150,13 +151,17 @@ def fill_amount(row: Any, time_us: Any, amount: Any, out: Any) -> None:
     out[F_PEAK] = math.nan
     out[F_LARGE_WEEK] = row["large_week"]
     out[F_LARGE_SHARE] = row["large_week"] / (row["counts"][2] + 1.0)
-    if row["matured"] == 0:
+    if row["normal_count"] == 0:
         return
     usual = exp(row["normal_mean"])
+    peak = max(row["last_amounts"][0], row["last_amounts"][1], row["last_amounts"][2])
+    out[F_PEAK] = (1.0 + peak) / usual
+    if math.isnan(amount):
+        return
     logarithm = log(1.0 + amount)
     out[F_TO_MEAN] = (1.0 + amount) / usual
     # a few payments say little about the spread: shrink towards half an e-fold
-    count = min(np.int64(row["matured"]), 30)
+    count = min(np.int64(row["normal_count"]), 30)
     variance = (row["normal_variance"] * count + 0.5 * 4.0) / (count + 4.0)
     out[F_DEVIATION] = (logarithm - row["normal_mean"]) / math.sqrt(variance)
     out[F_TO_MAX] = (1.0 + amount) / (1.0 + row["normal_max"])
@@ -168,22 +173,18 @@ def fill_amount(row: Any, time_us: Any, amount: Any, out: Any) -> None:
     large = row["large_week"] + (1.0 if 1.0 + amount > LARGE * usual else 0.0)
     out[F_LARGE_WEEK] = large
     out[F_LARGE_SHARE] = large / (row["counts"][2] + 1.0)
-    peak = max(
-        np.float64(row["last_amounts"][0]), np.float64(row["last_amounts"][1]), np.float64(row["last_amounts"][2])
-    )
-    out[F_PEAK] = (1.0 + peak) / usual
     out[F_RECENT_MEAN] = (1.0 + (row["sums"][2] + amount) / (row["counts"][2] + 1.0)) / usual
 
 
 @njit(cache=True, nogil=True)
-def fill_habits(transaction: Any, row: Any, out: Any) -> None:
+def fill_habits(transaction: Any, row: Any, amount: Any, out: Any) -> None:
     """Velocities, hour, channel, what went wrong lately."""
     time_us = transaction["event_time"]
-    amount = float(transaction["account_amount_minor"])
+    added = 0.0 if math.isnan(amount) else amount
     out[F_AGE_DAYS] = _days_since(row["first_seen"], time_us) if row["attempts"] > 0 else 0.0
     for window in range(4):
         out[F_COUNTS + window] = row["counts"][window] + 1.0
-        out[F_SUMS + window] = row["sums"][window] + amount
+        out[F_SUMS + window] = row["sums"][window] + added
     out[F_IDLE] = 24.0 * _days_since(row["last_seen"], time_us) if row["attempts"] > 0 else math.nan
     out[F_SLIPS_RECENT] = row["slips_month"]
     out[F_FAILED] = row["failed_week"]
@@ -206,18 +207,25 @@ def fill_habits(transaction: Any, row: Any, out: Any) -> None:
 
 
 @njit(cache=True, nogil=True)
-def fill_remote(transaction: Any, row: Any, out: Any) -> bool:
+def fill_remote(transaction: Any, row: Any, amount: Any, out: Any) -> bool:
     """Sums of remote payments to payees; returns whether this is one."""
     channel = transaction["channel"]
     remote = transaction["payee_hash"] != 0 and (REMOTE >> channel) & 1 == 1
     advance_day(row, transaction["event_time"])
-    day = float(transaction["account_amount_minor"]) if remote else 0.0
+    day = amount if remote and not math.isnan(amount) else 0.0
     for i in range(DAY_BINS):
         day += np.float64(row["day_sums"][i])
     out[F_REMOTE_DAY] = day
     out[F_UNAUTHENTICATED] = row["unauthenticated_sum"]
     out[F_UNAUTHENTICATED_COUNT] = row["unauthenticated_count"]
     return remote
+
+
+@njit(cache=True, nogil=True)
+def unknown_sums(row: Any, of_now: Any) -> int:
+    """Which legal sums have an amount in them that is not known: UNKNOWN_DAY, UNKNOWN_SINCE; ``of_now``: this payment's is."""
+    day = UNKNOWN_DAY if row["day_unknown"] != 0 or of_now else 0
+    return day | (UNKNOWN_SINCE if row["unauthenticated_unknown"] != 0 else 0)
 
 
 @njit(cache=True, nogil=True)
@@ -262,10 +270,9 @@ def fill_device(transaction: Any, row: Any, out: Any) -> None:
 
 
 @njit(cache=True, nogil=True)
-def fill_pair(transaction: Any, row: Any, pair: Any, out: Any) -> float:
+def fill_pair(transaction: Any, row: Any, pair: Any, amount: Any, out: Any) -> float:
     """What the account's own history with this payee says; returns 1.0 where the payee is new to it."""
     seconds = whole_seconds(transaction["event_time"])
-    amount = float(transaction["account_amount_minor"])
     payee = transaction["payee_hash"]
     new = 1.0 if payee != 0 and pair < 0 else 0.0
     out[F_NEW_PAYEES] = row["new_payees_day"] + new
@@ -285,7 +292,7 @@ def fill_pair(transaction: Any, row: Any, pair: Any, out: Any) -> float:
     out[F_PAIR_ADVERSE] = 0.0
     cleared = find(row["cleared_payee"], payee)
     if cleared >= 0 and seconds <= np.int64(row["cleared_until"][cleared]):
-        out[F_PAIR_CLEARED] = 1.0 if amount <= np.float64(row["cleared_max"][cleared]) else 0.0
+        out[F_PAIR_CLEARED] = 1.0 if amount <= row["cleared_max"][cleared] else 0.0
     if pair < 0:
         return new
     out[F_PAIR_PAYMENTS] = row["pair_matured"][pair]
@@ -294,7 +301,8 @@ def fill_pair(transaction: Any, row: Any, pair: Any, out: Any) -> float:
     out[F_PAIR_IDLE] = max(seconds - np.int64(row["pair_last"][pair]), 0) / 86_400.0
     out[F_PAIR_ADVERSE] = np.float64(row["pair_marks"][pair] & ADVERSE_PAIR)
     if row["pair_matured"][pair] > 0:
-        out[F_PAIR_TO_MEAN] = (1.0 + amount) / exp(np.float64(row["pair_mean"][pair]))
-        out[F_PAIR_TO_MAX] = (1.0 + amount) / (1.0 + np.float64(row["pair_max"][pair]))
+        if row["pair_max"][pair] > 0.0:
+            out[F_PAIR_TO_MEAN] = (1.0 + amount) / exp(np.float64(row["pair_mean"][pair]))
+            out[F_PAIR_TO_MAX] = (1.0 + amount) / (1.0 + np.float64(row["pair_max"][pair]))
         out[F_PAIR_CHANNEL] = float(((row["pair_marks"][pair] & PAIR_CHANNELS) >> transaction["channel"]) & 1)
     return new

@@ -24,6 +24,7 @@ from stream.core.account_row import (
     PAIR_CHANNELS,
     RECENT,
     STATE_SHIFT,
+    UNKNOWN_AMOUNT,
     claim_pair,
 )
 
@@ -35,10 +36,12 @@ def _mature_pair(row: Any, payee: Any, seconds: Any, amount: Any, channel: Any) 
         return
     pair = claim_pair(row, payee, seconds)
     matured = np.int64(row["pair_matured"][pair])
-    logarithm = log(1.0 + amount)
-    mean = np.float64(row["pair_mean"][pair])
-    row["pair_mean"][pair] = mean + (logarithm - mean) / min(matured + 1, 20)
-    row["pair_max"][pair] = max(np.float64(row["pair_max"][pair]), amount)
+    if amount > 0.0:
+        logarithm = log(1.0 + amount)
+        mean = np.float64(row["pair_mean"][pair])
+        weight = 1.0 / min(matured + 1, 20) if row["pair_max"][pair] > 0.0 else 1.0
+        row["pair_mean"][pair] = mean + weight * (logarithm - mean)
+        row["pair_max"][pair] = max(np.float64(row["pair_max"][pair]), amount)
     row["pair_matured"][pair] = min(matured + 1, 65_535)
     row["pair_marks"][pair] |= (1 << channel) & PAIR_CHANNELS
 
@@ -46,8 +49,9 @@ def _mature_pair(row: Any, payee: Any, seconds: Any, amount: Any, channel: Any) 
 @njit(cache=True, nogil=True)
 def _mature_amount(row: Any, seconds: Any, amount: Any) -> None:
     """Own mean, deviation, maximum and usual outflow, with outliers pulled in to three deviations."""
-    count = np.int64(row["matured"])
+    count = np.int64(row["normal_count"])
     logarithm = log(1.0 + amount)
+    row["normal_count"] = count + 1
     if count == 0:
         row["normal_mean"] = logarithm
         row["normal_variance"] = 0.5
@@ -122,9 +126,10 @@ def mature_entry(row: Any, entry: Any) -> None:
     """Let one pending payment become part of what is normal."""
     put_state(row, entry, DONE)
     seconds = np.int64(row["recent_time"][entry])
-    amount = np.float64(row["recent_amount"][entry])
+    amount = row["recent_amount"][entry]
     channel = np.int64(row["recent_channel"][entry]) & CHANNEL_MASK
-    _mature_amount(row, seconds, amount)
+    if amount > 0.0:
+        _mature_amount(row, seconds, amount)
     _count_in(row["hours"], (seconds // 10_800) % HOUR_BINS)
     _count_in(row["channels"], channel)
     _mature_place(row, np.int64(row["recent_lat"][entry]), np.int64(row["recent_lon"][entry]))
@@ -157,7 +162,7 @@ def mature_due(row: Any, time_us: Any, maturity_us: Any) -> None:
 
 
 @njit(cache=True, nogil=True)
-def push_recent(transaction: Any, row: Any, seconds: Any) -> None:
+def push_recent(transaction: Any, row: Any, amount: Any, seconds: Any) -> None:
     """Remember the attempt, which waits to mature; a full ring lets the oldest mature early, and counts that.
 
     A card verification takes its place in the ring, for retries and feedback, and teaches nothing about amounts."""
@@ -165,17 +170,16 @@ def push_recent(transaction: Any, row: Any, seconds: Any) -> None:
         row["matured_early"] = np.int64(row["matured_early"]) + 1
         _drop_oldest(row)
     entry = np.int64(row["recent_next"])
-    amount = float(transaction["account_amount_minor"])
     row["recent_transaction"][entry] = transaction["transaction_hash"]
     row["recent_content"][entry] = content_mark(transaction["content_hash"])
     row["recent_payee"][entry] = transaction["payee_hash"]
     row["recent_time"][entry] = seconds
-    row["recent_amount"][entry] = amount
+    row["recent_amount"][entry] = UNKNOWN_AMOUNT if math.isnan(amount) else amount
     placed = not math.isnan(transaction["lat"]) and not math.isnan(transaction["lon"])
     row["recent_lat"][entry] = math.floor(transaction["lat"] * 100.0 + 0.5) if placed else NO_PLACE
     row["recent_lon"][entry] = math.floor(transaction["lon"] * 100.0 + 0.5) if placed else NO_PLACE
     row["recent_channel"][entry] = transaction["channel"]
-    put_state(row, entry, OPEN if amount > 0.0 else DONE)
+    put_state(row, entry, OPEN if transaction["amount_minor"] > 0 else DONE)
     row["recent_next"] = (entry + 1) % RECENT
     row["pending_count"] = np.int64(row["pending_count"]) + 1
 

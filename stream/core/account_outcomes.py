@@ -16,6 +16,8 @@ from stream.core.account_row import (
     DONE,
     EPISODE_US,
     OPEN,
+    RECENT,
+    UNKNOWN_AMOUNT,
     advance_windows,
     authenticated,
     claim_pair,
@@ -23,7 +25,8 @@ from stream.core.account_row import (
     find_pair,
     whole_seconds,
 )
-from stream.core.customer import customer_failed, customer_fraud
+from stream.core.customer import customer_failed, customer_fraud, customer_recovered
+from stream.core.told_row import IN_FORCE, before_of, is_known_fraud, remember, take_back, told_of
 
 REVIEW, CHARGEBACK, COMPLAINT, CHALLENGE_RESULT, SUPPLIED = 0, 1, 2, 3, 4
 GENUINE, FRAUD, INCONCLUSIVE, PASSED, FAILED = 0, 1, 2, 3, 4
@@ -33,8 +36,6 @@ GENUINE, FRAUD, INCONCLUSIVE, PASSED, FAILED = 0, 1, 2, 3, 4
 def _on_fraud(row: Any, entry: Any, payee: Any, time_us: Any) -> None:
     """A confirmed fraud: the pair loses its history, the account remembers, the payment never matures."""
     if entry >= 0:
-        if state_of(row, entry) == ADVERSE:
-            return  # a chargeback after a reviewer's verdict is the same fraud
         put_state(row, entry, ADVERSE)
     # an outcome may be dated ahead of the account's events: windows never run ahead of them
     advance_windows(row, min(time_us, row["last_seen"]))
@@ -53,8 +54,8 @@ def _on_fraud(row: Any, entry: Any, payee: Any, time_us: Any) -> None:
 
 @njit(cache=True, nogil=True)
 def _clear_pair(row: Any, payee: Any, amount: Any, time_us: Any) -> None:
-    """Remember that this payee, up to this amount band, was checked and found genuine."""
-    if payee == 0:
+    """Remember that this payee, up to this amount band, was checked and found genuine; where no amount is known, nothing."""
+    if payee == 0 or not amount > 0.0:
         return
     position = find(row["cleared_payee"], payee)
     if position < 0:
@@ -63,45 +64,128 @@ def _clear_pair(row: Any, payee: Any, amount: Any, time_us: Any) -> None:
         row["cleared_max"][position] = 0.0
     row["cleared_payee"][position] = payee
     row["cleared_until"][position] = min(whole_seconds(time_us) + CLEARED_S, 4_294_967_295)
-    row["cleared_max"][position] = max(np.float64(row["cleared_max"][position]), CLEARED_BAND * amount)
+    row["cleared_max"][position] = max(row["cleared_max"][position], CLEARED_BAND * amount)
+
+
+@njit(cache=True, nogil=True)
+def _band_of(row: Any, payee: Any) -> float:
+    """Where the amount of a payment is not known any more: the largest matured or attempted to its payee, 0 for none."""
+    most, pair = 0.0, find_pair(row, payee)
+    if pair >= 0:
+        most = np.float64(row["pair_max"][pair])
+    for entry in range(RECENT):
+        if payee != 0 and row["recent_payee"][entry] == payee:
+            most = max(most, row["recent_amount"][entry])
+    return most
+
+
+TOLD_OF = np.dtype(
+    [
+        ("status", "u1"),
+        ("takes_back", "u1"),  # 1 where what it supersedes was in force, and of the next two fields
+        ("superseded_verdict", "u1"),
+        ("superseded_kind", "u1"),
+        ("superseded_transaction", "u8"),
+        ("superseded_payee", "u8"),
+        ("payee", "u8"),
+        ("event_time", "i8"),
+    ]
+)
+"""What came of a record: APPLIED or REPEATED; the payee it concerns, 0 where that is not known; µs of the payment it speaks of, 0
+where that is not known any more; and what it took back."""
+APPLIED, REPEATED = 0, 1
 
 
 @njit(cache=True, nogil=True)
 def learn_outcomes(
-    rows: Any, customers: Any, feedback: Any, slots: Any, customer_slots: Any, resolved_payee: Any, event_time: Any
+    rows: Any,
+    customers: Any,
+    told_rows: Any,
+    feedback: Any,
+    superseded: Any,
+    slots: Any,
+    customer_slots: Any,
+    told_slots: Any,
+    out: Any,
 ) -> None:
-    """Apply feedback in order to the rows of its accounts.
+    """Apply feedback in order to the rows of its accounts: each record once, and in place of the one it supersedes.
 
     Parameters
     ----------
     rows : ACCOUNT_ROW[capacity]
     customers : CUSTOMER_ROW[capacity]
+    told_rows : TOLD_ROW[capacity]
     feedback : columns.FEEDBACK[n]
+    superseded : uint64[n]
+        Hash of the feedback id that a record supersedes, 0 for none.
     slots : int64[n]
         Row of each record's account, -1 where the account is not known (then only forwarded).
     customer_slots : int64[n]
         Row of its customer, -1 where it has none.
-    resolved_payee : uint64[n]
-        Out: the payee's hash, from the record or from the pending payment it speaks of; 0 unknown.
-    event_time : int64[n]
-        Out: µs of the payment it speaks of where that is still pending, else 0.
+    told_slots : int64[n]
+        Row of what its account was told.
+    out : TOLD_OF[n]
     """
     for i in range(feedback.shape[0]):
-        record = feedback[i]
-        payee = record["payee_hash"]
-        event_time[i] = 0
-        if slots[i] >= 0:
-            row = rows[slots[i]]
-            entry = find_pending(row, record["transaction_hash"])
-            amount = 0.0
-            if entry >= 0:
-                payee = row["recent_payee"][entry]
-                amount = np.float64(row["recent_amount"][entry])
-                event_time[i] = np.int64(row["recent_time"][entry]) * 1_000_000
-            _apply_outcome(row, record, entry, payee, amount)
-            if customer_slots[i] >= 0:
-                _tell_customer(customers[customer_slots[i]], record, payee, amount)
-        resolved_payee[i] = payee
+        record, told, found = feedback[i], told_rows[told_slots[i]], out[i]
+        if find(told["feedback"], record["feedback_hash"]) >= 0:
+            found["status"] = REPEATED
+            continue
+        if slots[i] < 0:
+            found["payee"] = record["payee_hash"]
+            remember(told, record, record["payee_hash"], UNKNOWN_AMOUNT, 0, 0, (0, 0), False)
+            continue
+        row = rows[slots[i]]
+        earlier = find(told["feedback"], superseded[i])
+        if earlier >= 0 and told["state"][earlier] == IN_FORCE:
+            found["takes_back"] = _supersede(row, told, earlier, found)
+            if customer_slots[i] >= 0 and told["verdict"][earlier] == FAILED:
+                customer_recovered(customers[customer_slots[i]])
+        _apply_record(row, told, record, found, customers[max(customer_slots[i], 0)], customer_slots[i] >= 0)
+
+
+@njit(cache=True, nogil=True)
+def _supersede(row: Any, told: Any, earlier: Any, found: Any) -> int:
+    """Take an earlier record back; returns 1 where nothing else says the same."""
+    found["superseded_verdict"] = told["verdict"][earlier]
+    found["superseded_kind"] = told["kind"][earlier]
+    found["superseded_transaction"] = told["transaction"][earlier]
+    found["superseded_payee"] = told["payee"][earlier]
+    if not take_back(row, told, earlier):
+        return 0
+    entry = find_pending(row, told["transaction"][earlier])
+    if entry >= 0 and state_of(row, entry) == ADVERSE:
+        put_state(row, entry, OPEN)
+    return 1
+
+
+@njit(cache=True, nogil=True)
+def _apply_record(row: Any, told: Any, record: Any, found: Any, customer: Any, has_customer: Any) -> None:
+    """Find the payment that a record speaks of, apply it, and remember it."""
+    payee, amount, made = record["payee_hash"], UNKNOWN_AMOUNT, np.int64(0)
+    entry, earlier = find_pending(row, record["transaction_hash"]), told_of(told, record["transaction_hash"])
+    if entry >= 0:
+        payee = row["recent_payee"][entry]
+        amount = row["recent_amount"][entry]
+        made = np.int64(row["recent_time"][entry]) * 1_000_000
+    elif earlier >= 0:
+        payee = payee if payee != 0 else told["payee"][earlier]
+        amount = told["amount"][earlier]
+        made = np.int64(told["made"][earlier]) * 1_000_000
+    band = amount if amount > 0.0 else _band_of(row, payee)
+    found["payee"], found["event_time"] = payee, made
+    counts = True
+    if record["verdict"] == FRAUD:
+        counts = not is_known_fraud(told, record["transaction_hash"])
+        if entry >= 0 and earlier < 0:  # said before there was a memory of it
+            counts = state_of(row, entry) != ADVERSE
+    before = before_of(row, payee)
+    last_seen = row["last_seen"]
+    if counts:
+        _apply_outcome(row, record, entry, payee, band)
+        if has_customer:
+            _tell_customer(customer, record, payee, band)
+    remember(told, record, payee, amount, made, last_seen, before, counts)
 
 
 @njit(cache=True, nogil=True)

@@ -8,6 +8,7 @@ no clock, no model, no policy, no batch boundary.
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -15,7 +16,7 @@ from numba import njit
 
 from detectors.elementary import exp
 
-SCHEMA_VERSION = 3
+SCHEMA_VERSION = 4
 PAIRS = 39
 RECENT = 16
 DEVICES = 4
@@ -40,7 +41,7 @@ ACCOUNT_ROW = np.dtype(
         ("matured", "u4"),
         ("matured_early", "u4"),  # how often a full ring made the oldest mature before its time
         ("customer", "u8"),  # hash of the one this account alone stands for, 0 none; see customer.py
-        ("currency", "u2"),  # the account's as far as it is known, else 0
+        ("unit", "u2"),  # packed currency whose minor units all amounts here are in, 0 while there are none
         ("home_country", "u2"),
         ("countries", "u2", (COUNTRIES,)),
         # decayed to last_seen; hour, day, week, month
@@ -55,11 +56,12 @@ ACCOUNT_ROW = np.dtype(
         ("fraud_episode", "i8"),  # µs, 0 none
         # normal: matured payments only
         ("normal_time", "u4"),  # s
+        ("normal_count", "u4"),  # of matured payments whose amount is known: what the next four are of
         ("normal_mean", "f8"),  # of ln(1 + amount)
         ("normal_variance", "f8"),
         ("normal_max", "f8"),  # minor units
         ("normal_sum", "f8"),  # decayed with a month, to normal_time
-        ("last_amounts", "f4", (3,)),  # minor units, the latest first
+        ("last_amounts", "f8", (3,)),  # minor units, the latest first
         ("hours", "f4", (HOUR_BINS,)),
         ("channels", "f4", (CHANNEL_BINS,)),
         ("home_lat", "f4"),
@@ -79,29 +81,34 @@ ACCOUNT_ROW = np.dtype(
         ("pair_attempts", "u2", (PAIRS,)),
         ("pair_matured", "u2", (PAIRS,)),
         ("pair_mean", "f4", (PAIRS,)),  # of ln(1 + amount), matured
-        ("pair_max", "f4", (PAIRS,)),  # minor units, matured
+        ("pair_max", "f4", (PAIRS,)),  # minor units, matured; 0 while no amount is known
         ("pair_marks", "u1", (PAIRS,)),  # ADVERSE_PAIR in bit 0, else channels of matured payments as a mask
         # cleared pairs: a genuine verdict or a passed challenge
         ("cleared_payee", "u8", (CLEARED,)),
         ("cleared_until", "u4", (CLEARED,)),  # s
-        ("cleared_max", "f4", (CLEARED,)),  # minor units
+        ("cleared_max", "f8", (CLEARED,)),  # minor units
         # the last attempts, the next to be overwritten at recent_next; the latest pending_count wait to mature
         ("recent_transaction", "u8", (RECENT,)),
         ("recent_content", "u4", (RECENT,)),  # low half of the hash: tells a retry from a conflict
         ("recent_payee", "u8", (RECENT,)),
         ("recent_time", "u4", (RECENT,)),  # s
-        ("recent_amount", "f4", (RECENT,)),  # minor units
+        ("recent_amount", "f8", (RECENT,)),  # minor units, UNKNOWN_AMOUNT where there was no rate
         ("recent_lat", "i2", (RECENT,)),  # degrees x 100, NO_PLACE where absent
         ("recent_lon", "i2", (RECENT,)),
         ("recent_channel", "u1", (RECENT,)),  # and STATE_SHIFT bits higher OPEN, ADVERSE or DONE
         # remote payments: the last 24 to 28 hours, and since the last passed challenge
-        ("day_sums", "f4", (DAY_BINS,)),  # minor units, of the bin number modulo DAY_BINS
+        ("day_sums", "i8", (DAY_BINS,)),  # minor units, of the bin number modulo DAY_BINS
+        ("day_unknown", "u1"),  # bit of each bin with a payment whose amount is not known
         ("day_bin", "u4"),  # number of the newest bin, 4 h since the epoch
-        ("unauthenticated_sum", "f4"),  # minor units
+        ("unauthenticated_sum", "i8"),  # minor units
+        ("unauthenticated_unknown", "u1"),  # 1 where an amount of it is not known
         ("unauthenticated_count", "u2"),
     ]
 )
-"""One account. Packed; a change of this layout raises :data:`SCHEMA_VERSION`."""
+"""One account. Packed; a change of this layout raises :data:`SCHEMA_VERSION`.
+
+Amounts are whole minor units of ``unit``, the reference currency of the rates the account was last walked with. Sums of legal
+counters are int64 and stop at :data:`MOST_SUM`; single amounts are float64, exact up to 2^53, which no amount passes."""
 
 DECIDED, DUPLICATE, CONFLICT = 0, 1, 2
 ADVERSE_PAIR = 1
@@ -110,6 +117,8 @@ OPEN, ADVERSE, DONE = 0, 1, 2
 STATE_SHIFT = 3
 CHANNEL_MASK = (1 << STATE_SHIFT) - 1
 NO_PLACE = -32768
+UNKNOWN_AMOUNT = -1.0
+MOST_SUM = 2**62
 
 LARGE = 2.5
 """An attempt of over so many times the usual amount is a large one."""
@@ -223,7 +232,8 @@ def advance_day(row: Any, time_us: Any) -> None:
     now = time_us // BIN_US
     newest = np.int64(row["day_bin"])
     for number in range(max(newest + 1, now - DAY_BINS + 1), now + 1):
-        row["day_sums"][number % DAY_BINS] = 0.0
+        row["day_sums"][number % DAY_BINS] = 0
+        row["day_unknown"] &= ~(1 << (number % DAY_BINS)) & 0xFF
     row["day_bin"] = max(newest, now)
 
 
@@ -231,14 +241,22 @@ def advance_day(row: Any, time_us: Any) -> None:
 def record_remote(row: Any, time_us: Any, amount: Any) -> None:
     """Count a remote payment in its bin, if that is still kept, and as one more without authentication."""
     number = time_us // BIN_US
-    if number > np.int64(row["day_bin"]) - DAY_BINS:
-        row["day_sums"][number % DAY_BINS] += amount
-    row["unauthenticated_sum"] += amount
+    place = number % DAY_BINS
+    kept = number > np.int64(row["day_bin"]) - DAY_BINS
+    if math.isnan(amount):
+        row["unauthenticated_unknown"] = 1
+        if kept:
+            row["day_unknown"] |= 1 << place
+    else:
+        row["unauthenticated_sum"] = min(row["unauthenticated_sum"] + np.int64(amount), MOST_SUM)
+        if kept:
+            row["day_sums"][place] = min(row["day_sums"][place] + np.int64(amount), MOST_SUM)
     row["unauthenticated_count"] = min(np.int64(row["unauthenticated_count"]) + 1, 65_535)
 
 
 @njit(cache=True, nogil=True)
 def authenticated(row: Any) -> None:
     """A challenge was passed: what is counted since then begins anew."""
-    row["unauthenticated_sum"] = 0.0
+    row["unauthenticated_sum"] = 0
+    row["unauthenticated_unknown"] = 0
     row["unauthenticated_count"] = 0

@@ -157,6 +157,76 @@ _VERSION_2 = np.dtype(
     ]
 )
 
+_VERSION_3 = np.dtype(
+    [
+        ("schema", "u2"),
+        ("recent_next", "u1"),
+        ("pending_count", "u1"),
+        ("cleared_next", "u1"),
+        ("place_count", "u1"),
+        ("key", "S64"),
+        ("first_seen", "i8"),
+        ("last_seen", "i8"),
+        ("attempts", "u4"),
+        ("matured", "u4"),
+        ("matured_early", "u4"),
+        ("customer", "u8"),
+        ("currency", "u2"),
+        ("home_country", "u2"),
+        ("countries", "u2", (4,)),
+        ("counts", "f8", (4,)),
+        ("sums", "f8", (4,)),
+        ("large_week", "f8"),
+        ("new_payees_day", "f8"),
+        ("slips_month", "f8"),
+        ("failed_week", "f8"),
+        ("frauds_month", "f8"),
+        ("fraud_last", "i8"),
+        ("fraud_episode", "i8"),
+        ("normal_time", "u4"),
+        ("normal_mean", "f8"),
+        ("normal_variance", "f8"),
+        ("normal_max", "f8"),
+        ("normal_sum", "f8"),
+        ("last_amounts", "f4", (3,)),
+        ("hours", "f4", (8,)),
+        ("channels", "f4", (8,)),
+        ("home_lat", "f4"),
+        ("home_lon", "f4"),
+        ("last_lat", "f4"),
+        ("last_lon", "f4"),
+        ("last_place_time", "i8"),
+        ("device_hash", "u8", (4,)),
+        ("device_first", "u4", (4,)),
+        ("device_last", "u4", (4,)),
+        ("device_change", "i8"),
+        ("pair_low", "u4", (39,)),
+        ("pair_high", "u2", (39,)),
+        ("pair_first", "u4", (39,)),
+        ("pair_last", "u4", (39,)),
+        ("pair_attempts", "u2", (39,)),
+        ("pair_matured", "u2", (39,)),
+        ("pair_mean", "f4", (39,)),
+        ("pair_max", "f4", (39,)),
+        ("pair_marks", "u1", (39,)),
+        ("cleared_payee", "u8", (4,)),
+        ("cleared_until", "u4", (4,)),
+        ("cleared_max", "f4", (4,)),
+        ("recent_transaction", "u8", (16,)),
+        ("recent_content", "u4", (16,)),
+        ("recent_payee", "u8", (16,)),
+        ("recent_time", "u4", (16,)),
+        ("recent_amount", "f4", (16,)),
+        ("recent_lat", "i2", (16,)),
+        ("recent_lon", "i2", (16,)),
+        ("recent_channel", "u1", (16,)),
+        ("day_sums", "f4", (7,)),
+        ("day_bin", "u4"),
+        ("unauthenticated_sum", "f4"),
+        ("unauthenticated_count", "u2"),
+    ]
+)
+
 _ENTRY = ("payee", "time", "amount", "lat", "lon")
 
 
@@ -173,6 +243,15 @@ def _from_version_2(old: npt.NDArray[np.void], new: npt.NDArray[np.void]) -> Non
     _renew(old, new, {name: old[name] for name in old.dtype.names or () if name.startswith("pair_")})
 
 
+def _from_version_3(old: npt.NDArray[np.void], new: npt.NDArray[np.void]) -> None:
+    """Version 3 had amounts in the account's own currency, as far as it was known, and some sums in single precision; where
+    that currency is not the reference currency, the account's next payment converts them (``account_unit.py``)."""
+    new["unit"] = old["currency"]
+    new["normal_count"] = old["matured"]
+    for name in ("day_sums", "unauthenticated_sum", "recent_amount"):
+        new[name] = np.rint(old[name].astype(np.float64))
+
+
 def _renew(old: npt.NDArray[np.void], new: npt.NDArray[np.void], pairs: dict[str, npt.NDArray[Any]]) -> None:
     """Until version 2 a pair had its payee's whole hash, and what waits to mature had a ring of its own."""
     for name in ("first", "last", "attempts", "matured", "mean", "max"):
@@ -181,6 +260,7 @@ def _renew(old: npt.NDArray[np.void], new: npt.NDArray[np.void], pairs: dict[str
     new["pair_low"], new["pair_high"] = hashes & np.uint64(0xFFFFFFFF), (hashes >> np.uint64(32)) & np.uint64(0xFFFF)
     new["pair_marks"] = (pairs["pair_channels"] & PAIR_CHANNELS) | (pairs["pair_flags"] & ADVERSE_PAIR)
     new["normal_time"] = old["normal_time"] // 1_000_000
+    new["normal_count"] = old["matured"]
     new["recent_content"] = old["recent_content"] & np.uint64(0xFFFFFFFF)
     waits = (np.arange(RECENT) - old["pending_head"][:, None]) % RECENT < old["pending_count"][:, None]
     at = _places(old, waits)
@@ -227,5 +307,10 @@ def _join_rings(old: npt.NDArray[np.void], new: npt.NDArray[np.void], at: npt.ND
     new["pending_count"] = np.where(waits, age + 1, 0).max(1)
 
 
-OLDER = {1: RowLayout(_VERSION_1, _from_version_1), 2: RowLayout(_VERSION_2, _from_version_2)}
-"""Layouts by their schema version. Counters that version 1 did not have begin at nothing."""
+OLDER = {
+    1: RowLayout(_VERSION_1, _from_version_1),
+    2: RowLayout(_VERSION_2, _from_version_2),
+    3: RowLayout(_VERSION_3, _from_version_3),
+}
+"""Layouts by their schema version. Counters that version 1 did not have begin at nothing; versions 1 and 2 do
+not say what currency their amounts are in, so these are forgotten."""

@@ -5,8 +5,8 @@ paid for it. When another account comes, the customer row begins with what the f
 devices, the payees that any of the accounts knows, what was cleared through any of them, and velocities over all. The
 account row stays what it is; where both know something, the features take whichever knows more.
 
-Amounts of accounts in different currencies are not compared: a payee's entry keeps the currency it was last paid in, and
-forgets the amounts when that changes. What an entry says of a payee is copied from the account's pair when the account
+Amounts are in the reference currency of the rates, as in account rows, so that accounts of different currencies are
+compared; when that changes they are forgotten, and copied anew from the accounts. What an entry says of a payee is copied from the account's pair when the account
 pays it again, so it lags by one payment; a confirmed fraud empties it at once.
 """
 
@@ -16,16 +16,14 @@ import math
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 from numba import njit
 
 from detectors.elementary import exp
 from stream.core.account_row import DAY_US, PAIRS, find, whole_seconds
 from stream.core.account_row import DEVICES as ACCOUNT_DEVICES
 from stream.core.features import INDEX
-from stream.core.row_layout import RowLayout
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 PAYEES = 24
 DEVICES = 6
 CLEARED = 4
@@ -36,6 +34,7 @@ CUSTOMER_ROW = np.dtype(
         ("schema", "u2"),
         ("cleared_next", "u1"),
         ("reserved", "u1"),
+        ("unit", "u2"),  # packed currency of its amounts
         ("key", "S64"),
         ("attempts", "u4"),
         # decayed to window_time
@@ -51,12 +50,11 @@ CUSTOMER_ROW = np.dtype(
         ("pair_payee", "u8", (PAYEES,)),  # PAYEE_BITS of the hash, as many as an account row has
         ("pair_first", "u4", (PAYEES,)),  # s
         ("pair_last", "u4", (PAYEES,)),  # s
-        ("pair_max", "f4", (PAYEES,)),  # minor units of pair_currency, matured
-        ("pair_currency", "u4", (PAYEES,)),  # 0: not the account's
+        ("pair_max", "f8", (PAYEES,)),  # minor units, matured; 0 while no amount is known
         ("pair_matured", "u2", (PAYEES,)),
         ("cleared_payee", "u8", (CLEARED,)),
         ("cleared_until", "u4", (CLEARED,)),  # s
-        ("cleared_max", "f4", (CLEARED,)),  # minor units
+        ("cleared_max", "f8", (CLEARED,)),  # minor units
     ]
 )
 """One customer with several accounts. Packed; a change of layout raises :data:`SCHEMA_VERSION`."""
@@ -96,7 +94,7 @@ def knows_device(customer: Any, device: Any) -> bool:
 
 
 @njit(cache=True, nogil=True)
-def fill_customer(transaction: Any, customer: Any, out: Any) -> None:
+def fill_customer(transaction: Any, customer: Any, amount: Any, out: Any) -> None:
     """Features over all accounts, and what the account alone would ask twice."""
     time_us = transaction["event_time"]
     _advance(customer, time_us)
@@ -110,7 +108,7 @@ def fill_customer(transaction: Any, customer: Any, out: Any) -> None:
     out[_FAILED] = max(out[_FAILED], customer["failed_week"])
     _fill_device(transaction, customer, out)
     if pair >= 0:
-        _fill_pair(transaction, customer, pair, out)
+        _fill_pair(transaction, customer, pair, amount, out)
 
 
 @njit(cache=True, nogil=True)
@@ -126,22 +124,20 @@ def _fill_device(transaction: Any, customer: Any, out: Any) -> None:
 
 
 @njit(cache=True, nogil=True)
-def _fill_pair(transaction: Any, customer: Any, pair: Any, out: Any) -> None:
+def _fill_pair(transaction: Any, customer: Any, pair: Any, amount: Any, out: Any) -> None:
     """What any account knows of the payee, where that is more than this one knows."""
     seconds = whole_seconds(transaction["event_time"])
-    amount = float(transaction["account_amount_minor"])
-    comparable = customer["pair_currency"][pair] == account_currency(transaction)
     cleared = find(customer["cleared_payee"], transaction["payee_hash"])
     in_time = cleared >= 0 and seconds <= np.int64(customer["cleared_until"][cleared])
-    if comparable and in_time and amount <= np.float64(customer["cleared_max"][cleared]):
+    if in_time and amount <= customer["cleared_max"][cleared]:
         out[_CLEARED] = 1.0
     if np.int64(customer["pair_matured"][pair]) < out[_OWN_PAYMENTS]:
         return
     out[_PAYMENTS] = np.int64(customer["pair_matured"][pair])
     out[_AGE] = _days(customer["pair_first"][pair], seconds)
     out[_IDLE] = _days(customer["pair_last"][pair], seconds)
-    most = np.float64(customer["pair_max"][pair])
-    out[_TO_MAX] = (1.0 + amount) / (1.0 + most) if comparable and most > 0.0 else math.nan
+    most = customer["pair_max"][pair]
+    out[_TO_MAX] = (1.0 + amount) / (1.0 + most) if most > 0.0 else math.nan
 
 
 @njit(cache=True, nogil=True)
@@ -168,19 +164,12 @@ def record_customer(transaction: Any, row: Any, pair: Any, customer: Any) -> Non
     if place < 0:
         customer["new_payees_day"] += 1.0
         place = _claim(customer, payee & PAYEE_BITS, seconds)
-    currency = account_currency(transaction)
-    if customer["pair_currency"][place] != currency:
-        customer["pair_currency"][place] = currency
-        customer["pair_max"][place] = 0.0
     customer["pair_last"][place] = max(np.int64(customer["pair_last"][place]), seconds)
     if pair >= 0 and row["pair_matured"][pair] > 0:
         customer["pair_first"][place] = min(np.int64(customer["pair_first"][place]), np.int64(row["pair_first"][pair]))
         matured = max(np.int64(customer["pair_matured"][place]), np.int64(row["pair_matured"][pair]))
         customer["pair_matured"][place] = matured
-        if currency != 0:
-            customer["pair_max"][place] = max(
-                np.float64(customer["pair_max"][place]), np.float64(row["pair_max"][pair])
-            )
+        customer["pair_max"][place] = max(customer["pair_max"][place], np.float64(row["pair_max"][pair]))
 
 
 @njit(cache=True, nogil=True)
@@ -203,10 +192,17 @@ def customer_failed(customer: Any, time_us: Any) -> None:
 
 
 @njit(cache=True, nogil=True)
+def customer_recovered(customer: Any) -> None:
+    """A failed challenge was taken back: what is left of its count, at most one, is."""
+    customer["failed_week"] = max(customer["failed_week"] - 1.0, 0.0)
+
+
+@njit(cache=True, nogil=True)
 def begin_customer(customers: Any, slot: Any, rows: Any, account: Any) -> None:
     """A new customer row takes over what the customer's first account knows."""
     customer, row = customers[slot], rows[account]
     customer["attempts"] = row["attempts"]
+    customer["unit"] = row["unit"]
     customer["window_time"] = row["last_seen"]
     customer["counts"][0] = row["counts"][0]
     customer["counts"][1] = row["counts"][1]
@@ -240,15 +236,20 @@ def _take_pair(customer: Any, row: Any, pair: Any) -> None:
     customer["pair_payee"][place] = payee
     customer["pair_first"][place] = row["pair_first"][pair]
     customer["pair_last"][place] = last
-    customer["pair_max"][place] = row["pair_max"][pair] if matured > 0 and row["currency"] != 0 else 0.0
-    customer["pair_currency"][place] = row["currency"]
+    customer["pair_max"][place] = row["pair_max"][pair] if matured > 0 else 0.0
     customer["pair_matured"][place] = matured
 
 
 @njit(cache=True, nogil=True)
-def account_currency(transaction: Any) -> Any:
-    """The account's currency as far as it is known: that of the payment, where both amounts are one."""
-    return transaction["currency"] if transaction["amount_minor"] == transaction["account_amount_minor"] else 0
+def take_customer_unit(customer: Any, reference: Any) -> None:
+    """Amounts in another currency than the reference (packed) are forgotten."""
+    if customer["unit"] == reference:
+        return
+    customer["unit"] = reference
+    for i in range(PAYEES):
+        customer["pair_max"][i] = 0.0
+    for i in range(CLEARED):
+        customer["cleared_max"][i] = 0.0
 
 
 @njit(cache=True, nogil=True)
@@ -317,14 +318,5 @@ def _claim(customer: Any, payee: Any, seconds: Any) -> int:
     customer["pair_first"][weakest] = seconds
     customer["pair_last"][weakest] = seconds
     customer["pair_max"][weakest] = 0.0
-    customer["pair_currency"][weakest] = 0
     customer["pair_matured"][weakest] = 0
     return weakest
-
-
-def _mask_payees(old: npt.NDArray[np.void], new: npt.NDArray[np.void]) -> None:
-    new["pair_payee"] &= PAYEE_BITS
-
-
-OLDER = {1: RowLayout(CUSTOMER_ROW, _mask_payees)}
-"""Layouts by their schema version: version 1 had whole hashes of payees in the same fields."""

@@ -19,8 +19,9 @@ from detectors.ensemble import Scorer, Snapshot
 from rules.compiled_policy import CompiledPolicy
 from rules.ladder import OUTCOMES
 from rules.policy import Policy
-from rules.precedence import FAILED_MODEL, FAILED_STATE
+from rules.precedence import FAILED_MODEL, FAILED_RATES, FAILED_STATE
 from rules.priority import below_line
+from stream.core.account_features import UNKNOWN_DAY, UNKNOWN_SINCE
 from stream.core.columns import hash_id
 from stream.core.features import FEATURES, INDEX, MODEL_COLUMNS, SCHEMA
 from stream.core.genesis import first_snapshot
@@ -33,13 +34,14 @@ APPROVE, REMIND, CHALLENGE, REVIEW, DECLINE = (
     OUTCOMES.index(word) for word in ("approve", "remind", "challenge", "review", "decline")
 )
 _SCENARIO, _REFERENCE, _ANOMALY = INDEX["scenario"], INDEX["amount_reference"], INDEX["anomaly_ppm"]
-_CURRENCY = INDEX["currency"]
-_AMOUNT, _REMOTE_DAY, _UNAUTHENTICATED = (INDEX[n] for n in ("amount_minor", "remote_sum_24h", "unauthenticated_sum"))
+_REMOTE_DAY, _UNAUTHENTICATED = INDEX["remote_sum_24h"], INDEX["unauthenticated_sum"]
 _REMOTE_REFERENCE, _UNAUTHENTICATED_REFERENCE = INDEX["remote_day_reference"], INDEX["unauthenticated_reference"]
 _MODEL = np.array(MODEL_COLUMNS)
 _MOST = np.array(
     [np.inf if FEATURES[c].model_most is None else FEATURES[c].model_most for c in MODEL_COLUMNS], np.float64
 )
+_AMOUNT_INPUT = MODEL_COLUMNS.index(INDEX["amount_minor"])
+"""The models read the amount in the reference currency; rules read it as it was told."""
 MODEL_NAMES = tuple(FEATURES[column].name for column in MODEL_COLUMNS)
 _WHOLE = np.array(
     [i for i, f in enumerate(FEATURES) if f.row != "policy" and not f.nullable and f.kind in ("int", "double")]
@@ -99,26 +101,32 @@ def mark_broken(features: Any, columns: Any, bit: Any, degraded: Any) -> None:
 
 
 @njit(cache=True, nogil=True)
-def convert_amounts(amounts: Any, factor: Any, features: Any) -> None:
-    """Fill the columns in the reference currency: the payment's amount, and the account's sums at the payment's rate and
-    the rate between its two amounts.
+def fill_references(transactions: Any, reference: Any, minor_units: Any, features: Any, degraded: Any) -> None:
+    """Fill the columns in the reference currency, from what the walk brought into its minor units.
+
+    Where there was no rate for this payment or for one that its sums should hold, or the walk had another reference
+    currency than the policy, the column is missing and the dependency ``rates`` has failed.
 
     Parameters
     ----------
-    amounts : int64[n]
-        As the customer ordered them.
-    factor : float64[n]
-        Reference units of one minor unit; NaN where the currency has no rate.
+    transactions : PROFILED[n]
+    reference
+        Packed code of the policy's reference currency.
+    minor_units
+        Of one unit of it.
     features : float64[n, WIDTH]
+    degraded : uint8[n]
+        ``FAILED_RATES`` is set.
     """
     for i in range(features.shape[0]):
-        amount, own = float(amounts[i]), features[i, _AMOUNT]
-        features[i, _REFERENCE] = amount * factor[i]
-        rate = 1e6 * factor[i] / 1e6
-        if own > 0.0 and amount > 0.0:
-            rate *= amount / own
-        features[i, _REMOTE_REFERENCE] = features[i, _REMOTE_DAY] * rate
-        features[i, _UNAUTHENTICATED_REFERENCE] = features[i, _UNAUTHENTICATED] * rate
+        transaction, row = transactions[i], features[i]
+        per = minor_units if transaction["reference"] == reference else math.nan
+        unknown = np.int64(transaction["unknown"])
+        row[_REFERENCE] = transaction["reference_minor"] / per
+        row[_REMOTE_REFERENCE] = math.nan if unknown & UNKNOWN_DAY else row[_REMOTE_DAY] / per
+        row[_UNAUTHENTICATED_REFERENCE] = math.nan if unknown & UNKNOWN_SINCE else row[_UNAUTHENTICATED] / per
+        if math.isnan(row[_REFERENCE]) or unknown != 0:
+            degraded[i] |= FAILED_RATES
 
 
 @njit(cache=True, nogil=True)
@@ -177,19 +185,21 @@ class Decider:
         """Verdicts of a batch; fills the columns ``scenario``, ``amount_reference`` and ``anomaly_ppm``."""
         features, transactions = received.features, received.transactions
         event_time = np.ascontiguousarray(transactions["event_time"])
-        # the reference amount is of the payment's own amount and currency; scenarios may be matched by it
-        factor = self.compiled.currencies.factors(features[:, _CURRENCY], event_time)
-        convert_amounts(np.ascontiguousarray(transactions["amount_minor"]), factor, features)
+        degraded = np.full(len(features), self.failed, np.uint8)
+        currencies = self.compiled.currencies
+        # scenarios may be matched by it
+        fill_references(transactions, currencies.arrays.reference, 10.0**currencies.digits, features, degraded)
+        degraded[event_time >= currencies.fresh_until] |= FAILED_RATES
         scenario = self.compiled.match(features)
         features[:, _SCENARIO] = scenario
         inputs = np.empty((len(features), len(_MODEL)))
         take_inputs(features, _MODEL, _MOST, inputs)
+        inputs[:, _AMOUNT_INPUT] = transactions["reference_minor"]
         # a scenario that came after this model is calibrated like "other" until the next one learns it
         group = np.where(scenario < len(self.scorer.groups), scenario, 0).astype(np.uint8)
         logit_milli, anomaly_ppm = self.scorer.score(inputs, group)
         features[:, _ANOMALY] = anomaly_ppm
         ids = np.column_stack((transactions["account_hash"], transactions["payee_hash"], transactions["device_hash"]))
-        degraded = np.full(len(ids), self.failed, np.uint8)
         mark_broken(features, _WHOLE, FAILED_STATE, degraded)
         verdicts = self.compiled.evaluate(features, logit_milli, ids, event_time, degraded, self.prior_milli)
         touched = verdicts["outcome"] != APPROVE

@@ -123,7 +123,7 @@ def _normal(row: Sequence[float], feature: Feature) -> str | None:
     ratio = _RATIO_TO.get(feature.name)
     if ratio is not None:
         over, amount = row[INDEX[ratio]], row[INDEX["amount_minor"]]
-        return None if math.isnan(over) else str(max(round((1.0 + amount) / over - 1.0), 0))
+        return None if math.isnan(over) else str(round(amount / over))
     return _ORDINARY.get(feature.name)
 
 

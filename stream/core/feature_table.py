@@ -76,7 +76,7 @@ def _line(feature: Feature) -> str:
     """One feature as a row of the table.
 
     >>> print(_line(FEATURES[0]))
-    | `amount_minor` | int | minor units | Amount in the account's currency. | 金额 | log | - |
+    | `amount_minor` | int | minor units | Amount as told, in the account's currency where that is told, else in the payment's. Models read it in the reference currency instead. | 金额 | log | - |
     """
     kind = feature.kind + ("?" if feature.nullable else "")
     meaning = feature.meaning

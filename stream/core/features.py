@@ -86,7 +86,7 @@ NEW_DAYS = 30.0
 # fmt: off
 FEATURES: tuple[Feature, ...] = (
     # --- the transaction itself
-    _feature("amount_minor", "transaction", "int", "log", "minor units", "Amount in the account's currency.", "金额"),
+    _feature("amount_minor", "transaction", "int", "log", "minor units", "Amount as told, in the account's currency where that is told, else in the payment's. Models read it in the reference currency instead.", "金额"),
     _feature("currency", "transaction", "code", "none", "ISO 4217", "Currency of the payment.", "币种"),
     _feature("country", "transaction", "code", "none", "ISO 3166", "Where the customer acted.", "交易国家", null=True),
     _feature("payee_country", "transaction", "code", "none", "ISO 3166", "Country of the payee.", "收款国家", null=True),
@@ -115,10 +115,10 @@ FEATURES: tuple[Feature, ...] = (
     _feature("count_day", "account", "double", "log", "count", "Decayed count of attempts within about a day.", "近一天笔数", days=5),
     _feature("count_week", "account", "double", "log", "count", "Decayed count of attempts within about a week.", "近一周笔数", days=35),
     _feature("count_month", "account", "double", "log", "count", "Decayed count of attempts within about a month.", "近一月笔数", days=150),
-    _feature("sum_hour", "account", "double", "log", "minor units", "Decayed sum of attempts within about an hour, this one included.", "近一小时金额", days=0.25),
-    _feature("sum_day", "account", "double", "log", "minor units", "Decayed sum of attempts within about a day.", "近一天金额", days=5),
-    _feature("sum_week", "account", "double", "log", "minor units", "Decayed sum of attempts within about a week.", "近一周金额", days=35),
-    _feature("sum_month", "account", "double", "log", "minor units", "Decayed sum of attempts within about a month.", "近一月金额", days=150),
+    _feature("sum_hour", "account", "double", "log", "reference minor units", "Decayed sum of attempts within about an hour, this one included.", "近一小时金额", days=0.25),
+    _feature("sum_day", "account", "double", "log", "reference minor units", "Decayed sum of attempts within about a day.", "近一天金额", days=5),
+    _feature("sum_week", "account", "double", "log", "reference minor units", "Decayed sum of attempts within about a week.", "近一周金额", days=35),
+    _feature("sum_month", "account", "double", "log", "reference minor units", "Decayed sum of attempts within about a month.", "近一月金额", days=150),
     _feature("outflow_share", "account", "double", "log", "ratio", "Outflow of about a day over the usual outflow of a day.", "当日支出占平日比", null=True, days=150),
     _feature("recent_amount_to_mean", "account", "double", "log", "ratio", "Mean amount of about the last week's attempts over the usual amount.", "近期均额比", null=True, days=3650),
     _feature("large_week", "account", "double", "log", "count", "Decayed count of attempts within about a week of over 2.5 times the usual amount, this one included.", "近一周大额笔数", days=35),
@@ -140,8 +140,8 @@ FEATURES: tuple[Feature, ...] = (
     _feature("account_frauds", "account", "double", "log", "count", "Decayed count of confirmed frauds on the account within about a month.", "账户欺诈数", days=150),
     _feature("account_fraud_days", "account", "double", "log", "days", "Since the account's last confirmed fraud became known.", "距上次欺诈天数", null=True, days=3650),
     _feature("account_episode_days", "account", "double", "log", "days", "Since the current run of confirmed frauds on the account began.", "欺诈期天数", null=True, days=3650),
-    _feature("remote_sum_24h", "account", "double", "none", "minor units", "Sum of remote attempts (app, web, call, api) to payees of the last 24 to 28 hours, this one included where it is one.", "近一日非柜面付款额", days=1),
-    _feature("unauthenticated_sum", "account", "double", "none", "minor units", "Sum of earlier remote attempts to payees since the last passed challenge.", "上次强认证以来金额", days=3650),
+    _feature("remote_sum_24h", "account", "double", "none", "reference minor units", "Sum of remote attempts (app, web, call, api) to payees of the last 24 to 28 hours, this one included where it is one.", "近一日非柜面付款额", days=1),
+    _feature("unauthenticated_sum", "account", "double", "none", "reference minor units", "Sum of earlier remote attempts to payees since the last passed challenge.", "上次强认证以来金额", days=3650),
     _feature("unauthenticated_count", "account", "int", "none", "count", "Earlier remote attempts to payees since the last passed challenge.", "上次强认证以来笔数", days=3650),
     # --- the pair: this account and this payee
     _feature("pair_payments", "pair", "int", "log", "count", "Matured payments to this payee.", "对该收款方正常笔数", days=3650),
@@ -160,13 +160,13 @@ FEATURES: tuple[Feature, ...] = (
     _feature("customer_pair_payments", "customer_pair", "int", "none", "count", "Matured payments to this payee through the account that knows it best.", "客户对该收款方正常笔数", days=3650),
     _feature("customer_pair_age_days", "customer_pair", "double", "none", "days", "Since the first attempt to this payee through any account.", "客户相识天数", null=True, days=3650),
     _feature("customer_pair_idle_days", "customer_pair", "double", "none", "days", "Since the last attempt to this payee through any account.", "客户距上次付该方天数", null=True, days=3650),
-    _feature("amount_to_customer_pair_max", "customer_pair", "double", "none", "ratio", "Amount over the largest matured amount to this payee through any account of the same currency.", "相对客户付该方最大额", null=True, days=3650),
+    _feature("amount_to_customer_pair_max", "customer_pair", "double", "none", "ratio", "Amount over the largest matured amount to this payee through any account.", "相对客户付该方最大额", null=True, days=3650),
     # --- the payee
     _feature("payee_age_days", "payee", "double", "log", "days", "Since this payee was first paid by anyone.", "收款方已知天数", days=3650, most=NEW_DAYS),
     _feature("payee_count_hour", "payee", "double", "log", "count", "Decayed count of payments in within about an hour, this one included.", "收款方近一小时笔数", days=0.25),
     _feature("payee_count_day", "payee", "double", "log", "count", "Decayed count of payments in within about a day.", "收款方近一天笔数", days=5),
     _feature("payee_count_month", "payee", "double", "log", "count", "Decayed count of payments in within about a month.", "收款方近一月笔数", days=150),
-    _feature("payee_inflow_day", "payee", "double", "log", "minor units", "Decayed inflow within about a day.", "收款方近一天流入", days=5),
+    _feature("payee_inflow_day", "payee", "double", "log", "reference minor units", "Decayed inflow within about a day.", "收款方近一天流入", days=5),
     _feature("payee_payers", "payee", "double", "log", "count", "Distinct payers within one to two weeks (estimate).", "付款人数", days=14),
     _feature("payee_stranger_share", "payee", "double", "linear", "share 0-1", "Share of about a week's payments that came from first-time payers.", "陌生付款占比", days=35),
     _feature("payee_strangers_day", "payee", "double", "log", "count", "Decayed count of first-time payers within about a day.", "近一天陌生付款", days=5),
@@ -182,9 +182,9 @@ FEATURES: tuple[Feature, ...] = (
     _feature("payee_episode_days", "payee", "double", "log", "days", "Since the current run of confirmed frauds at this payee began.", "收款方欺诈期天数", null=True, days=3650),
     # --- filled when deciding
     _feature("scenario", "policy", "enum", "code", "", "The scenario whose pack matched.", "场景", values=columns.SCENARIOS),
-    _feature("amount_reference", "policy", "double", "none", "reference units", "Amount in the policy's reference currency, by its dated rates.", "折算金额", null=True),
-    _feature("remote_day_reference", "policy", "double", "none", "reference units", "remote_sum_24h in the policy's reference currency.", "折算近一日非柜面付款额", null=True),
-    _feature("unauthenticated_reference", "policy", "double", "none", "reference units", "unauthenticated_sum in the policy's reference currency.", "折算上次强认证以来金额", null=True),
+    _feature("amount_reference", "policy", "double", "none", "reference units", "Amount in the reference currency, by the dated rates that the payment was walked with.", "折算金额", null=True),
+    _feature("remote_day_reference", "policy", "double", "none", "reference units", "remote_sum_24h in units of the reference currency; missing where an amount of it had no rate.", "折算近一日非柜面付款额", null=True),
+    _feature("unauthenticated_reference", "policy", "double", "none", "reference units", "unauthenticated_sum in units of the reference currency; missing where an amount of it had no rate.", "折算上次强认证以来金额", null=True),
     _feature("anomaly_ppm", "policy", "int", "none", "ppm", "Calibrated rate of payments at least as unusual as this one, inverted: 1000000 is the rarest.", "异常度"),
 )
 

@@ -17,7 +17,7 @@ import numpy.typing as npt
 from stream.core.features import ACCOUNT_WIDTH
 from stream.errors import RiskstreamError
 
-VERSION = 1
+VERSION = 2
 _MAGIC = b"RSFR"
 _HEADER = struct.Struct("<4sHHIII")
 
@@ -26,14 +26,18 @@ PROFILED = np.dtype(
         ("source_partition", "i4"),
         ("late", "u1"),
         ("slips", "u1"),
-        ("pad", "u2"),
+        ("unknown", "u2"),  # sums with an amount that is not known: bits of account_features.py
         ("source_offset", "i8"),
         ("timestamp", "i8"),
         ("event_time", "i8"),
         ("decide_by", "i8"),
         ("amount_minor", "i8"),
         ("currency", "u4"),
-        ("pad2", "u4"),
+        (
+            "reference",
+            "u4",
+        ),  # packed currency of reference_minor, and of all amounts among the features but amount_minor
+        ("reference_minor", "f8"),  # the amount in its whole minor units, NaN where there was no rate
         ("account_hash", "u8"),
         ("payee_hash", "u8"),
         ("device_hash", "u8"),
@@ -52,7 +56,7 @@ FORWARDED = np.dtype(
         ("source_partition", "i4"),
         ("kind", "u1"),
         ("verdict", "u1"),
-        ("pad", "u2"),
+        ("takes_back", "u2"),  # 1: what is told here was superseded, and counts no more
         ("source_offset", "i8"),
         ("occurred_at", "i8"),
         ("event_time", "i8"),  # of the payment it speaks of, µs; 0 where not known any more

@@ -116,14 +116,12 @@ def put_transaction(transactions: Any, i: Any, records: Any, place: Any, partiti
     record["source_partition"] = partition
     record["late"] = 1 if late else 0
     record["slips"] = transaction["slips"]
-    record["pad"] = 0
     record["source_offset"] = transaction["offset"]
     record["timestamp"] = transaction["timestamp"]
     record["event_time"] = transaction["event_time"]
     record["decide_by"] = transaction["decide_by"]
     record["amount_minor"] = transaction["amount_minor"]
     record["currency"] = transaction["currency"]
-    record["pad2"] = 0
     record["account_hash"] = transaction["account_hash"]
     record["payee_hash"] = transaction["payee_hash"]
     record["device_hash"] = transaction["device_hash"]

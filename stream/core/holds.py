@@ -142,13 +142,15 @@ class Ending:
         """The Resolution as published.
 
         >>> hold = Hold("t-1", "t-1", "a-1", "c-1", 3_600_000_000, "release")
-        >>> Ending(hold, "release", "expiry", hold.expires_at).resolution()
-        b'{"transaction_id":"t-1","alert_id":"t-1","result":"release","cause":"expiry","at":"1970-01-01T01:00:00Z"}'
+        >>> Ending(hold, "release", "expiry", hold.expires_at).resolution()[:80]
+        b'{"transaction_id":"t-1","alert_id":"t-1","account_id":"a-1","customer_id":"c-1",'
         """
         return orjson.dumps(
             {
                 "transaction_id": self.hold.transaction_id,
                 "alert_id": self.hold.alert_id,
+                "account_id": self.hold.account_id,
+                "customer_id": self.hold.customer_id,
                 "result": self.result,
                 "cause": self.cause,
                 "at": rfc3339.render(self.at),

@@ -9,7 +9,7 @@ from __future__ import annotations
 import orjson
 
 from detectors.ensemble import EnsembleConfig, Learner, Snapshot
-from stream.core.learning import LearningRecords
+from stream.core.learning import TAKEN_BACK, LearningRecords
 
 LABEL_KINDS = ("review", "chargeback", "complaint")
 
@@ -60,5 +60,7 @@ class StreamLearner:
 
     def _label(self, value: bytes) -> None:
         label = orjson.loads(value)
-        if label["kind"] in LABEL_KINDS and label["verdict"] in ("fraud", "genuine"):
+        if label["kind"] in LABEL_KINDS and label["verdict"] == TAKEN_BACK:
+            self.learner.retract(label["payment"])
+        elif label["kind"] in LABEL_KINDS and label["verdict"] in ("fraud", "genuine"):
             self.learner.label(label["payment"], label["occurred_at_us"], label["verdict"] == "fraud", label["kind"])

@@ -14,8 +14,9 @@ from numba import njit
 from stream.core.columns import FEEDBACK_KINDS, VERDICTS
 from stream.core.decide import REVIEW, Decided
 from stream.core.features import MODEL_COLUMNS
-from stream.core.fingerprint import chain, chain_each
+from stream.core.fingerprint import chain
 from stream.core.packed import Packed, put_bytes
+from stream.core.payments import payments_of
 from stream.errors import RiskstreamError
 
 VERSION = 2
@@ -25,7 +26,7 @@ SCORED = np.dtype(
         ("version", "u2"),
         ("group", "u1"),
         ("suspected", "u1"),
-        ("payment", "u8"),  # account and transaction together: see payments_of
+        ("payment", "u8"),  # account and transaction together: see payments.py
         ("event_time", "i8"),
         ("frame", "i8"),  # where the transaction stood on risk.profiled.v1: offset of its frame,
         ("place", "i4"),  # its place in the frame,
@@ -38,25 +39,9 @@ SCORED = np.dtype(
 HEAD = np.dtype([(name, SCORED[name]) for name in SCORED.names or () if name != "inputs"])
 """What stands before the inputs."""
 _MAGIC = b"RSLF"
+TAKEN_BACK = "taken_back"
+"""Verdict of a label record that says that an earlier one counts no more."""
 _OTHER_VERSION = "risk.learning.v1 holds features of another version"
-
-
-def payments_of(records: npt.NDArray[np.void]) -> npt.NDArray[np.uint64]:
-    """What features and labels of a payment meet by, uint64[n]: ids of transactions are unique in an account alone.
-
-    Parameters
-    ----------
-    records
-        Structured array[n] with ``account_hash`` and ``transaction_hash``.
-
-    >>> two = np.zeros(2, [("account_hash", "u8"), ("transaction_hash", "u8")])
-    >>> two["account_hash"] = 1, 2
-    >>> first, second = payments_of(two).tolist()
-    >>> first == second
-    False
-    """
-    account = np.ascontiguousarray(records["account_hash"])
-    return chain_each(account, np.ascontiguousarray(records["transaction_hash"]))
 
 
 def scored_records(decided: Decided) -> Packed:
@@ -165,7 +150,7 @@ def label_record(feedback: np.void) -> bytes:
             "payment": int(chain(feedback["account_hash"], feedback["transaction_hash"])),
             "feedback_id": feedback["feedback_id"].decode(),
             "kind": FEEDBACK_KINDS[feedback["kind"]],
-            "verdict": VERDICTS[feedback["verdict"]],
+            "verdict": TAKEN_BACK if feedback["takes_back"] else VERDICTS[feedback["verdict"]],
             "occurred_at_us": int(feedback["occurred_at"]),
         }
     )

@@ -27,7 +27,7 @@ MOVING = tuple(
     for feature in FEATURES
     if feature.name in ("hour", "weekday")
     or feature.unit == "days"
-    or (feature.unit in ("count", "minor units") and feature.keeps_days >= 90)
+    or (feature.unit in ("count", "minor units", "reference minor units") and feature.keeps_days >= 90)
 )
 """Features that move by themselves, with the hour or with the line's age: no drift."""
 TOUCH_RUNG = 1

@@ -16,7 +16,7 @@ from numba import njit
 
 from detectors.elementary import exp, log
 from stream.core.account_outcomes import FRAUD
-from stream.core.account_row import DAY_US
+from stream.core.account_row import DAY_US, whole_seconds
 from stream.core.features import ACCOUNT_WIDTH, INDEX, WIDTH
 from stream.core.payee_row import (
     BUCKETS,
@@ -32,6 +32,7 @@ from stream.core.payee_row import (
     turn,
     turn_busy,
 )
+from stream.core.told_row import without
 
 EPISODE_US = 14 * DAY_US
 RATE_PRIOR_FRAUDS, RATE_PRIOR_PAYMENTS = 0.005, 5.0
@@ -57,7 +58,6 @@ P_RATE_MONTH = _OFFSET["payee_rate_month"]
 P_FRAUD_DAYS = _OFFSET["payee_fraud_days"]
 P_EPISODE_DAYS = _OFFSET["payee_episode_days"]
 P_LAST = P_EPISODE_DAYS + 1
-F_AMOUNT = INDEX["amount_minor"]
 F_PAIR_ATTEMPTS = INDEX["pair_attempts"]
 
 
@@ -136,11 +136,11 @@ def _fill(row: Any, time_us: Any, amount: Any, stranger: Any, out: Any) -> None:
     out[P_COUNT_HOUR] = row["count_hour"] + 1.0
     out[P_COUNT_DAY] = row["count_day"] + 1.0
     out[P_COUNT_MONTH] = row["count_month"] + 1.0
-    out[P_INFLOW] = row["inflow_day"] + amount
+    out[P_INFLOW] = row["inflow_day"] + (0.0 if math.isnan(amount) else amount)
     out[P_STRANGER_SHARE] = (row["strangers_week"] + stranger) / (row["count_week"] + 1.0)
     out[P_STRANGERS] = row["strangers_day"] + stranger
     out[P_DORMANT] = max(time_us - row["last_seen"], 0) / DAY_US if known else math.nan
-    out[P_TO_MEAN] = (1.0 + amount) / exp(row["mean"]) if known else math.nan
+    out[P_TO_MEAN] = (1.0 + amount) / exp(row["mean"]) if row["amounts"] > 0 else math.nan
 
 
 @njit(cache=True, nogil=True)
@@ -164,16 +164,18 @@ def _record(row: Any, time_us: Any, amount: Any, stranger: Any) -> None:
     row["count_day"] += 1.0
     row["count_week"] += 1.0
     row["count_month"] += 1.0
-    row["inflow_day"] += amount
     row["strangers_day"] += stranger
     row["strangers_week"] += stranger
-    logarithm = log(1.0 + amount)
+    if not math.isnan(amount):
+        row["inflow_day"] += amount
+        logarithm = log(1.0 + amount)
+        amounts = np.int64(row["amounts"])
+        row["mean"] = logarithm if amounts == 0 else row["mean"] + (logarithm - row["mean"]) / min(amounts + 1, 100)
+        row["amounts"] = min(amounts + 1, 4_294_967_295)
     if row["payments"] == 0:
         row["first_seen"] = time_us
         row["last_seen"] = time_us
-        row["mean"] = logarithm
     else:
-        row["mean"] += (logarithm - row["mean"]) / min(np.int64(row["payments"]) + 1, 100)
         row["first_seen"] = min(row["first_seen"], time_us)
         row["last_seen"] = max(row["last_seen"], time_us)
     row["payments"] = min(np.int64(row["payments"]) + 1, 4_294_967_295)
@@ -224,8 +226,18 @@ def receive(
         account, time_us = transaction["account_hash"], transaction["event_time"]
         if not is_busy and outgrown(row, account, time_us):
             return i
-        _receive_one(row, busy, is_busy, account, time_us, maturity_us, out)
+        _take_unit(row, transaction["reference"])
+        _receive_one(row, busy, is_busy, account, time_us, transaction["reference_minor"], maturity_us, out)
     return slots.shape[0]
+
+
+@njit(cache=True, nogil=True)
+def _take_unit(row: Any, reference: Any) -> None:
+    """Amounts in another currency than the reference (packed) are forgotten: they are learned anew within days."""
+    if row["unit"] != reference:
+        row["unit"] = reference
+        row["inflow_day"] = 0.0
+        row["amounts"] = 0
 
 
 @njit(cache=True, nogil=True)
@@ -238,9 +250,10 @@ def _fill_beside(account_features: Any, out: Any) -> None:
 
 
 @njit(cache=True, nogil=True)
-def _receive_one(row: Any, busy: Any, is_busy: Any, account: Any, time_us: Any, maturity_us: Any, out: Any) -> None:
+def _receive_one(
+    row: Any, busy: Any, is_busy: Any, account: Any, time_us: Any, amount: Any, maturity_us: Any, out: Any
+) -> None:
     """One payment: features as they stand before it, then the payment counted."""
-    amount = out[F_AMOUNT]
     stranger = 1.0 if out[F_PAIR_ATTEMPTS] == 0.0 else 0.0
     day = time_us // DAY_US
     latest_day = max(row["last_seen"] // DAY_US, day)
@@ -280,13 +293,14 @@ def learn_outcomes(
     busy_rows: Any,
     slots: Any,
     busy_slots: Any,
-    transactions: Any,
+    payments: Any,
     event_times: Any,
     occurred_at: Any,
     verdicts: Any,
+    takes_back: Any,
     maturity_us: Any,
 ) -> None:
-    """Count confirmed frauds on the payees that received them; a repeated label counts once.
+    """Count confirmed frauds on the payees that received them; a repeated label counts once, one taken back no more.
 
     Parameters
     ----------
@@ -296,8 +310,8 @@ def learn_outcomes(
         Row of the payee a record speaks of, -1 where it is not known.
     busy_slots : int64[n]
         Its busy row; whoever has a confirmed fraud has one.
-    transactions : uint64[n]
-        Hash of the transaction.
+    payments : uint64[n]
+        Account and transaction together (``stream.core.learning.payments_of``).
     event_times : int64[n]
         µs: when the payment was made; 0 where that is not known any more, then it is taken to have been
         ``maturity_us`` before the outcome.
@@ -305,25 +319,66 @@ def learn_outcomes(
         µs: when the outcome became known.
     verdicts : uint8[n]
         Index into ``columns.VERDICTS``.
+    takes_back : uint16[n]
+        1: the record tells what was superseded.
     """
     for i in range(slots.shape[0]):
-        if slots[i] < 0 or verdicts[i] != FRAUD:
+        if slots[i] < 0 or verdicts[i] != FRAUD or (takes_back[i] != 0 and busy_slots[i] < 0):
             continue
         row, busy = rows[slots[i]], busy_rows[busy_slots[i]]
-        known = False
-        for j in range(LABELS):
-            if busy["labels"][j] == transactions[i]:
-                known = True
-        if known:
-            continue
-        position = np.int64(busy["labels_next"])
-        busy["labels"][position] = transactions[i]
-        busy["labels_next"] = (position + 1) % LABELS
-        time_us = occurred_at[i]
-        made = event_times[i] if event_times[i] != 0 else time_us - maturity_us
-        _place_fraud(row, busy, made // DAY_US)
-        busy["frauds_week"] += 1.0
-        busy["frauds_month"] += 1.0
-        if busy["fraud_last"] == 0 or time_us - busy["fraud_last"] > EPISODE_US:
-            busy["fraud_episode"] = time_us
-        busy["fraud_last"] = max(busy["fraud_last"], time_us)
+        known = _label_of(busy, payments[i])
+        if takes_back[i] != 0:
+            if known >= 0:
+                _take_back(row, busy, known)
+        elif known < 0:
+            made = event_times[i] if event_times[i] != 0 else occurred_at[i] - maturity_us
+            _count_fraud(row, busy, payments[i], made // DAY_US, occurred_at[i])
+
+
+@njit(cache=True, nogil=True)
+def _label_of(busy: Any, payment: Any) -> int:
+    for place in range(LABELS):
+        if busy["labels"][place] == payment:
+            return place
+    return -1
+
+
+@njit(cache=True, nogil=True)
+def _count_fraud(row: Any, busy: Any, payment: Any, day: Any, time_us: Any) -> None:
+    """One more confirmed fraud, of a payment made on ``day`` and known at ``time_us``."""
+    place = np.int64(busy["labels_next"])
+    busy["labels"][place] = payment
+    busy["label_occurred"][place] = time_us
+    busy["label_seen"][place] = whole_seconds(row["last_seen"])
+    busy["label_day"][place] = min(max(day, 0), 4_294_967_295)
+    busy["labels_next"] = (place + 1) % LABELS
+    _place_fraud(row, busy, day)
+    busy["frauds_week"] += 1.0
+    busy["frauds_month"] += 1.0
+    if busy["fraud_last"] == 0 or time_us - busy["fraud_last"] > EPISODE_US:
+        busy["fraud_episode"] = time_us
+    busy["fraud_last"] = max(busy["fraud_last"], time_us)
+
+
+@njit(cache=True, nogil=True)
+def _take_back(row: Any, busy: Any, place: Any) -> None:
+    """A fraud that was counted is none: exactly what is left of it goes."""
+    elapsed = max(whole_seconds(row["last_seen"]) - np.int64(busy["label_seen"][place]), 0)
+    busy["frauds_week"] = without(busy["frauds_week"], elapsed, 7.0)
+    busy["frauds_month"] = without(busy["frauds_month"], elapsed, 30.0)
+    day, latest_day = np.int64(busy["label_day"][place]), row["last_seen"] // DAY_US
+    if latest_day - BUCKETS < day <= latest_day:
+        busy["day_frauds"][day % BUCKETS] = max(np.int64(busy["day_frauds"][day % BUCKETS]) - 1, 0)
+    occurred = busy["label_occurred"][place]
+    busy["labels"][place] = 0
+    busy["label_occurred"][place] = 0
+    last, first = np.int64(0), np.int64(0)
+    for other in range(LABELS):
+        at = busy["label_occurred"][other]
+        last = max(last, at)
+        if at != 0:
+            first = at if first == 0 else min(first, at)
+    if busy["fraud_last"] == occurred:
+        busy["fraud_last"] = last
+    if busy["fraud_episode"] == occurred or last == 0:
+        busy["fraud_episode"] = first

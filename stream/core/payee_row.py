@@ -16,8 +16,8 @@ from numba import njit
 from detectors.elementary import log
 from stream.core.account_row import DAY_US
 
-SCHEMA_VERSION = 2
-BUSY_SCHEMA_VERSION = 1
+SCHEMA_VERSION = 3
+BUSY_SCHEMA_VERSION = 2
 PAYERS = 8
 """Payers of a week that the row lists."""
 DAY_LIMIT = 15
@@ -34,6 +34,8 @@ PAYEE_ROW = np.dtype(
         ("payers_count", "u1"),
         ("before_count", "u1"),
         ("payments", "u4"),
+        ("amounts", "u4"),  # payments whose amount is known: what the mean is of
+        ("unit", "u2"),  # packed currency of its amounts
         ("key", "S64"),
         ("first_seen", "i8"),  # µs
         ("last_seen", "i8"),  # µs
@@ -67,7 +69,10 @@ BUSY_ROW = np.dtype(
         ("before", "u8", (PAYER_WORDS,)),  # of the week before
         ("day_payments", "u2", (BUCKETS,)),  # by day modulo BUCKETS
         ("day_frauds", "u1", (BUCKETS,)),
-        ("labels", "u8", (LABELS,)),  # transactions whose fraud was counted, for repeated labels
+        ("labels", "u8", (LABELS,)),  # payments whose fraud was counted: account and transaction together
+        ("label_occurred", "i8", (LABELS,)),  # µs
+        ("label_seen", "u4", (LABELS,)),  # s: the payee's last event when it was counted
+        ("label_day", "u4", (LABELS,)),  # the day it was counted on
     ]
 )
 """What a busy payee needs beside its row. Packed; a change raises :data:`BUSY_SCHEMA_VERSION`."""

@@ -41,6 +41,48 @@ _VERSION_1 = np.dtype(
 )
 
 
+_VERSION_2 = np.dtype(
+    [
+        ("schema", "u2"),
+        ("payers_count", "u1"),
+        ("before_count", "u1"),
+        ("payments", "u4"),
+        ("key", "S64"),
+        ("first_seen", "i8"),
+        ("last_seen", "i8"),
+        ("count_hour", "f8"),
+        ("count_day", "f8"),
+        ("count_week", "f8"),
+        ("count_month", "f8"),
+        ("inflow_day", "f8"),
+        ("strangers_day", "f8"),
+        ("strangers_week", "f8"),
+        ("mean", "f8"),
+        ("payers", "u1", (8,)),
+        ("before", "u1", (8,)),
+        ("days", "u1", (32,)),
+    ]
+)
+
+
+_BUSY_VERSION_1 = np.dtype(
+    [
+        ("schema", "u2"),
+        ("labels_next", "u1"),
+        ("key", "S64"),
+        ("frauds_week", "f8"),
+        ("frauds_month", "f8"),
+        ("fraud_last", "i8"),
+        ("fraud_episode", "i8"),
+        ("payers", "u8", (4,)),
+        ("before", "u8", (4,)),
+        ("day_payments", "u2", (64,)),
+        ("day_frauds", "u1", (64,)),
+        ("labels", "u8", (8,)),
+    ]
+)
+
+
 def _bits(bitmaps: npt.NDArray[np.uint64]) -> npt.NDArray[np.bool_]:
     """The bits of each row's bitmap; bool[n, PAYER_BITS]."""
     places = np.arange(64, dtype=np.uint64)
@@ -75,10 +117,24 @@ def _busy_rows(old: npt.NDArray[np.void]) -> npt.NDArray[np.void]:
     mine = old[_is_busy(old)]
     busy = np.zeros(len(mine), BUSY_ROW)
     for name in BUSY_ROW.names or ():
-        busy[name] = mine["payers_before" if name == "before" else name]
+        if not name.startswith("label_"):
+            busy[name] = mine["payers_before" if name == "before" else name]
     busy["schema"] = BUSY_SCHEMA_VERSION
     return busy
 
 
-OLDER = {1: RowLayout(_VERSION_1, _complete, _busy_rows)}
+def _amounts_anew(old: npt.NDArray[np.void], new: npt.NDArray[np.void]) -> None:
+    """Version 2 had amounts of every currency as if they were one: they are learned anew."""
+
+
+OLDER = {1: RowLayout(_VERSION_1, _complete, _busy_rows), 2: RowLayout(_VERSION_2, _amounts_anew)}
 """Layouts by their schema version."""
+
+
+def _without_labels(old: npt.NDArray[np.void], new: npt.NDArray[np.void]) -> None:
+    """Version 1 knew its labels by the transaction's id alone, and not when they were counted: none can be taken back."""
+    new["labels"] = 0
+
+
+BUSY_OLDER = {1: RowLayout(_BUSY_VERSION_1, _without_labels)}
+"""The same of busy rows."""

@@ -11,14 +11,21 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from stream.core import account, account_outcomes, account_row, customer
+from rules.currency import Currencies
+from rules.policy import shipped
+from stream.core import account, account_outcomes, account_row, customer, told_row
 from stream.core.account_row_history import OLDER
+from stream.core.columns import hash_id
+from stream.core.customer_row_history import OLDER as OLDER_CUSTOMERS
 from stream.core.customer_slots import CustomerSlots
 from stream.core.frame import FORWARDED
 from stream.core.frames import Frames
 from stream.core.rows import RowTable
 
 _NOTHING_FORWARDED = np.zeros(0, FORWARDED)
+_FORWARDED_AS_TOLD = (
+    "kind", "verdict", "occurred_at", "transaction_hash", "account_hash", "transaction_id", "account_id", "feedback_id",
+)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,10 +57,13 @@ class Profiled:
         Payee partition and frame bytes, ascending by partition; partitions without records are left out.
     status
         uint8[n] of the transactions: DECIDED, DUPLICATE or CONFLICT (``account.py``).
+    repeated_feedback
+        Feedback records of the batch that had been told before, and did nothing.
     """
 
     frames: tuple[tuple[int, bytes], ...]
     status: npt.NDArray[np.uint8]
+    repeated_feedback: int = 0
 
 
 class AccountHop:
@@ -63,23 +73,30 @@ class AccountHop:
         self.partition = partition
         self.settings = settings
         self.table = RowTable(account_row.ACCOUNT_ROW, account_row.SCHEMA_VERSION, older=OLDER)
-        self.customers = RowTable(customer.CUSTOMER_ROW, customer.SCHEMA_VERSION, older=customer.OLDER)
+        self.customers = RowTable(customer.CUSTOMER_ROW, customer.SCHEMA_VERSION, older=OLDER_CUSTOMERS)
         """Rows of customers with several accounts."""
+        self.told = RowTable(told_row.TOLD_ROW, told_row.SCHEMA_VERSION)
+        """What accounts were told, for those that were told anything."""
         self._customer_slots = CustomerSlots(self.table, self.customers)
         self.highest = np.full(1, np.iinfo(np.int64).min // 2, np.int64)
         """The partition's highest event time so far, µs: what lateness is measured against."""
 
-    def process(self, transactions: npt.NDArray[np.void], feedback: npt.NDArray[np.void]) -> Profiled:
+    def process(
+        self, transactions: npt.NDArray[np.void], feedback: npt.NDArray[np.void], rates: Currencies | None = None
+    ) -> Profiled:
         """Walk one batch: its transactions in order, then its feedback in order.
 
         Parameters
         ----------
         transactions : columns.TRANSACTION[n]
         feedback : columns.FEEDBACK[m]
+        rates
+            What amounts are compared by; whoever walks the batch again must have the same. None: the shipped ones.
         """
         frames = Frames(transactions, self.settings.partitions)
-        status = self._profile(transactions, frames)
-        return Profiled(frames.encoded(self._learn(feedback)), status)
+        status = self._profile(transactions, frames, rates or shipped().common.currencies)
+        forwarded, repeated = self._learn(feedback)
+        return Profiled(frames.encoded(forwarded), status, repeated)
 
     def excerpt(self, transactions: npt.NDArray[np.void], feedback: npt.NDArray[np.void]) -> AccountHop:
         """A hop of its own with copies of the rows that these records concern: to try what walking them does."""
@@ -88,10 +105,11 @@ class AccountHop:
         own = np.concatenate([transactions["account_hash"], feedback["account_hash"]])
         self.table.copy_to(hop.table, np.unique(np.concatenate([own, self._customer_slots.accounts_of(customers)])))
         self.customers.copy_to(hop.customers, customers)
+        self.told.copy_to(hop.told, np.unique(own))
         hop.highest[:] = self.highest
         return hop
 
-    def _profile(self, transactions: npt.NDArray[np.void], frames: Frames) -> npt.NDArray[np.uint8]:
+    def _profile(self, transactions: npt.NDArray[np.void], frames: Frames, rates: Currencies) -> npt.NDArray[np.uint8]:
         """Walk the transactions, in parts where a customer's row begins in between; returns what became of each."""
         count = len(transactions)
         status, customer_slots = np.zeros(count, np.uint8), np.empty(count, np.int64)
@@ -102,7 +120,7 @@ class AccountHop:
         while start < count:
             stop = self._customer_slots.settle(transactions, slots, customer_slots, start)
             account.profile(
-                self.table.rows, self.customers.rows, transactions, slots, customer_slots, self.settings.maturity_us,
+                self.table.rows, self.customers.rows, transactions, slots, customer_slots, rates.arrays, self.settings.maturity_us,
                 self.settings.lateness_us, self.highest, self.partition, frames.to, frames.next, frames.records,
                 status, start, stop,
             )  # fmt: skip
@@ -113,32 +131,43 @@ class AccountHop:
         self.customers.mark_changed(customer_slots)
         return status
 
-    def _learn(self, feedback: npt.NDArray[np.void]) -> npt.NDArray[np.void]:
+    def _learn(self, feedback: npt.NDArray[np.void]) -> tuple[npt.NDArray[np.void], int]:
+        """Apply feedback; returns what the payees must hear, and how many records were repeats."""
         if len(feedback) == 0:
-            return _NOTHING_FORWARDED
-        forwarded = np.zeros(len(feedback), FORWARDED)
-        slots = self.table.lookup(np.ascontiguousarray(feedback["account_hash"]))
-        payees, event_times = np.zeros(len(feedback), np.uint64), np.zeros(len(feedback), np.int64)
+            return _NOTHING_FORWARDED, 0
+        accounts = np.ascontiguousarray(feedback["account_hash"])
+        slots, told_slots = self.table.lookup(accounts), self.told.claim(accounts, feedback["account_id"])
+        superseded = np.array([hash_id(identifier) for identifier in feedback["supersedes"].tolist()], np.uint64)
         customers = np.ascontiguousarray(feedback["customer_hash"])
-        customer_slots = np.where(customers == feedback["account_hash"], -1, self.customers.lookup(customers))
+        customer_slots = np.where(customers == accounts, -1, self.customers.lookup(customers))
+        found = np.zeros(len(feedback), account_outcomes.TOLD_OF)
         account_outcomes.learn_outcomes(
-            self.table.rows, self.customers.rows, feedback, slots, customer_slots, payees, event_times
-        )
+            self.table.rows, self.customers.rows, self.told.rows, feedback, superseded, slots, customer_slots, told_slots,
+            found,
+        )  # fmt: skip
         self.table.mark_changed(slots)
         self.customers.mark_changed(customer_slots)
-        for name in (
-            "kind",
-            "verdict",
-            "occurred_at",
-            "transaction_hash",
-            "transaction_id",
-            "account_id",
-            "feedback_id",
-        ):
-            forwarded[name] = feedback[name]
-        forwarded["source_partition"] = self.partition
-        forwarded["source_offset"] = feedback["offset"]
-        forwarded["payee_hash"] = payees
-        forwarded["account_hash"] = feedback["account_hash"]
-        forwarded["event_time"] = event_times
-        return forwarded
+        self.told.mark_changed(told_slots)
+        repeated = found["status"] == account_outcomes.REPEATED
+        return self._forwarded(feedback, found, repeated), int(np.count_nonzero(repeated))
+
+    def _forwarded(
+        self, feedback: npt.NDArray[np.void], found: npt.NDArray[np.void], repeated: npt.NDArray[np.bool_]
+    ) -> npt.NDArray[np.void]:
+        """What was not a repeat; before a record that takes another back, what that one said, with ``takes_back`` set."""
+        lines: list[npt.NDArray[np.void]] = []
+        for at in np.flatnonzero(~repeated).tolist():
+            record = np.zeros(1, FORWARDED)
+            for name in _FORWARDED_AS_TOLD:
+                record[name] = feedback[name][at]
+            record["source_partition"], record["source_offset"] = self.partition, feedback["offset"][at]
+            record["payee_hash"], record["event_time"] = found["payee"][at], found["event_time"][at]
+            if found["takes_back"][at]:
+                undone = record.copy()
+                undone["takes_back"] = 1
+                undone["verdict"], undone["kind"] = found["superseded_verdict"][at], found["superseded_kind"][at]
+                undone["transaction_hash"] = found["superseded_transaction"][at]
+                undone["payee_hash"] = found["superseded_payee"][at]
+                lines.append(undone)
+            lines.append(record)
+        return np.concatenate(lines) if lines else _NOTHING_FORWARDED

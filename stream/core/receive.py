@@ -14,7 +14,8 @@ from stream.core import payee, payee_row
 from stream.core.account_outcomes import FRAUD
 from stream.core.features import FEATURES, WIDTH
 from stream.core.frame import FORWARDED, PROFILED, Frame
-from stream.core.payee_row_history import OLDER
+from stream.core.payee_row_history import BUSY_OLDER, OLDER
+from stream.core.payments import payments_of
 from stream.core.rows import RowTable
 
 _DECIDED = np.array([column for column, feature in enumerate(FEATURES) if feature.row == "policy"])
@@ -89,7 +90,7 @@ class PayeeHop:
     def __init__(self, partition: int, maturity_us: int) -> None:
         self.partition = partition
         self.maturity_us = maturity_us
-        self.busy = RowTable(payee_row.BUSY_ROW, payee_row.BUSY_SCHEMA_VERSION)
+        self.busy = RowTable(payee_row.BUSY_ROW, payee_row.BUSY_SCHEMA_VERSION, older=BUSY_OLDER)
         """Busy rows of those payees that need one; see ``payee_row.py``."""
         self.table = RowTable(payee_row.PAYEE_ROW, payee_row.SCHEMA_VERSION, older=OLDER, beside=self.busy)
 
@@ -157,13 +158,14 @@ class PayeeHop:
             return
         hashes = np.ascontiguousarray(feedback["payee_hash"])
         slots, busy_slots = self.table.lookup(hashes), self.busy.lookup(hashes)
-        for at in np.flatnonzero((feedback["verdict"] == FRAUD) & (slots >= 0)).tolist():
+        counted = (feedback["verdict"] == FRAUD) & (feedback["takes_back"] == 0) & (slots >= 0)
+        for at in np.flatnonzero(counted).tolist():
             if busy_slots[at] < 0:
                 self._make_busy(hashes, slots, busy_slots, at)
         payee.learn_outcomes(
-            self.table.rows, self.busy.rows, slots, busy_slots, np.ascontiguousarray(feedback["transaction_hash"]),
+            self.table.rows, self.busy.rows, slots, busy_slots, payments_of(feedback),
             np.ascontiguousarray(feedback["event_time"]), np.ascontiguousarray(feedback["occurred_at"]),
-            np.ascontiguousarray(feedback["verdict"]), self.maturity_us,
+            np.ascontiguousarray(feedback["verdict"]), np.ascontiguousarray(feedback["takes_back"]), self.maturity_us,
         )  # fmt: skip
         self.table.mark_changed(slots)
         self.busy.mark_changed(busy_slots)

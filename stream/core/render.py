@@ -143,7 +143,7 @@ def reasons(decided: Decided, decider: Decider, row: int, shown: list[Evidence])
     scenario, event_time = int(verdict["scenario"]), int(transaction["event_time"])
     hold, held = compiled.hold(scenario), verdict["outcome"] == REVIEW
     rules, degraded = compiled.fired_rules(verdict["fired"]), int(verdict["degraded"])
-    currency = unpack_code(int(transaction["currency"]))
+    currency, reference = (unpack_code(int(transaction[name])) for name in ("currency", "reference"))
     context = ReasonContext(
         scenario=SCENARIOS[scenario],
         rung=int(verdict["rung"]),
@@ -166,6 +166,8 @@ def reasons(decided: Decided, decider: Decider, row: int, shown: list[Evidence])
         obligation_due_at=event_time + compiled.proceed_due_us,
         failed=[entry["dependency"] for entry in compiled.degraded_list(degraded)] if degraded else (),
         account_currency=currency if features[INDEX["amount_minor"]] == transaction["amount_minor"] else "",
+        reference_currency=reference,
+        reference_digits=MINOR_UNIT_DIGITS[reference],
     )
     return render_reasons(context)
 

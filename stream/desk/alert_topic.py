@@ -16,6 +16,7 @@ from stream.worker.log import Place
 from stream.worker.reader import KafkaReader
 
 TOPIC = "risk.alerts.v1"
+RESOLUTIONS = "risk.resolutions.v1"
 ESCALATIONS = "riskstream-escalations"
 """What was owed for a payment that proceeded and was not supplied in time, in the form of alerts."""
 WINDOW = 5_000
@@ -31,44 +32,70 @@ class FoundAlert(NamedTuple):
     alert: Mapping[str, Any]
 
 
-def find_alert(settings: Settings, alert_id: str) -> FoundAlert:
+def find_alert(settings: Settings, alert_id: str, account: str = "") -> FoundAlert:
     """The newest alert with this id.
+
+    Parameters
+    ----------
+    account
+        Its account; empty where the id alone says which one is meant.
 
     Raises
     ------
+    UsageError
+        Alerts of several accounts have this id, and none of them is named.
     RiskstreamError
         It is not among the last 200,000 offsets of any partition.
     """
-    topic = settings.topic(TOPIC)
+    by_account: dict[str, FoundAlert] = {}
+    for record in _newest_first(settings, TOPIC, alert_id):
+        alert = orjson.loads(record.value)
+        of = str(alert["decision"]["account_id"])
+        if alert["alert_id"] == alert_id and account in ("", of):
+            by_account.setdefault(of, FoundAlert(record.key, alert))
+    if len(by_account) > 1:
+        raise UsageError(
+            f"alert {alert_id} is there for accounts {', '.join(sorted(by_account))}: ids of transactions are unique within "
+            "an account only; say which one with --account"
+        )
+    for found in by_account.values():
+        return found
+    raise RiskstreamError(
+        f"alert {alert_id}{f' of account {account}' if account else ''} is not among the last {SEARCHED:,} records of each "
+        f"partition of {settings.topic(TOPIC)}; check the id with `riskstream alerts tail`, and --topic-prefix"
+    )
+
+
+def find_resolution(settings: Settings, alert: Mapping[str, Any]) -> Mapping[str, Any] | None:
+    """How the hold of an alert has ended, None while it has not."""
+    decision = alert["decision"]
+    for record in _newest_first(settings, RESOLUTIONS, alert["alert_id"]):
+        resolution: Mapping[str, Any] = orjson.loads(record.value)
+        # before resolutions named the account, their key was the customer
+        named = resolution.get("account_id", decision["account_id"]) == decision["account_id"]
+        owner = (record.key or b"").decode() in (decision["customer_id"], decision["account_id"])
+        if resolution["alert_id"] == alert["alert_id"] and named and owner:
+            return resolution
+    return None
+
+
+def _newest_first(settings: Settings, topic: str, identifier: str) -> Iterator[Any]:
+    """Committed records of a topic (contract name) whose bytes hold an id: window by window from the end, and those of a
+    window from its end."""
+    needle, name = identifier.encode(), settings.topic(topic)
     reader = KafkaReader(settings)
     try:
-        places = [Place(topic, number) for number in range(partitions_of(settings, [topic])[topic])]
+        places = [Place(name, number) for number in range(partitions_of(settings, [name])[name])]
         marks = {place: reader.watermarks(place) for place in places}
         for distance in range(0, SEARCHED, WINDOW):
             for place, (low, high) in marks.items():
                 start, stop = max(low, high - distance - WINDOW), high - distance
-                found = _newest(reader, place, start, stop, alert_id) if start < stop else None
-                if found is not None:
-                    return found
+                if start < stop:
+                    # most records are not the one: look at the bytes before reading the JSON
+                    read = [record for chunk in reader.read(place, start, stop) for record in chunk]
+                    yield from (r for r in reversed(read) if r.value is not None and needle in r.value)
     finally:
         reader.close()
-    raise RiskstreamError(
-        f"alert {alert_id} is not among the last {SEARCHED:,} records of each partition of {topic}; "
-        "check the id with `riskstream alerts tail`, and --topic-prefix"
-    )
-
-
-def _newest(reader: KafkaReader, place: Place, start: int, stop: int, alert_id: str) -> FoundAlert | None:
-    needle = alert_id.encode()
-    found = None
-    for chunk in reader.read(place, start, stop):
-        for record in chunk:
-            # most records are not the one: look at the bytes before reading the JSON
-            if record.value is not None and needle in record.value:
-                alert = orjson.loads(record.value)
-                if alert["alert_id"] == alert_id:
-                    found = FoundAlert(record.key, alert)
-    return found
 
 
 def follow_alerts(

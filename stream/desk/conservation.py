@@ -154,7 +154,8 @@ class Count:
         if message.offset() < self.profiled[place.partition]:
             return
         frame = salvaged(message.value() or b"")
-        for topic, rows in ((TRANSACTIONS, frame.transactions), (FEEDBACK, frame.feedback)):
+        told = frame.feedback[frame.feedback["takes_back"] == 0]  # what was taken back is no record of the input's own
+        for topic, rows in ((TRANSACTIONS, frame.transactions), (FEEDBACK, told)):
             for partition in np.unique(rows["source_partition"]).tolist():
                 balance = self.balances[Place(self.settings.topic(topic), partition)]
                 offsets = rows["source_offset"][rows["source_partition"] == partition].tolist()
@@ -165,11 +166,15 @@ class Count:
             place, (first, stop) = Place(self.settings.topic(topic), partition), batch[name]
             self.balances[place].lost += max(first - self.taken.get(place, first), 0)
             self.taken[place] = stop
-        balance = self.balances[Place(self.settings.topic(TRANSACTIONS), partition)]
-        first, stop = batch["transactions"]
-        # a batch that the topic's retention has cut into cannot be told apart; it counts as gone
-        if first >= balance.start and stop <= balance.cut:
-            balance.duplicate += int(batch.get("duplicates", 0))
+        for topic, name, repeats in (
+            (TRANSACTIONS, "transactions", "duplicates"),
+            (FEEDBACK, "feedback", "feedback_duplicates"),
+        ):
+            balance = self.balances[Place(self.settings.topic(topic), partition)]
+            first, stop = batch[name]
+            # a batch that the topic's retention has cut into cannot be told apart; it counts as gone
+            if first >= balance.start and stop <= balance.cut:
+                balance.duplicate += int(batch.get(repeats, 0))
 
     def _dead_letter(self, headers: Mapping[str, bytes]) -> None:
         prefix = "__connect.errors."

@@ -39,6 +39,8 @@ class PartitionState:
     offsets: dict[str, int]
     accounts: RowTable
     customers: RowTable
+    told_accounts: RowTable
+    """What accounts were told, for those that were told anything."""
     payees: RowTable
     busy_payees: RowTable
     """What payees of many payers or with confirmed frauds have beside their rows."""
@@ -51,6 +53,7 @@ class PartitionState:
             "offsets": self.offsets,
             "accounts": len(self.accounts),
             "customers": len(self.customers),
+            "told_accounts": len(self.told_accounts),
             "payees": len(self.payees),
             "busy_payees": len(self.busy_payees),
         }
@@ -87,7 +90,7 @@ def _read_partition(settings: Settings, reader: KafkaReader, partition: int, par
     payee_offsets = _at_rest(reader, [profiled], lambda at: payees.recover(reader, partition, at[profiled]))
     offsets = {place.topic: offset for place, offset in (account_offsets | payee_offsets).items()}
     core, payee_core = accounts.owned[partition].core, payees.owned[partition].core
-    return PartitionState(partition, offsets, core.table, core.customers, payee_core.table, payee_core.busy)
+    return PartitionState(partition, offsets, core.table, core.customers, core.told, payee_core.table, payee_core.busy)
 
 
 def _at_rest(reader: KafkaReader, places: list[Place], recover: Callable[[dict[Place, int]], None]) -> dict[Place, int]:

@@ -166,6 +166,7 @@ class FileReplay:
         self.late = 0
         # a label can be a bucket late, and must still come before its payment matures
         hop = HopSettings(1, settings.matures_us + BUCKET_US, settings.lateness_us)
+        self._rates = policy.common.currencies
         self._accounts = AccountHop(0, hop)
         self._payees = PayeeHop(0, hop.maturity_us)
         first = first_snapshot(settings.seed)
@@ -255,14 +256,14 @@ class FileReplay:
         feedback = self._due.take(bucket)
         if not len(feedback):
             return
-        profiled = self._accounts.process(np.zeros(0, columns.TRANSACTION), feedback)
+        profiled = self._accounts.process(np.zeros(0, columns.TRANSACTION), feedback, self._rates)
         self._receive(profiled.frames)
         learn_labels(self._learner, feedback)
 
     def _decide(
         self, rows: npt.NDArray[np.void], bucket: npt.NDArray[np.int64], labels: Labels | None, scheduled: bool
     ) -> Step | None:
-        profiled = self._accounts.process(rows, np.zeros(0, columns.FEEDBACK))
+        profiled = self._accounts.process(rows, np.zeros(0, columns.FEEDBACK), self._rates)
         self.status += np.bincount(profiled.status, minlength=3)
         kept = np.flatnonzero(profiled.status == account_row.DECIDED)
         if not len(kept):

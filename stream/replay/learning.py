@@ -9,13 +9,18 @@ from detectors.ensemble import Learner
 from stream.core import columns
 from stream.core.decide import REVIEW
 from stream.core.learn import LABEL_KINDS
-from stream.core.learning import payments_of
+from stream.core.payments import payments_of
 
 
 def learn_labels(learner: Learner, feedback: npt.NDArray[np.void]) -> None:
     """Verdicts of people and schemes (``columns.FEEDBACK`` [m]), in order; other feedback is no label."""
     told = (feedback[column].tolist() for column in ("occurred_at", "kind", "verdict"))
-    for name, occurred_at, kind, verdict in zip(payments_of(feedback).tolist(), *told, strict=True):
+    superseding = (feedback["supersedes"] != b"").tolist()
+    for name, takes_back, occurred_at, kind, verdict in zip(
+        payments_of(feedback).tolist(), superseding, *told, strict=True
+    ):
+        if takes_back:
+            learner.retract(name)
         source, word = columns.FEEDBACK_KINDS[kind], columns.VERDICTS[verdict]
         if source in LABEL_KINDS and word in ("fraud", "genuine"):
             learner.label(name, occurred_at, word == "fraud", source)

@@ -267,7 +267,7 @@ class Shard:
         is_fraud: npt.NDArray[np.bool_],
         payments: list[list[npt.NDArray[np.void]]],
     ) -> npt.NDArray[np.uint8]:
-        profiled = self._accounts.process(rows, np.zeros(0, columns.FEEDBACK))
+        profiled = self._accounts.process(rows, np.zeros(0, columns.FEEDBACK), self._policy.common.currencies)
         for to, frame in profiled.frames:
             payments[to].append(decode_frame(frame).transactions)
         frauds = is_fraud & (profiled.status == 0)
@@ -280,7 +280,9 @@ class Shard:
             return
         told.append(_at(feedback, row, after_round, order))
         place = {name: number for number, name in enumerate(feedback["feedback_id"].tolist())}
-        for to, frame in self._accounts.process(np.zeros(0, columns.TRANSACTION), feedback).frames:
+        for to, frame in self._accounts.process(
+            np.zeros(0, columns.TRANSACTION), feedback, self._policy.common.currencies
+        ).frames:
             forwarded = decode_frame(frame).feedback
             places = [place[name] for name in forwarded["feedback_id"].tolist()]
             outcomes[to].append(_at(forwarded, row, after_round, order[places]))

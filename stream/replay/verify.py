@@ -20,6 +20,8 @@ from typing import Any, Protocol
 import numpy as np
 import orjson
 
+from rules.currency import Currencies
+from rules.policy import shipped
 from stream.core.decide import Decided, Decider
 from stream.core.decode import Decoded, decode_feedback, decode_transactions
 from stream.core.frame import Frame, decode_frame, salvaged
@@ -27,6 +29,7 @@ from stream.core.learning import is_scored, label_record, scored_place, scored_r
 from stream.core.packed import Packed
 from stream.core.profile import AccountHop, HopSettings
 from stream.core.receive import PayeeHop, Received
+from stream.core.recorded_rates import recorded_rates
 from stream.core.render import Rendered, render
 from stream.core.rows import RowTable
 from stream.core.skipped import Skips
@@ -186,15 +189,17 @@ def _frames(recorded: Recorded, partition: int, result: Verified) -> Iterator[tu
     )
     transactions = _Cursor(recorded.read("bank.transactions.v1", partition))
     feedback = _Cursor(recorded.read("bank.feedback.v1", partition))
+    rates: Currencies | None = None
     for item in recorded.read("riskstream-accounts-batches", partition):
         batch = orjson.loads(item.value)
+        rates = recorded_rates(batch, rates, shipped().common.currencies)
         taken = _walked(transactions.until(batch["transactions"][1]), batch, "transactions")
         outcomes = _walked(feedback.until(batch["feedback"][1]), batch, "feedback")
         decoded = decode_transactions(*_columns(taken), partition, recorded.partitions, future_ms=recorded.future_ms)
         labels: Decoded = decode_feedback(*_columns(outcomes), partition, recorded.partitions)
         trusted = ~np.isin(labels.columns["offset"], batch["untrusted"])
         untrusted.update(batch["untrusted"])
-        frames = hop.process(decoded.columns, labels.columns[trusted]).frames
+        frames = hop.process(decoded.columns, labels.columns[trusted], rates).frames
         if stored.marker is not None and stored.marker["sequence"] == batch["sequence"]:
             says = {"transactions": batch["transactions"][1], "feedback": batch["feedback"][1]}
             stored.compare(_account_tables(hop), {**says, "highest": int(hop.highest[0])})
@@ -203,7 +208,7 @@ def _frames(recorded: Recorded, partition: int, result: Verified) -> Iterator[tu
 
 
 def _account_tables(hop: AccountHop) -> dict[str, RowTable]:
-    return {"account": hop.table, "customer": hop.customers}
+    return {"account": hop.table, "customer": hop.customers, "told account": hop.told}
 
 
 def _payee_tables(hop: PayeeHop) -> dict[str, RowTable]:

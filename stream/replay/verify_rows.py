@@ -21,6 +21,8 @@ from stream.errors import RiskstreamError
 MARKER_KEY: Final = b"\x00marker"
 BESIDE: Final = b"\x01"
 """What keys of the second kind of rows begin with."""
+_FURTHER: Final = (BESIDE, b"\x02")
+"""And of the third."""
 _AT_ONCE: Final = 10_000
 _SHOWN_FIELDS: Final = 4
 
@@ -59,7 +61,8 @@ class StoredRows:
     where
         Topic and partition, for messages.
     make
-        Empty tables by what their rows are, as a recovery makes them; the second one's keys begin with ``BESIDE``.
+        Empty tables by what their rows are, as a recovery makes them; keys of the second begin with ``BESIDE``,
+        those of the third with a byte 2.
     records
         The topic's, from its beginning.
     report
@@ -79,7 +82,7 @@ class StoredRows:
         self._report = report
         self._compared = False
         while batch := list(islice(records, _AT_ONCE)):
-            for name, prefix in zip(self._kinds, (b"", BESIDE), strict=False):
+            for name, prefix in zip(self._kinds, (b"", *_FURTHER), strict=False):
                 self._take(name, prefix, batch)
             self._mark(batch)
 
@@ -119,7 +122,7 @@ class StoredRows:
         table, rows = self._kinds[name], []
         for record in batch:
             key = record.key or b""
-            if key == MARKER_KEY or key.startswith(BESIDE) != (prefix == BESIDE):
+            if key == MARKER_KEY or (key[:1] if key.startswith(_FURTHER) else b"") != prefix:
                 continue
             where, row = f"{self.where}/{record.offset}", (name, key.removeprefix(prefix))
             if not record.value:

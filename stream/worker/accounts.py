@@ -14,9 +14,12 @@ from typing import Any
 import numpy as np
 import orjson
 
+from rules.currency import Currencies
+from rules.policy import shipped
 from stream.core import account_row
 from stream.core.decode import Decoded, Refusal, decode_feedback, decode_transactions
 from stream.core.profile import AccountHop, HopSettings, Profiled
+from stream.core.recorded_rates import recorded_rates
 from stream.core.rows import RowTable
 from stream.errors import RecoveryRefused
 from stream.settings import Settings
@@ -65,6 +68,8 @@ class AccountPartition:
     """Number of the last batch."""
     unwritten: int = 0
     """Transactions and feedback since the last checkpoint: no fewer than changed rows."""
+    rates: Currencies | None = None
+    """Those of the last batch, None before the first."""
     batches: int = 0
     """Offset in the log of batches from which recovery must read at the latest: some batch before the marker's."""
     internal: list[int] = field(default_factory=list)
@@ -88,6 +93,7 @@ class _Walked:
     outcomes: Decoded
     profiled: Profiled
     internal: list[Culprit]
+    rates: Currencies
 
 
 @dataclass
@@ -98,6 +104,9 @@ class AccountsHop(RowOwner[AccountPartition]):
     ----------
     trusts
         Whether the policy in force lists an actor.
+    rates
+        The currency rates in force. Batches name those they were walked with, and hold the table where it is another than
+        the batch's before: rows are computed again with the same.
     on_wrong_partition
         Called before a batch with records on a wrong partition is written: it raises, or does not return, where the
         fault is not the producer's but that partitions were added.
@@ -106,6 +115,7 @@ class AccountsHop(RowOwner[AccountPartition]):
     settings: Settings
     partitions: int
     trusts: Callable[[str], bool]
+    rates: Callable[[], Currencies] = lambda: shipped().common.currencies
     on_wrong_partition: Callable[[], None] = lambda: None
     name: str = "accounts"
 
@@ -153,7 +163,7 @@ class AccountsHop(RowOwner[AccountPartition]):
         untrusted = [
             int(walked.feedback.offsets[r.index]) for r in walked.outcomes.refused if r.reason == "untrusted"
         ]  # fmt: skip
-        self._record_batch(publisher, owner, partition, spans, untrusted, duplicates, walked.internal)
+        self._record_batch(publisher, owner, partition, spans, untrusted, duplicates, walked)
         return counts
 
     def _walk(
@@ -169,8 +179,9 @@ class AccountsHop(RowOwner[AccountPartition]):
         outcomes = self._decode_feedback(partition, feedback, self.trusts)
         if any(refusal.reason == "wrong_partition" for refusal in (*decoded.refused, *outcomes.refused)):
             self.on_wrong_partition()
-        profiled = owner.core.process(decoded.columns, outcomes.columns)
-        return _Walked(transactions, feedback, decoded, outcomes, profiled, internal)
+        rates = self.rates()
+        profiled = owner.core.process(decoded.columns, outcomes.columns, rates)
+        return _Walked(transactions, feedback, decoded, outcomes, profiled, internal, rates)
 
     def _bury_all(self, publisher: Publisher, partition: int, walked: _Walked, duplicates: int) -> Counts:
         """Write the dead letters of what was refused; returns what became of all records that were walked."""
@@ -185,7 +196,9 @@ class AccountsHop(RowOwner[AccountPartition]):
         self._bury(publisher, feedback_place, walked.feedback, outcomes.refused)
         counts.add(transactions_place, decided=int(np.count_nonzero(status == account_row.DECIDED)),
                    duplicate=duplicates, dead=len(decoded.refused) + len(conflicts))  # fmt: skip
-        counts.add(feedback_place, decided=len(outcomes.columns), dead=len(outcomes.refused))
+        repeated = walked.profiled.repeated_feedback
+        counts.add(feedback_place, decided=len(outcomes.columns) - repeated, duplicate=repeated,
+                   dead=len(outcomes.refused))  # fmt: skip
         return counts
 
     def _spans(
@@ -242,12 +255,14 @@ class AccountsHop(RowOwner[AccountPartition]):
         written = publisher.acknowledged.get(self._batches(partition), owner.batches)
         owner.batches = max(owner.batches, written)
         core = owner.core
-        return write_rows(publisher, self.changelog(partition), core.table, self._marker(owner), core.customers)
+        return write_rows(
+            publisher, self.changelog(partition), core.table, self._marker(owner), core.customers, core.told
+        )
 
     def tables(self, partition: int) -> tuple[Place, tuple[RowTable, ...]]:
         """The rows of an owned partition, and the changelog they are written to."""
         core = self.owned[partition].core
-        return self.changelog(partition), (core.table, core.customers)
+        return self.changelog(partition), (core.table, core.customers, core.told)
 
     def stands(self, partition: int) -> dict[Place, int]:
         """Input offsets that the rows stand for."""
@@ -273,7 +288,7 @@ class AccountsHop(RowOwner[AccountPartition]):
     def replica(self, partition: int) -> Replica[AccountHop]:
         """An empty replica of one partition's rows."""
         core = AccountHop(partition, hop_settings(self.settings, self.partitions))
-        return Replica(self.changelog(partition), core, core.table, core.customers)
+        return Replica(self.changelog(partition), core, core.table, (core.customers, core.told))
 
     def recover(
         self, reader: Reader, partition: int, transactions: int, feedback: int,
@@ -303,6 +318,8 @@ class AccountsHop(RowOwner[AccountPartition]):
             owner.sequence, owner.batches = marker["sequence"], marker["batches"]
             owner.internal = list(marker.get("internal", []))
             holds = marker["transactions"], marker["feedback"]
+            table = marker.get("rates_table")
+            owner.rates = None if table is None else Currencies.from_document(table)
         batches = self._batches_behind(reader, partition, owner)
         if batches:
             holds = batches[-1]["transactions"][1], batches[-1]["feedback"][1]
@@ -375,7 +392,8 @@ class AccountsHop(RowOwner[AccountPartition]):
             outcomes = self._decode_feedback(partition, taken[1], None)
             owner.left_out(batch)
             trusted = ~np.isin(outcomes.columns["offset"], batch["untrusted"])
-            owner.core.process(decoded.columns, outcomes.columns[trusted])
+            owner.rates = recorded_rates(batch, owner.rates, self.rates())
+            owner.core.process(decoded.columns, outcomes.columns[trusted], owner.rates)
             owner.sequence = batch["sequence"]
 
     def _decode_transactions(self, partition: int, records: Records) -> Decoded:
@@ -396,7 +414,7 @@ class AccountsHop(RowOwner[AccountPartition]):
 
     def _record_batch(
         self, publisher: Publisher, owner: AccountPartition, partition: int,
-        spans: Mapping[Place, tuple[int, int]], untrusted: list[int], duplicates: int, internal: list[Culprit],
+        spans: Mapping[Place, tuple[int, int]], untrusted: list[int], duplicates: int, walked: _Walked,
     ) -> None:  # fmt: skip
         """Note which offsets this batch took, in which order: what recovery and replay walk again."""
         owner.sequence += 1
@@ -404,8 +422,12 @@ class AccountsHop(RowOwner[AccountPartition]):
         owner.transactions, owner.feedback = transactions[1], feedback[1]
         batch: dict[str, Any] = {
             "sequence": owner.sequence, "transactions": transactions, "feedback": feedback, "untrusted": untrusted,
-            "duplicates": duplicates,
+            "duplicates": duplicates, "feedback_duplicates": walked.profiled.repeated_feedback,
+            "rates": walked.rates.version,
         }  # fmt: skip
+        if owner.rates is None or owner.rates.version != walked.rates.version:
+            batch["rates_table"] = walked.rates.document()
+        owner.rates, internal = walked.rates, walked.internal
         if internal:
             names = dict(zip(self.places(partition), ("transactions", "feedback"), strict=True))
             batch["internal"] = {
@@ -423,6 +445,7 @@ class AccountsHop(RowOwner[AccountPartition]):
             "batches": owner.batches,
             "highest": int(owner.core.highest[0]),
             **({"internal": owner.internal} if owner.internal else {}),
+            "rates_table": None if owner.rates is None else owner.rates.document(),
         }
 
     def changelog(self, partition: int) -> Place:

@@ -1,8 +1,8 @@
 """Checkpoints: changed rows and a marker that names the offsets they stand for, in one transaction.
 
 A changelog topic is compacted by row key; the marker has a key that no id can have. Because rows and marker commit
-together, a committed reader sees either all of a checkpoint or nothing of it. A second table of the same hop (customers
-beside accounts, busy rows beside payees) shares the topic: its keys begin with a byte that no id can have.
+together, a committed reader sees either all of a checkpoint or nothing of it. Further tables of the same hop (customers
+and what was told beside accounts, busy rows beside payees) share the topic: their keys begin with a byte that no id can have.
 ``replica.py`` reads it back.
 """
 
@@ -16,21 +16,19 @@ from stream.core.rows import RowTable
 from stream.worker.log import Place, Publisher
 
 MARKER_KEY = b"\x00marker"
-BESIDE = b"\x01"
-"""What the keys of a second table's rows begin with."""
+BESIDE = (b"\x01", b"\x02")
+"""What the keys of rows of a second and a third table begin with."""
 Marker = dict[str, Any]
 """Offsets by the names of inputs, and what else its hop needs to go on."""
 
 
-def write_rows(
-    publisher: Publisher, place: Place, table: RowTable, marker: Marker, beside: RowTable | None = None
-) -> int:
+def write_rows(publisher: Publisher, place: Place, table: RowTable, marker: Marker, *beside: RowTable) -> int:
     """Send every changed row, then the marker; returns how many rows. The tables still call them changed:
     only the commit makes them written. The commit also tells, in ``publisher.acknowledged``, where the marker lies."""
     publisher.acknowledged.pop(place, None)
     count = _send(publisher, place, table, b"")
-    if beside is not None:
-        count += _send(publisher, place, beside, BESIDE)
+    for prefix, other in zip(BESIDE, beside, strict=False):
+        count += _send(publisher, place, other, prefix)
     publisher.send(place.topic, orjson.dumps(marker), MARKER_KEY, partition=place.partition, tracked=True)
     return count
 

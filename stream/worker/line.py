@@ -15,6 +15,7 @@ from concurrent.futures import Future
 from contextlib import contextmanager, suppress
 from typing import Protocol
 
+from rules.currency import Currencies
 from stream.settings import Settings
 from stream.worker.accounts import AccountsHop
 from stream.worker.commits import CommitThread
@@ -51,6 +52,9 @@ class Versions(Deciders, Protocol):
     def trusts(self, actor: str) -> bool:
         """Whether the policy in force lists an actor."""
 
+    def rates(self) -> Currencies:
+        """Currency rates in force."""
+
 
 class Line:
     """See the module.
@@ -79,7 +83,7 @@ class Line:
         self.worker = worker
         self.transactional = log.transactional
         self.metrics = metrics
-        self.accounts = AccountsHop(settings, partitions, versions.trusts)
+        self.accounts = AccountsHop(settings, partitions, versions.trusts, versions.rates)
         self.payees = PayeesHop(settings, versions, self._original)
         if standbys is not None:
             standbys.hops = (self.accounts, self.payees)

@@ -174,7 +174,7 @@ class PayeesHop(RowOwner[PayeePartition]):
     def replica(self, partition: int) -> Replica[PayeeHop]:
         """An empty replica of one partition's rows."""
         core = PayeeHop(partition, round(self.settings.maturity_days * DAY_US))
-        return Replica(self.changelog(partition), core, core.table, core.busy)
+        return Replica(self.changelog(partition), core, core.table, (core.busy,))
 
     def recover(
         self, reader: Reader, partition: int, profiled: int, replica: Replica[PayeeHop] | None = None
@@ -257,10 +257,10 @@ class PayeesHop(RowOwner[PayeePartition]):
         source_topic = self.settings.topic("bank.feedback.v1")
         places = zip(received.feedback_frame.tolist(), received.feedback_place.tolist(), strict=True)
         for record, (frame, place) in zip(received.feedback, places, strict=True):
-            headers: Headers = [
-                (SOURCE, f"{source_topic}/{record['source_partition']}/{record['source_offset']}".encode()),
-                (PROFILED, f"{profiled_topic}/{partition}/{frame}/f{place}".encode()),
-            ]
+            headers: Headers = [(PROFILED, f"{profiled_topic}/{partition}/{frame}/f{place}".encode())]
+            if not record["takes_back"]:  # of an input record there is one label
+                source = f"{source_topic}/{record['source_partition']}/{record['source_offset']}"
+                headers.insert(0, (SOURCE, source.encode()))
             publisher.send(
                 self.settings.topic("risk.learning.v1"), label_record(record), record["transaction_id"], headers=headers
             )

@@ -48,7 +48,7 @@ class Replica(Generic[Core]):
     core
         The hop of the pure core that owns the tables.
     table, beside
-        The rows; ``beside`` is a second table of the same changelog.
+        The rows; ``beside`` are further tables of the same changelog.
     marker, marked
         The last marker read, and its offset; -1 where there was none.
     next_offset
@@ -60,7 +60,7 @@ class Replica(Generic[Core]):
     place: Place
     core: Core
     table: RowTable
-    beside: RowTable | None = None
+    beside: tuple[RowTable, ...] = ()
     marker: Marker | None = None
     marked: int = -1
     next_offset: int = 0
@@ -69,8 +69,8 @@ class Replica(Generic[Core]):
 
     @property
     def tables(self) -> tuple[RowTable, ...]:
-        """One table, or two."""
-        return (self.table,) if self.beside is None else (self.table, self.beside)
+        """All tables."""
+        return (self.table, *self.beside)
 
     @property
     def bytes(self) -> int:
@@ -126,10 +126,10 @@ class Replica(Generic[Core]):
         if len(markers):
             last = int(markers[-1])
             self.marker, self.marked = orjson.loads(records.values[last]), int(records.offsets[last])
-        is_beside = first == BESIDE[0]
-        self.table.put(records.chosen(~is_beside & ~is_marker).values)
-        if self.beside is not None:
-            self.beside.put(records.chosen(is_beside).values)
+        is_beside = [first == prefix[0] for prefix in BESIDE]
+        self.table.put(records.chosen(~is_marker & ~np.any(is_beside, axis=0)).values)
+        for table, chosen in zip(self.beside, is_beside, strict=False):
+            table.put(records.chosen(chosen).values)
         self.next_offset = records.next_offset
 
 

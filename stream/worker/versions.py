@@ -14,6 +14,7 @@ from collections.abc import Callable, Collection, Iterator
 from confluent_kafka import Consumer, KafkaError, TopicPartition
 
 from detectors.ensemble import Snapshot
+from rules.currency import Currencies
 from rules.policy import Policy
 from stream.brokers.connect import consumer_config
 from stream.core.decide import Decider
@@ -117,6 +118,10 @@ class Versions:
     def _wanted(self, aside: Collection[str]) -> tuple[Snapshot, Policy]:
         """What is to be in force, of what is not set aside."""
         return self.models.active_without(aside), self.policies.in_force(self._now_us(), aside)
+
+    def rates(self) -> Currencies:
+        """Rates of the policy in force."""
+        return self._decider.compiled.currencies
 
     def start(self) -> None:
         """Read both topics to their ends, then follow them on a thread."""

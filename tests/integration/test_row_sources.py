@@ -71,6 +71,7 @@ def assert_rows(line: Any) -> None:
         for found, computed in (
             (state.accounts, oracle.table),
             (state.customers, oracle.customers),
+            (state.told_accounts, oracle.told),
             (state.payees, result.payees[state.partition].table),
             (state.busy_payees, result.payees[state.partition].busy),
         ):

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from functools import cache
 
 from detectors.ensemble import genesis
+from rules.currency import Currencies
 from rules.policy import Policy
 from stream.core.columns import SCENARIOS
 from stream.core.decide import Decider
@@ -16,6 +17,9 @@ pack: common
 kind: common
 trusted_actors: [{trusted}]
 thresholds: {{remind: {remind}, challenge_light: 9000, challenge_strong: 40000, review: 200000, decline: 900000}}
+currencies:
+  reference: EUR
+  rates: [{{currency: EUR, rate: 1, valid_from: 2000-01-01}}, {{currency: CNY, rate: 0.{remind}, valid_from: 2000-01-01}}]
 """
 
 
@@ -50,6 +54,10 @@ class SwitchingVersions:
     def decider(self) -> Decider:
         """Model and policy in force."""
         return deciders()[self.number % len(deciders())]
+
+    def rates(self) -> Currencies:
+        """Rates of the policy in force; they differ from policy to policy."""
+        return self.decider().compiled.currencies
 
     def trusts(self, actor: str) -> bool:
         """Whether the policy in force lists an actor."""

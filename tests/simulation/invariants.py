@@ -102,6 +102,11 @@ def assert_rows(accounts: AccountsHop, payees: PayeesHop, oracle: Oracle, whose:
         _equal(
             owner.core.customers, oracle.verified.accounts[partition].customers, f"{whose}, customers of {partition}"
         )
+        _equal(
+            owner.core.told,
+            oracle.verified.accounts[partition].told,
+            f"{whose}, what accounts of {partition} were told",
+        )
         if owner.core.highest[0] != oracle.verified.accounts[partition].highest[0]:
             raise Violation(f"{whose}: highest event time of partition {partition} differs")
     for partition, payee in payees.owned.items():

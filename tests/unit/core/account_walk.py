@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import numpy as np
 
+from rules.policy import shipped
 from stream.core import account
 from stream.core.account_row import DAY_US
 from stream.core.features import ACCOUNT_WIDTH
 from stream.core.frames import Frames
 
 UNWRITTEN = -987654321.0
+RATES = shipped().common.currencies.arrays
 
 
 def walk(rows: np.ndarray, customers: np.ndarray, transactions: np.ndarray, customer: int = -1) -> np.ndarray:
@@ -19,7 +21,8 @@ def walk(rows: np.ndarray, customers: np.ndarray, transactions: np.ndarray, cust
     frames = Frames(transactions, 1)
     frames.records["features"] = UNWRITTEN
     account.profile(
-        rows, customers, transactions, np.zeros(count, np.int64), np.full(count, customer), 30 * DAY_US, DAY_US,
+        rows, customers, transactions, np.zeros(count, np.int64), np.full(count, customer),
+        RATES, 30 * DAY_US, DAY_US,
         np.zeros(1, np.int64), 0, frames.to, frames.next, frames.records, np.zeros(count, np.uint8), 0, count,
     )  # fmt: skip
     features: np.ndarray = frames.records["features"]

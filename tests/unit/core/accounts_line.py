@@ -24,6 +24,8 @@ class Line:
         self.hop = AccountHop(0, HopSettings(1, 7 * DAY_US, DAY_US))
         self.now_ms = FIRST_MS
         self.count = 0
+        self.sums_unknown = 0
+        self.reference_minor = 0.0
 
     def pay(self, account: str, *, customer: str = "c-1", after_days: float = 1.0, **fields: Any) -> dict[str, float]:
         """Features of one payment."""
@@ -45,7 +47,9 @@ class Line:
         decoded = decode_transactions([orjson.dumps(record)], np.array([self.count]), at, 0, 1, future_ms=300_000)
         assert not decoded.refused
         profiled = self.hop.process(decoded.columns, decode_feedback([], at[:0], at[:0], 0, 1).columns)
-        features = decode_frame(profiled.frames[0][1]).transactions["features"][0]
+        transaction = decode_frame(profiled.frames[0][1]).transactions[0]
+        features, self.sums_unknown = transaction["features"], int(transaction["unknown"])
+        self.reference_minor = float(transaction["reference_minor"])
         return {
             feature.name: float(features[INDEX[feature.name]])
             for feature in FEATURES

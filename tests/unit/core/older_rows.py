@@ -11,17 +11,24 @@ from stream.core.account_row import ADVERSE_PAIR, CHANNEL_MASK, RECENT, STATE_SH
 from stream.core.payee_row import BUCKETS, PAYER_BITS
 
 Rows = np.ndarray[Any, np.dtype[np.void]]
+LABEL_TIMES = ("label_occurred", "label_seen", "label_day")
+"""What busy rows of version 1 did not have."""
 HEAD = 5
 """Where the oldest that waits lies in the older rings: anywhere will do."""
 
 
 def accounts_as(version: int, rows: Rows) -> Rows:
-    """ACCOUNT_ROW[n] in the layout of version 1 or 2."""
+    """ACCOUNT_ROW[n] in the layout of version 1, 2 or 3."""
     older = np.zeros(len(rows), account_row_history.OLDER[version].dtype)
     for name in set(older.dtype.names or ()) & set(rows.dtype.names or ()):
         if not name.startswith("pair_"):
             older[name] = rows[name]
     older["schema"] = version
+    if version == 3:
+        for name in ("first", "last", "attempts", "matured", "mean", "max", "low", "high", "marks"):
+            older[f"pair_{name}"] = rows[f"pair_{name}"]
+        older["currency"] = rows["unit"]
+        return older
     older["normal_time"] = rows["normal_time"].astype(np.int64) * 1_000_000
     older["window_time"] = rows["last_seen"]
     pairs = rows["pair_low"].shape[1]
@@ -64,8 +71,17 @@ def payees_as_1(rows: Rows, busy: dict[bytes, Any]) -> Rows:
             old["payers"] = _bitmap(row["payers"][: int(row["payers_count"])])
             old["payers_before"] = _bitmap(row["before"][: int(row["before_count"])])
             continue
-        for name in set(other.dtype.names or ()) - {"schema", "key"}:
+        for name in set(other.dtype.names or ()) - {"schema", "key"} - set(LABEL_TIMES):
             old["payers_before" if name == "before" else name] = other[name]
+    return older
+
+
+def payees_as_2(rows: Rows) -> Rows:
+    """PAYEE_ROW[n] in the layout of version 2."""
+    older = np.zeros(len(rows), payee_row_history.OLDER[2].dtype)
+    for name in older.dtype.names or ():
+        older[name] = rows[name]
+    older["schema"] = 2
     return older
 
 

@@ -40,9 +40,10 @@ def test_a_payee_known_to_one_account_is_known_to_the_customer(line: Line) -> No
     assert line.pay("a-2", amount_minor=30_000)["amount_to_customer_pair_max"] == pytest.approx(3.0, rel=1e-3)
 
 
-def test_amounts_of_another_currency_say_nothing(line: Line) -> None:
+def test_amounts_of_another_currency_are_compared_by_the_rate_and_without_one_not_at_all(line: Line) -> None:
     found = line.pay("a-2", currency="CZK")
-    assert np.isnan(found["amount_to_customer_pair_max"])
+    assert found["amount_to_customer_pair_max"] == pytest.approx(401 / 10_001)
+    assert np.isnan(line.pay("a-2", currency="TWD")["amount_to_customer_pair_max"])
     assert found["customer_pair_payments"] == 6.0
 
 
@@ -59,7 +60,8 @@ def test_what_was_cleared_on_one_account_is_cleared_on_the_other(line: Line, ver
     line.tell("a-1", verdict, kind)
     assert line.pay("a-2")["pair_cleared"] == 1.0
     assert line.pay("a-2", amount_minor=16_000)["pair_cleared"] == 0.0
-    assert line.pay("a-2", currency="CZK")["pair_cleared"] == 0.0
+    assert line.pay("a-2", currency="CZK", amount_minor=400_000)["pair_cleared"] == 0.0
+    assert line.pay("a-2", currency="TWD", amount_minor=1)["pair_cleared"] == 0.0
     assert line.pay("a-9", customer="c-2")["pair_cleared"] == 0.0
 
 

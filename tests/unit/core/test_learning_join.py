@@ -6,8 +6,9 @@ from stream.core.columns import FEEDBACK_KINDS, VERDICTS
 from stream.core.frame import FORWARDED
 from stream.core.genesis import first_snapshot
 from stream.core.learn import StreamLearner
-from stream.core.learning import SCORED, VERSION, label_record, payments_of, read_learning
+from stream.core.learning import SCORED, VERSION, label_record, read_learning
 from stream.core.packed import Packed
+from stream.core.payments import payments_of
 
 DAY = 86_400_000_000
 

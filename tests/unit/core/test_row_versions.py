@@ -6,14 +6,19 @@ from itertools import islice
 
 import numpy as np
 import pytest
-from older_rows import HEAD, accounts_as, payees_as_1
+from older_rows import HEAD, LABEL_TIMES, accounts_as, payees_as_1, payees_as_2
 
 from benchmarks.traffic import events
+from rules.currency import Currencies, Rate
+from rules.policy import shipped
 from stream.core.account_row import ACCOUNT_ROW, PAIRS, RECENT, SCHEMA_VERSION
 from stream.core.account_row_history import OLDER
-from stream.core.columns import FEEDBACK
-from stream.core.customer import CUSTOMER_ROW
+from stream.core.account_unit import take_unit
+from stream.core.columns import FEEDBACK, pack_code
+from stream.core.customer import SCHEMA_VERSION as CUSTOMER_SCHEMA
+from stream.core.customer_row_history import OLDER as OLDER_CUSTOMERS
 from stream.core.decode import decode_transactions
+from stream.core.features import INDEX
 from stream.core.frame import decode_frame
 from stream.core.packed import Packed
 from stream.core.payee_row import SCHEMA_VERSION as PAYEE_SCHEMA
@@ -87,9 +92,11 @@ def parts() -> tuple[np.ndarray, np.ndarray]:
     return decoded.columns[:HALF], decoded.columns[HALF:]
 
 
-def through(accounts: AccountHop, payees: PayeeHop, payments: np.ndarray) -> np.ndarray:
+def through(
+    accounts: AccountHop, payees: PayeeHop, payments: np.ndarray, rates: Currencies | None = None
+) -> np.ndarray:
     """The features of payments, a third of whose frauds are confirmed at once."""
-    (_, frame), *more = accounts.process(payments, verdicts(payments)).frames
+    (_, frame), *more = accounts.process(payments, verdicts(payments), rates).frames
     assert not more
     return payees.process([(0, decode_frame(frame))]).features
 
@@ -102,8 +109,19 @@ def verdicts(payments: np.ndarray) -> np.ndarray:
     return found
 
 
+AMOUNTS = [
+    place
+    for name, place in INDEX.items()
+    if any(
+        word in name for word in ("amount", "sum", "outflow", "large", "recent_peak", "cleared", "inflow", "reference")
+    )
+]
+"""Columns that hang on amounts of the past: versions 1 and 2 do not say what currency theirs are in."""
+PAYEE_AMOUNTS = [INDEX["payee_inflow_day"], INDEX["amount_to_payee_mean"]]
+
+
 @pytest.mark.parametrize("version", [1, 2])
-def test_an_upgrade_changes_no_feature(parts: tuple[np.ndarray, np.ndarray], version: int) -> None:
+def test_an_upgrade_changes_no_feature_but_those_of_amounts(parts: tuple[np.ndarray, np.ndarray], version: int) -> None:
     before, after = parts
     accounts, payees = AccountHop(0, SETTINGS), PayeeHop(0, SETTINGS.maturity_us)
     through(accounts, payees, before)
@@ -119,7 +137,46 @@ def test_an_upgrade_changes_no_feature(parts: tuple[np.ndarray, np.ndarray], ver
         for name in ("day_sums", "day_bin", "unauthenticated_sum", "unauthenticated_count"):
             new_accounts.table.rows[name] = accounts.table.rows[name][: len(new_accounts.table.rows)]
     expected, found = through(accounts, payees, after), through(new_accounts, new_payees, after)
+    for features in (expected, found):
+        features[:, AMOUNTS] = 0.0
     assert found.tobytes() == expected.tobytes()
+
+
+def test_amounts_of_version_3_stay_comparable(parts: tuple[np.ndarray, np.ndarray]) -> None:
+    before, after = parts
+    shipped_rates = shipped().common.currencies.rates
+    yuan = Currencies("CNY", tuple(Rate(rate.currency, rate.digits, rate.rate / 0.128, 0) for rate in shipped_rates))
+    accounts, payees = AccountHop(0, SETTINGS), PayeeHop(0, SETTINGS.maturity_us)
+    through(accounts, payees, before, yuan)
+    new_accounts, new_payees = AccountHop(0, SETTINGS), PayeeHop(0, SETTINGS.maturity_us)
+    new_accounts.table.put(Packed.of_structs(accounts_as(3, accounts.table.rows[: len(accounts.table)])))
+    new_accounts.customers.put(Packed.of_structs(accounts.customers.rows[: len(accounts.customers)]))
+    new_payees.table.put(Packed.of_structs(payees_as_2(payees.table.rows[: len(payees.table)])))
+    new_payees.busy.put(Packed.of_structs(payees.busy.rows[: len(payees.busy)]))
+    new_accounts.highest[:] = accounts.highest
+    expected, found = through(accounts, payees, after, yuan), through(new_accounts, new_payees, after, yuan)
+    for features in (expected, found):
+        features[:, PAYEE_AMOUNTS] = 0.0
+    np.testing.assert_allclose(found, expected, rtol=1e-6, atol=1e-6)
+
+
+def test_a_row_of_version_3_in_another_currency_is_converted_by_the_rate_of_the_next_payment() -> None:
+    rows = np.zeros(2, OLDER[3].dtype)
+    rows["schema"], rows["key"], rows["currency"] = 3, [b"a", b"b"], [pack_code("HUF"), pack_code("TWD")]
+    rows["attempts"], rows["matured"], rows["normal_mean"], rows["normal_max"] = 9, 9, np.log(1_000_000.0), 1_400_000.0
+    rows["recent_amount"], rows["day_sums"], rows["unauthenticated_sum"] = 800_000.0, 3_000_000.0, 5_000_000.0
+    hop = AccountHop(0, SETTINGS)
+    hop.table.put(Packed.of_structs(rows))
+    euro = shipped().common.currencies.arrays
+    for row in hop.table.rows[:2]:
+        take_unit(row, euro, 10**15)
+    huf, twd = hop.table.rows[:2]
+    assert huf["unit"] == twd["unit"] == pack_code("EUR")
+    assert np.exp(huf["normal_mean"]) == pytest.approx(2_500)
+    assert (huf["normal_max"], huf["recent_amount"][0], huf["day_sums"][0]) == (3_500.0, 2_000.0, 7_500)
+    assert huf["unauthenticated_sum"] == 12_500
+    assert (twd["normal_count"], twd["recent_amount"][0], twd["day_sums"][0]) == (0, -1.0, 0), "no rate: not comparable"
+    assert (twd["day_unknown"], twd["unauthenticated_unknown"], twd["matured"]) == (0x7F, 1, 9)
 
 
 def test_payee_rows_of_version_1_become_the_rows_they_would_be(parts: tuple[np.ndarray, np.ndarray]) -> None:
@@ -130,11 +187,15 @@ def test_payee_rows_of_version_1_become_the_rows_they_would_be(parts: tuple[np.n
     assert len(upgraded.table.changed()) == len(upgraded.table), "migrated rows are written at the next checkpoint"
     assert len(upgraded.busy.changed()) == len(upgraded.busy)
     needed = {bytes(row["key"]): row.tobytes() for row in upgraded.busy.sorted_rows()}
+    for name in LABEL_TIMES:
+        payees.busy.rows[name] = 0
     given = {bytes(row["key"]): row.tobytes() for row in payees.busy.sorted_rows()}
     assert needed.items() <= given.items()
     assert needed
     for old, new in zip(payees.table.sorted_rows(), upgraded.table.sorted_rows(), strict=True):
         assert new["schema"] == PAYEE_SCHEMA
+        old = old.copy()
+        old["unit"], old["amounts"] = 0, 0  # amounts are learned anew
         if bytes(new["key"]) in needed:
             assert new.tobytes() == old.tobytes()
         elif bytes(new["key"]) not in given:
@@ -144,12 +205,12 @@ def test_payee_rows_of_version_1_become_the_rows_they_would_be(parts: tuple[np.n
 
 
 def test_a_customer_row_of_version_1_knows_its_payees_as_accounts_do() -> None:
-    rows = np.zeros(1, CUSTOMER_ROW)
+    rows = np.zeros(1, OLDER_CUSTOMERS[1].dtype)
     rows["schema"], rows["key"], rows["pair_payee"][0, :2] = 1, b"c", (0xABCD_1234_5678_9ABC, 7)
     hop = AccountHop(0, SETTINGS)
     hop.customers.put(Packed.of_structs(rows))
     assert hop.customers.rows["pair_payee"][0, :3].tolist() == [0x1234_5678_9ABC, 7, 0]
-    assert hop.customers.rows["schema"][0] == 2
+    assert hop.customers.rows["schema"][0] == CUSTOMER_SCHEMA
     assert hop.customers.changed().tolist() == [0]
 
 

@@ -207,6 +207,7 @@ def test_a_tombstone_and_a_later_row_take_the_place_of_what_was() -> None:
 def test_a_resolution_is_the_contracts() -> None:
     written = Resolution.model_validate_json(Ending(hold(), "decline", "challenge", 1_500_000).resolution())
     assert written.model_dump(mode="json") == {
-        "transaction_id": "t-1", "alert_id": "t-1", "result": "decline", "cause": "challenge",
+        "transaction_id": "t-1", "alert_id": "t-1", "account_id": "a-1", "customer_id": "c-1",
+        "result": "decline", "cause": "challenge",
         "at": "1970-01-01T00:00:01.500000Z",
     }  # fmt: skip

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import numpy as np
 import pytest
 
@@ -9,6 +11,7 @@ from rules.condition import pack_code
 from rules.currency import Currencies, Rate
 from rules.policy import Policy
 from rules.problem import PackError
+from stream.core.features import SCHEMA
 
 TABLE = Currencies(
     "EUR",
@@ -61,3 +64,37 @@ def test_no_rate_is_missing_and_never_zero() -> None:
 def test_a_bad_rate_is_refused(currencies: str, says: str) -> None:
     with pytest.raises(PackError, match=says):
         Policy.from_files({"c.yaml": f"pack: c\nkind: common\ncurrencies: {currencies}\n".encode()})
+
+
+def test_the_version_is_of_reference_and_rates_and_of_nothing_else() -> None:
+    again = Currencies("EUR", tuple(reversed(TABLE.rates)), fresh_until=7)
+    assert again.version == TABLE.version
+    assert Currencies("CNY", TABLE.rates).version != TABLE.version
+    assert Currencies("EUR", TABLE.rates[:-1]).version != TABLE.version
+    assert Currencies.from_document(json.loads(json.dumps(TABLE.document()))).version == TABLE.version
+
+
+PERSON = """\
+pack: person
+scenario: person_transfer
+match: has_payee && payee_kind == "person"
+thresholds: {review: 350000}
+rules:
+  - {id: limit, when: "%s", %s}
+"""
+
+
+@pytest.mark.parametrize(
+    ("when", "what", "warned"),
+    [
+        ("has(amount_reference) && amount_reference > 6400.0", "outcome: challenge", True),
+        ("has(remote_day_reference) && remote_day_reference > 6400.0", "outcome: review", True),
+        ("has(amount_reference) && amount_reference > 6400.0", "weight: 1", False),
+        ("count_day > 9.0", "outcome: challenge", False),
+    ],
+)
+def test_a_hard_rule_that_hangs_on_rates_is_warned_of(when: str, what: str, warned: bool) -> None:
+    problems = Policy.from_files({"person.yaml": (PERSON % (when, what)).encode()}).check(SCHEMA)
+    found = [problem for problem in problems if "currency without a rate" in problem.message]
+    assert [(problem.severity, problem.line) for problem in found] == ([("warning", 6)] if warned else [])
+    assert all("challenge_strong" in problem.message for problem in found)

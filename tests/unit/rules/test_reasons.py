@@ -97,6 +97,8 @@ CASES: dict[str, ReasonContext] = {
             item("hour_share", "0.0359"),
         ],
         account_currency="CNY",
+        reference_currency="CNY",
+        reference_digits=2,
     ),
     "a usual amount in another currency": ReasonContext(
         "ecommerce", CHALLENGE_LIGHT, 42_000, "USD", evidence=[item("amount_minor", "300000", normal="12000")]
@@ -108,6 +110,7 @@ CASES: dict[str, ReasonContext] = {
         "CZK",
         evidence=[item("has_payee", "false"), item("sum_week", "1250000"), item("count_hour", "3.4")],
         account_currency="CZK",
+        reference_currency="CZK",
     ),
     "held as long as it may be": ReasonContext(
         "ecommerce", REVIEW, 500, "EUR", due_at=EXPIRES, expires_at=EXPIRES, on_expiry="decline"

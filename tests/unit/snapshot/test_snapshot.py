@@ -36,7 +36,7 @@ class Hop:
         return PLACE._replace(partition=partition)
 
     def replica(self, partition: int) -> Replica[None]:
-        return Replica(self.changelog(partition), None, RowTable(ROW, 1), RowTable(ROW, 1))
+        return Replica(self.changelog(partition), None, RowTable(ROW, 1), (RowTable(ROW, 1),))
 
 
 class Counted:
