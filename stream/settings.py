@@ -68,9 +68,27 @@ class Settings(BaseModel):
             description="Static membership: this worker's fixed name; empty for none.",
         ),
     ] = ""
+    broker_budget_s: Annotated[
+        float,
+        Field(
+            gt=0,
+            le=600,
+            description="A broker's error that passes by itself (no leader, a coordinator that loads or moves, a time-out) is "
+            "tried again for so long, s; by probes for 3 s.",
+        ),
+    ] = 30.0
     session_timeout_ms: Annotated[
         int, Field(ge=1000, le=300_000, description="After so long without a heartbeat a worker's partitions move.")
     ] = 6_000
+    revoke_budget_ms: Annotated[
+        int,
+        Field(
+            ge=100,
+            le=8_000,
+            description="A rebalance waits so long for a commit in flight; then it is given up and the rows are recovered. Below "
+            "the 10 s that the group waits for its members.",
+        ),
+    ] = 5_000
     batch_records: Annotated[int, Field(ge=1, le=20_000, description="Most records of one partition in one batch.")] = (
         4_000
     )
@@ -160,6 +178,27 @@ class Settings(BaseModel):
             description="With this machine's clock further from the broker's nothing expires and no policy begins, s.",
         ),
     ] = 10.0
+    open_transaction_s: Annotated[
+        int,
+        Field(
+            ge=1,
+            le=3_600,
+            description="A producer's transaction that an input's readers wait at for longer is told on /ready and in the "
+            "log, s.",
+        ),
+    ] = 5
+    fence_after_least_ms: Annotated[
+        int,
+        Field(
+            ge=500,
+            le=900_000,
+            description="Another worker's transaction that readers wait at is ended after five times as long as this worker's "
+            "own longest one of late, but no sooner than this.",
+        ),
+    ] = 2_000
+    fence_after_most_ms: Annotated[
+        int, Field(ge=500, le=900_000, description="And no later than this; so late where this worker has had none.")
+    ] = 30_000
     transaction_timeout_ms: Annotated[
         int, Field(ge=1_000, le=900_000, description="The broker aborts an open transaction after so long.")
     ] = 10_000
@@ -198,6 +237,14 @@ class Settings(BaseModel):
     metrics_port: Annotated[
         int, Field(ge=0, le=65535, description="Port of /metrics, /live and /ready; 0 picks one.")
     ] = 8000
+    metrics_connections: Annotated[
+        int,
+        Field(ge=4, le=10_000, description="Clients of that port that may be connected at once; the oldest gives way."),
+    ] = 64
+    metrics_request_s: Annotated[
+        float,
+        Field(gt=0, le=60, description="Longest time of one request there, from connecting to the answer's end, s."),
+    ] = 5.0
     metrics_host: Annotated[str, Field(description="Address the metrics port listens on.")] = "127.0.0.1"
     log_format: Annotated[
         str,

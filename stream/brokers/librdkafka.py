@@ -1,7 +1,7 @@
 """librdkafka by whole batches: its C interface, for what confluent-kafka's Python objects would cost a record each.
 
-confluent-kafka makes and configures the clients, and keeps their transactions; here only the loop over the records of
-a batch is compiled. Producing one record with three headers from Python costs 2 to 3 µs and holds the interpreter's
+confluent-kafka makes and configures the producers, and keeps their transactions; here only the loop over the records of
+a batch is compiled. Consumers of batches are librdkafka's own (``native_consumer.py``). Producing one record with three headers from Python costs 2 to 3 µs and holds the interpreter's
 lock; here it costs a fraction of that and holds none. The functions called are of librdkafka's stable C interface
 (``rdkafka.h``); the one thing taken from confluent-kafka's inside is where its objects keep the client's pointer, so
 the package is pinned and ``tests/integration/test_librdkafka.py`` produces and consumes with it.
@@ -12,7 +12,7 @@ from __future__ import annotations
 import ctypes
 import sys
 import weakref
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -22,7 +22,7 @@ import confluent_kafka
 import llvmlite.binding
 import numpy as np
 import numpy.typing as npt
-from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Producer, TopicPartition
+from confluent_kafka import KafkaError, KafkaException, Producer
 from numba import njit, types
 
 from stream.core.packed import PADDING, Packed
@@ -145,85 +145,91 @@ class Batch:
     def __len__(self) -> int:
         return len(self.offsets)
 
+    def chosen(self, wanted: npt.NDArray[np.bool_]) -> Batch:
+        """Those that are wanted."""
+        return Batch(
+            self.errors[wanted], self.offsets[wanted], self.timestamps[wanted],
+            self.values.chosen(wanted), self.keys.chosen(wanted),
+        )  # fmt: skip
+
 
 class BatchQueue:
-    """Reads batches of records from one partition's queue of a confluent-kafka consumer; made by :func:`assigned`.
-
-    Not from the consumer's own queue: events come there whose callbacks confluent-kafka serves in its own calls alone
-    (:meth:`Consumer.poll` with no time to wait, now and then, serves them).
+    """Reads batches of records from one partition's queue; made by
+    :meth:`stream.brokers.native_consumer.NativeConsumer.assign`.
 
     Parameters
     ----------
-    consumer
-        Makes the connection. The partition was assigned to it by hand; from now on its records come here alone.
+    client
+        librdkafka's client (``rd_kafka_t *``), which must have no callbacks: reading a queue runs those of the events in
+        it, and confluent-kafka's abort the process outside of its own calls. The partition was assigned to it; from now
+        on its records come here alone.
     place
         The topic and partition.
     most
         Most records of a batch.
+    owner
+        Who ends the client: not before this queue is closed.
     """
 
-    def __init__(self, consumer: Consumer, place: tuple[str, int], most: int = 10_000) -> None:
+    def __init__(self, client: int, place: tuple[str, int], most: int, owner: object) -> None:
         self._library = library()
-        self._consumer = consumer
-        self._queue = self._library.rd_kafka_queue_get_partition(client_of(consumer), place[0].encode(), place[1])
+        self._owner = owner
+        self._queue = self._library.rd_kafka_queue_get_partition(client, place[0].encode(), place[1])
         self._library.rd_kafka_queue_forward(self._queue, None)
         self._pointers = np.zeros(most, np.uint64)
-        self._early: list[Message] = []
+        self._early: list[Batch] = []
         self._finish = weakref.finalize(self, self._library.rd_kafka_queue_destroy, self._queue)
 
     def wake(self, descriptor: int) -> None:
         """Write a byte to a file descriptor whenever the queue stops being empty."""
         self._library.rd_kafka_queue_io_event_enable(self._queue, descriptor, b"1", 1)
 
-    def put_first(self, message: Message) -> None:
-        """A record or event that came before this queue was cut off from the consumer's own."""
-        self._early.append(message)
+    def put_first(self, batch: Batch) -> None:
+        """Records and events that came before this queue was cut off from the consumer's own."""
+        self._early.append(batch)
 
     def read(self, timeout_s: float) -> Batch:
         """What arrives until a batch is full or the time is over."""
         if self._early:
-            early, self._early = self._early, []
-            return _batch_of(early)
-        count = self._library.rd_kafka_consume_batch_queue(
-            self._queue, int(timeout_s * 1000), self._pointers.ctypes.data, len(self._pointers)
-        )
-        if count < 0:
-            raise KafkaException(KafkaError(self._library.rd_kafka_last_error()))
-        pointers = self._pointers[:count]
-        messages, timestamps = np.zeros(count, MESSAGE), np.zeros(count, np.int64)
-        _describe(pointers, messages, timestamps, np.zeros(1, np.int32))
-        values, keys = (_room(messages[name], messages[size]) for name, size in _BYTES)
-        _take(pointers, messages, (values.data, values.starts), (keys.data, keys.starts))
-        return Batch(messages["error"].copy(), messages["offset"].copy(), timestamps, values, keys)
+            return self._early.pop(0)
+        return _copied(*_fetch(self._queue, self._pointers, timeout_s))
 
     def close(self) -> None:
         """Let go of the queue; the consumer stays open."""
         self._finish()
 
 
-def assigned(
-    consumer: Consumer, offsets: Mapping[tuple[str, int], int], most: int = 10_000
-) -> dict[tuple[str, int], BatchQueue]:
-    """Assign partitions to a consumer, from these offsets on, and give the queue of each."""
-    consumer.assign([TopicPartition(topic, partition, offset) for (topic, partition), offset in offsets.items()])
-    queues = {place: BatchQueue(consumer, place, most) for place in offsets}
-    # a fetch may have been faster than the lines above
-    for message in consumer.consume(most, 0.0):
-        queue = queues.get((message.topic() or "", message.partition() or 0))
-        if queue is not None:
-            queue.put_first(message)
-    return queues
+def read_by_place(queue: int, most: int) -> dict[tuple[str, int], Batch]:
+    """What is in a queue (``rd_kafka_queue_t *``) of several partitions, at most so many records, by topic and partition;
+    what belongs to none is dropped."""
+    pointers, messages, timestamps = _fetch(queue, np.zeros(most, np.uint64), 0.0)
+    names = {int(t): library().rd_kafka_topic_name(int(t)).decode() for t in np.unique(messages["topic"]) if t}
+    topics, partitions = messages["topic"].copy(), messages["partition"].copy()
+    batch = _copied(pointers, messages, timestamps)
+    found = {}
+    for topic, name in names.items():
+        for partition in np.unique(partitions[topics == topic]).tolist():
+            found[name, partition] = batch.chosen((topics == topic) & (partitions == partition))
+    return found
 
 
-def _batch_of(messages: Sequence[Message]) -> Batch:
-    errors = [message.error() for message in messages]
-    return Batch(
-        np.array([0 if error is None else error.code() for error in errors], np.int32),
-        np.array([message.offset() for message in messages], np.int64),
-        np.array([message.timestamp()[1] for message in messages], np.int64),
-        Packed.of([message.value() for message in messages]),
-        Packed.of([message.key() for message in messages]),
-    )
+def _fetch(
+    queue: int, pointers: npt.NDArray[np.uint64], timeout_s: float
+) -> tuple[npt.NDArray[np.uint64], npt.NDArray[Any], npt.NDArray[np.int64]]:
+    loaded = library()
+    count = loaded.rd_kafka_consume_batch_queue(queue, int(timeout_s * 1000), pointers.ctypes.data, len(pointers))
+    if count < 0:
+        raise KafkaException(KafkaError(loaded.rd_kafka_last_error()))
+    messages, timestamps = np.zeros(count, MESSAGE), np.zeros(count, np.int64)
+    _describe(pointers[:count], messages, timestamps, np.zeros(1, np.int32))
+    return pointers[:count], messages, timestamps
+
+
+def _copied(pointers: npt.NDArray[np.uint64], messages: npt.NDArray[Any], timestamps: npt.NDArray[np.int64]) -> Batch:
+    """Messages as a batch of its own; they themselves are destroyed."""
+    values, keys = (_room(messages[name], messages[size]) for name, size in _BYTES)
+    _take(pointers, messages, (values.data, values.starts), (keys.data, keys.starts))
+    return Batch(messages["error"].copy(), messages["offset"].copy(), timestamps, values, keys)
 
 
 def client_of(client: Any) -> int:
@@ -248,6 +254,8 @@ def library() -> ctypes.CDLL:
     loaded.rd_kafka_topic_new.argtypes = [pointer, text, pointer]
     loaded.rd_kafka_topic_destroy.restype = None
     loaded.rd_kafka_topic_destroy.argtypes = [pointer]
+    loaded.rd_kafka_topic_name.restype = text
+    loaded.rd_kafka_topic_name.argtypes = [pointer]
     loaded.rd_kafka_queue_get_partition.restype = pointer
     loaded.rd_kafka_queue_get_partition.argtypes = [pointer, text, ctypes.c_int32]
     loaded.rd_kafka_queue_forward.restype = None

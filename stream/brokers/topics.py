@@ -3,23 +3,28 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from concurrent.futures import Future
 from dataclasses import dataclass
-from typing import Literal
+from itertools import chain, count
+from typing import Any, Literal
 
-from confluent_kafka import KafkaError, KafkaException
+from confluent_kafka import KafkaError, KafkaException, TopicCollection
 from confluent_kafka.admin import AdminClient
 from confluent_kafka.admin._metadata import TopicMetadata
 from confluent_kafka.cimpl import NewTopic
 
 from stream.brokers.connect import REACH_TIMEOUT_S, RECORD_OVERHEAD_BYTES, admin
 from stream.brokers.credentials import uses_sasl
+from stream.brokers.patience import patiently
 from stream.errors import BrokerNotReachable, RiskstreamError
 from stream.settings import Settings
 
 CREATE_TIMEOUT_S = 30.0
 _NOT_ALLOWED = (KafkaError.TOPIC_AUTHORIZATION_FAILED, KafkaError.CLUSTER_AUTHORIZATION_FAILED)
+_AGREE = 3
+"""So many topics that agree against one are those that were not changed."""
+_WORD = 0xFFFF_FFFF_FFFF_FFFF
 
 Cleanup = Literal["delete", "compact"]
 Partitioning = Literal["line", "own", "single"]
@@ -190,9 +195,42 @@ def existing_partitions(client: AdminClient, settings: Settings, timeout: float 
     return {name: len(topic.partitions) for name, topic in topics.items() if name in names and topic.error is None}
 
 
+def topic_ids(client: AdminClient, names: Collection[str], timeout: float = REACH_TIMEOUT_S) -> dict[str, str]:
+    """The id that the broker gave each topic when it was made, by its full name; topics that it does not have are left
+    out. A topic that is deleted and made anew under the same name has another one.
+
+    Raises
+    ------
+    BrokerNotReachable
+        It does not answer.
+    """
+
+    def ask() -> dict[str, str]:
+        found = {}
+        asked = client.describe_topics(TopicCollection(sorted(names)), request_timeout=timeout)
+        for name, answer in asked.items():
+            try:
+                found[name] = hexadecimal(answer.result(2 * timeout).topic_id)
+            except KafkaException as error:
+                if error.args[0].code() not in (KafkaError.UNKNOWN_TOPIC_OR_PART, KafkaError.UNKNOWN_TOPIC_ID):
+                    raise
+        return found
+
+    try:
+        return patiently(ask, timeout)
+    except KafkaException as error:
+        raise BrokerNotReachable(f"the ids of topics could not be asked: {error.args[0].str()}") from error
+
+
+def hexadecimal(topic_id: Any) -> str:
+    """A topic's id (confluent-kafka's ``Uuid``) in 32 digits."""
+    most, least = topic_id.get_most_significant_bits(), topic_id.get_least_significant_bits()
+    return f"{most & _WORD:016x}{least & _WORD:016x}"
+
+
 def _metadata(client: AdminClient, settings: Settings, timeout: float) -> dict[str, TopicMetadata]:
     try:
-        return client.list_topics(timeout=timeout).topics
+        return patiently(lambda: client.list_topics(timeout=timeout), timeout).topics
     except KafkaException as error:
         raise BrokerNotReachable(f"Kafka at {settings.broker} answers no more: {error.args[0].str()}") from error
 
@@ -212,6 +250,15 @@ def mismatch(existing: Mapping[str, int], settings: Settings, line: int) -> str:
     ]
     if not wrong:
         return ""
+    line_topics = {settings.topic(t.name) for t in TOPICS if t.partitioning == "line" and t.name != INPUT}
+    others = [existing[name] for name in line_topics if name in existing]
+    if len(others) >= _AGREE and len(set(others)) == 1 and others[0] != line:
+        name = settings.topic(INPUT)
+        return (
+            f"{name} has {line} partitions, all other topics of the line {others[0]}: it was changed, or deleted and made "
+            "anew. What rows and offsets say is of the topic it was. Stop the workers, then begin anew beside it with "
+            f"another RISKSTREAM_TOPIC_PREFIX, or, where nothing was sent to it yet, make {name} with {others[0]} partitions"
+        )
     return (
         f"topics do not fit together: {'; '.join(wrong)}. A worker owns the same partition of all of them, as many as "
         f"{settings.topic(INPUT)} has. Stop the workers, then delete and recreate the topics named here with the "
@@ -230,19 +277,20 @@ def create_topics(
         The broker refuses (rights, replication, policy) or does not answer within ``timeout`` seconds.
     """
     counts = partition_counts(settings, line)
-    new = [
-        NewTopic(
+    new = {
+        settings.topic(topic.name): NewTopic(
             settings.topic(topic.name),
             num_partitions=counts[settings.topic(topic.name)],
             replication_factor=settings.replication_factor,
             config=configuration(topic, settings),
         )
         for topic in topics
-    ]
-    results: dict[str, Future[None]] = client.create_topics(new, operation_timeout=timeout, request_timeout=timeout)
+    }
+    results = _asked_to_create(client, list(new.values()), timeout)
     for name, result in results.items():
+        asked = chain([result], (_asked_to_create(client, [new[name]], timeout)[name] for _ in count()))
         try:
-            result.result(timeout=timeout + 5)
+            patiently(lambda asked=asked: next(asked).result(timeout + 5), timeout)  # type: ignore[misc]
         except KafkaException as error:
             reason: KafkaError = error.args[0]
             if reason.code() in _NOT_ALLOWED:
@@ -252,6 +300,11 @@ def create_topics(
                     f"topic {name} could not be created: {reason.str()}; create it by hand, "
                     "or give this user the right to, or mend RISKSTREAM_REPLICATION_FACTOR"
                 ) from error
+
+
+def _asked_to_create(client: AdminClient, new: list[NewTopic], timeout: float) -> dict[str, Future[None]]:
+    asked: dict[str, Future[None]] = client.create_topics(new, operation_timeout=timeout, request_timeout=timeout)
+    return asked
 
 
 def _may_not_create(settings: Settings, name: str, topics: list[Topic]) -> str:

@@ -55,6 +55,16 @@ def _print(balances: list[Balance], as_json: bool) -> None:
         place = f"{balance.place.topic}[{balance.place.partition}]"
         told = sum(numbers[1:])
         wrong = "" if balance.records == told else f"  NOT BALANCED: {balance.records - told:+} records unaccounted for"
+        if balance.beyond:
+            wrong += (
+                f"  NOT BALANCED: batches took {balance.beyond:,} offsets more than the group stands at: the topic was "
+                "deleted and made anew, or offsets were reset"
+            )
+        if balance.open_transaction:
+            wrong += (
+                f"  WAITS: {balance.waiting:,} records from offset {balance.stable} on behind a producer's open transaction, "
+                f"since {balance.open_transaction['since']}"
+            )
         if balance.lost:
             wrong += f"  LOST: {balance.lost:,} offsets were deleted before they were read"
         say(f"{place:<{width}}" + "".join(f"{number:>11,}" for number in numbers) + wrong, err=as_json)

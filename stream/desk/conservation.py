@@ -4,9 +4,12 @@
 decided    records of ``risk.decisions.v1`` (for feedback: labels on ``risk.learning.v1``), by the source in their header
 duplicate  the accounts hop's log of batches
 dead       records of ``<topic>.dlq``, by the offset in their header
-in flight  input behind the group's committed offset, and what stands in frames that the payees hop has not committed
+in flight  input behind the group's committed offset, to the end of the log, and what stands in frames that the payees hop
+           has not committed
+waiting    of these, the input behind a transaction that a producer has open: no reader of committed records gets past it
 lost       offsets that were deleted before they were read: between the group's offset and the topic's first one, and
            what no batch took because it was gone (the accounts hop's log of batches has a gap there)
+beyond     offsets that batches took and the group does not stand behind: the topic was made anew, or offsets were reset
 ========== ==========================================================================================
 
 The line may run meanwhile. The group's offsets are read first and are the cut: a record before the cut counts by
@@ -23,10 +26,11 @@ import numpy as np
 import orjson
 
 from stream.core.frame import salvaged
-from stream.desk.scan import group_offsets, partitions_of, scan
+from stream.core.rfc3339 import render
+from stream.desk.scan import group_offsets, group_positions, partitions_of, scan
 from stream.errors import RiskstreamError
 from stream.settings import Settings
-from stream.worker.log import Place
+from stream.worker.log import Place, Position
 from stream.worker.reader import KafkaReader
 
 TRANSACTIONS, FEEDBACK = "bank.transactions.v1", "bank.feedback.v1"
@@ -48,6 +52,8 @@ class Balance:
     end: int
     cut: int
     """The group's next offset."""
+    stable: int = -1
+    """Where committed readers end: before an open transaction; at the end without one."""
     records: int = 0
     """Between start and end; fewer than offsets where the bank writes in transactions."""
     decided: int = 0
@@ -56,15 +62,27 @@ class Balance:
     in_flight: int = 0
     lost: int = 0
     """Offsets, of which some may have been control records."""
+    waiting: int = 0
+    open_since_ms: int = 0
+    """Kafka timestamp of the open transaction's first record, which lies at ``stable``."""
+    beyond: int = 0
 
     @property
     def balanced(self) -> bool:
-        """Whether nothing is lost and nothing came twice."""
-        return not self.lost and self.records == self.decided + self.duplicate + self.dead + self.in_flight
+        """Whether nothing is lost, nothing came twice, and what batches took is what this topic has."""
+        told = self.decided + self.duplicate + self.dead + self.in_flight
+        return not self.lost and not self.beyond and self.records == told
 
     def before_cut(self, offset: int) -> bool:
         """Whether an input offset is one the accounts hop has taken, and the topic still has."""
         return self.start <= offset < self.cut
+
+    @property
+    def open_transaction(self) -> dict[str, Any] | None:
+        """First offset of the transaction that committed readers wait at, and the Kafka timestamp of its record."""
+        if not self.waiting:
+            return None
+        return {"offset": self.stable, "since": render(1000 * self.open_since_ms)}
 
     def as_json(self) -> dict[str, Any]:
         """CONTRACT.md's object."""
@@ -79,6 +97,9 @@ class Balance:
             "dead": self.dead,
             "in_flight": self.in_flight,
             "lost": self.lost,
+            "waiting": self.waiting,
+            "open_transaction": self.open_transaction,
+            "beyond": self.beyond,
             "balanced": self.balanced,
         }
 
@@ -135,9 +156,25 @@ class Count:
 
     def _input(self, place: Place, offset: int) -> None:
         balance = self.balances[place]
-        if offset < balance.end:
+        if offset < balance.stable:
             balance.records += 1
             balance.in_flight += offset >= balance.cut
+
+    def take_waiting(self, place: Place, message: Any) -> None:
+        """Visit one record of an input behind its stable end, committed or not."""
+        balance = self.balances[place]
+        if balance.stable <= message.offset() < balance.end:
+            balance.open_since_ms = balance.open_since_ms or message.timestamp()[1]
+            balance.records += 1
+            balance.in_flight += 1
+            balance.waiting += 1
+
+    def judge_taken(self, stands: Mapping[Place, Position]) -> None:
+        """Compare what batches took with where the group stands after they were read: both commit together. A group in
+        which nobody's name stands commits apart from its batches, as on the embedded broker: that says nothing."""
+        if any(position.owner for position in stands.values()):
+            for place, stop in self.taken.items():
+                self.balances[place].beyond = max(stop - stands[place].offset, 0)
 
     def _came_out(self, headers: Mapping[str, bytes]) -> None:
         source = source_of(headers)
@@ -210,8 +247,15 @@ def count(settings: Settings) -> list[Balance]:
         counted, starts = _cut(settings, reader, partitions)
     finally:
         reader.close()
+    behind = {place: balance.stable for place, balance in counted.balances.items() if balance.stable < balance.end}
+    scan(settings, behind, counted.take_waiting, committed=False)
     starts |= {Place(name, number): 0 for name in outputs for number in range(partitions[name])}
     scan(settings, starts, counted.take)
+    reader = KafkaReader(settings)
+    try:
+        counted.judge_taken(group_positions(reader, list(counted.balances)))
+    finally:
+        reader.close()
     if counted.unknown:
         raise RiskstreamError(
             f"{len(counted.unknown)} output records name inputs that this line does not have, the first of them "
@@ -226,12 +270,20 @@ def _cut(settings: Settings, reader: KafkaReader, partitions: Mapping[str, int])
     profiled_topic = settings.topic(PROFILED)
     frames = [Place(profiled_topic, number) for number in range(partitions[profiled_topic])]
     positions = group_offsets(reader, [*inputs, *frames])
-    balances = {}
-    for place in inputs:
-        start, end = reader.watermarks(place)
-        cut = positions[place]
-        balances[place] = Balance(place, start, max(end, cut), cut, lost=max(start - cut, 0))
+    uncommitted = KafkaReader(settings, committed=False)
+    try:
+        balances = {place: _balance(place, reader, uncommitted, positions[place]) for place in inputs}
+    finally:
+        uncommitted.close()
     profiled = {place.partition: positions[place] for place in frames}
     starts = {place: balance.start for place, balance in balances.items()}
     starts |= {place: profiled[place.partition] for place in frames}
     return Count(settings, balances, profiled), starts
+
+
+def _balance(place: Place, reader: KafkaReader, uncommitted: KafkaReader, cut: int) -> Balance:
+    """One input partition before anything is counted."""
+    start, stable = reader.watermarks(place)
+    stable = max(stable, cut)
+    end = max(uncommitted.watermarks(place)[1], stable)
+    return Balance(place, start, end, cut, stable, lost=max(start - cut, 0))

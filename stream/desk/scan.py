@@ -9,20 +9,14 @@ from typing import Any
 from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 
 from stream.brokers.connect import check_reachable, reader_config
+from stream.brokers.patience import passes
 from stream.errors import BrokerNotReachable, RiskstreamError
 from stream.settings import Settings
-from stream.worker.log import Place
-from stream.worker.reader import KafkaReader, ReadFailed
+from stream.worker.log import Place, Position
+from stream.worker.reader import KafkaReader
 
 CHUNK = 10_000
 STALL_S = 30.0
-_COORDINATOR_MOVES = frozenset(
-    (
-        KafkaError.NOT_COORDINATOR,
-        KafkaError.COORDINATOR_LOAD_IN_PROGRESS,
-        KafkaError.COORDINATOR_NOT_AVAILABLE,
-    )
-)
 
 
 def partitions_of(settings: Settings, topics: Sequence[str]) -> dict[str, int]:
@@ -46,29 +40,26 @@ def partitions_of(settings: Settings, topics: Sequence[str]) -> dict[str, int]:
 
 
 def group_offsets(reader: KafkaReader, places: Sequence[Place]) -> dict[Place, int]:
-    """Next offsets of the workers' group, asked again for while its coordinator starts or moves.
+    """Next offsets of the workers' group; see :func:`group_positions`."""
+    return {place: position.offset for place, position in group_positions(reader, places).items()}
+
+
+def group_positions(reader: KafkaReader, places: Sequence[Place]) -> dict[Place, Position]:
+    """Next offsets of the workers' group and who committed them, asked again for while its coordinator starts or moves.
 
     Raises
     ------
     RiskstreamError
-        The broker refuses, or there is no coordinator for 30 s.
+        The broker refuses, or there is no coordinator within ``broker_budget_s``.
     """
-    deadline = time.monotonic() + STALL_S
-    while True:
-        try:
-            return {place: position.offset for place, position in reader.positions(places).items()}
-        except ReadFailed as error:
-            cause = error.__cause__
-            passing = isinstance(cause, KafkaException) and (
-                cause.args[0].retriable() or cause.args[0].code() in _COORDINATOR_MOVES
-            )
-            if not passing or time.monotonic() > deadline:
-                raise
-            time.sleep(0.2)
+    return reader.positions(places)
 
 
-def scan(settings: Settings, starts: Mapping[Place, int], visit: Callable[[Place, Any], None]) -> None:
-    """Call ``visit`` with every committed record from the given offsets on, in order within a partition.
+def scan(
+    settings: Settings, starts: Mapping[Place, int], visit: Callable[[Place, Any], None], *, committed: bool = True
+) -> None:
+    """Call ``visit`` with every committed record from the given offsets on, in order within a partition; or with every
+    one, up to the log's end.
 
     What is appended while it reads may be read or not; what was committed before is.
 
@@ -85,6 +76,7 @@ def scan(settings: Settings, starts: Mapping[Place, int], visit: Callable[[Place
             "enable.partition.eof": True,
             "fetch.wait.max.ms": 10,
             "log_level": 0,
+            "isolation.level": "read_committed" if committed else "read_uncommitted",
         }
     )
     left = set(starts)
@@ -114,5 +106,5 @@ def _take(message: Any, left: set[Place], visit: Callable[[Place, Any], None]) -
             visit(place, message)
     elif error.code() == KafkaError._PARTITION_EOF:
         left.discard(place)
-    elif not error.retriable():
+    elif not passes(error):
         raise RiskstreamError(f"{place.topic}[{place.partition}]: {error.str()}")

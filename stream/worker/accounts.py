@@ -16,6 +16,8 @@ import orjson
 
 from rules.currency import Currencies
 from rules.policy import shipped
+from stream.contracts.feedback import read_feedback
+from stream.contracts.transaction import read_transaction
 from stream.core import account_row
 from stream.core.decode import Decoded, Refusal, decode_feedback, decode_transactions
 from stream.core.profile import AccountHop, HopSettings, Profiled
@@ -26,6 +28,7 @@ from stream.settings import Settings
 from stream.worker.checkpoint import Marker, write_rows
 from stream.worker.counts import Counts
 from stream.worker.dead_letters import dead_letter
+from stream.worker.foreign_key import explained
 from stream.worker.isolation import (
     HOUR_MS,
     Culprit,
@@ -39,6 +42,7 @@ from stream.worker.isolation import (
 )
 from stream.worker.log import Place, Publisher, PublishFailed, Reader, Records
 from stream.worker.lost_records import RecordsLost, refuse_lost
+from stream.worker.made_anew import refuse_anew
 from stream.worker.replica import Replica
 from stream.worker.row_owner import RowOwner
 
@@ -192,8 +196,10 @@ class AccountsHop(RowOwner[AccountPartition]):
             for row in np.flatnonzero(status == account_row.CONFLICT).tolist()
         ]
         transactions_place, feedback_place = self.places(partition)
-        self._bury(publisher, transactions_place, walked.transactions, [*decoded.refused, *conflicts])
-        self._bury(publisher, feedback_place, walked.feedback, outcomes.refused)
+        misplaced = explained(decoded.refused, walked.transactions, read_transaction, partition, self.partitions)
+        self._bury(publisher, transactions_place, walked.transactions, [*misplaced, *conflicts])
+        misplaced = explained(outcomes.refused, walked.feedback, read_feedback, partition, self.partitions)
+        self._bury(publisher, feedback_place, walked.feedback, misplaced)
         counts.add(transactions_place, decided=int(np.count_nonzero(status == account_row.DECIDED)),
                    duplicate=duplicates, dead=len(decoded.refused) + len(conflicts))  # fmt: skip
         repeated = walked.profiled.repeated_feedback
@@ -307,10 +313,14 @@ class AccountsHop(RowOwner[AccountPartition]):
         ------
         RecordsLost
             What must be walked again is not there any more.
+        TopicMadeAnew
+            An input is another topic than the rows stand for.
         """
         replica = replica or self.replica(partition)
         replica.read_on(reader)
         core, marker = replica.core, replica.marker
+        if not self.settings.accept_lost_records:
+            refuse_anew(marker, self.topic_ids)
         owner = AccountPartition(core, transactions, feedback)
         holds: tuple[int, int] | None = None
         if marker is not None:
@@ -360,8 +370,9 @@ class AccountsHop(RowOwner[AccountPartition]):
         if passed:
             raise RecoveryRefused(
                 f"partition {partition}: rows and recorded batches end at offsets {holds}, the group stands at "
-                f"{stands}: the log of batches and the group's offsets do not belong together; "
-                "if offsets were reset by hand, reset the topic prefix too"
+                f"{stands}: the log of batches and the group's offsets do not belong together; was one of the topics "
+                f"{', '.join(place.topic for place in self.places(partition))} deleted and made anew, which takes the "
+                "group's offsets with it, or were offsets reset by hand? Then begin anew with another topic prefix"
             )
 
     def _given_up(self, reader: Reader, partition: int, holds: tuple[int, int], stands: tuple[int, int]) -> bool:
@@ -446,6 +457,7 @@ class AccountsHop(RowOwner[AccountPartition]):
             "highest": int(owner.core.highest[0]),
             **({"internal": owner.internal} if owner.internal else {}),
             "rates_table": None if owner.rates is None else owner.rates.document(),
+            **({"topics": self.topic_ids} if self.topic_ids else {}),
         }
 
     def changelog(self, partition: int) -> Place:

@@ -39,6 +39,8 @@ from stream.worker.transactions import Membership
 
 logger = logging.getLogger("riskstream.transport")
 RETRY_S = 1.0
+LEAST_RELEASE_S = 0.5
+"""So long rows have to be released, though a commit used the budget of a rebalance up."""
 POLL_S = 5.0
 """Faust's consumer is asked for records this often: a member of a group that never asks is put out of it."""
 
@@ -107,7 +109,7 @@ class BatchConsumer(KafkaConsumer):
         self._recovery: asyncio.Task[None] | None = None
         self._rebuilding = threading.Lock()
         self._rebuilds = 0
-        """How many recoveries have begun, or were made of no use."""
+        """How many recoveries and releases have begun: one that comes late does nothing."""
         self._signals = 0
         self._polled = 0.0
         self._arrived = asyncio.Event()
@@ -119,13 +121,21 @@ class BatchConsumer(KafkaConsumer):
         def deleted(place: Place) -> None:
             loop.call_soon_threadsafe(self._on_deleted, place)
 
+        def failed(reason: str) -> None:
+            loop.call_soon_threadsafe(self._on_fetch_failed, reason)
+
         self.fetchers = {
             name: Fetcher(
-                self.line.settings, self.line.lanes[name].mailbox, arrived, deleted,
+                self.line.settings, self.line.lanes[name].mailbox, arrived, deleted, failed,
+                name=f"fetch {name}", restarted=self.line.metrics.thread_restarted,
                 committed=name == "payees" and self.line.transactional,
             )
             for name in HOPS
         }  # fmt: skip
+        self._fetch_failures = 0
+        self.line.fetch_failure = lambda: "; ".join(
+            f"{name}: {fetcher.thread.failure}" for name, fetcher in self.fetchers.items() if fetcher.thread.failure
+        )
 
     def _new_consumer_thread(self) -> BatchConsumerThread:
         return BatchConsumerThread(self, loop=self.loop, beacon=self.beacon)
@@ -187,11 +197,24 @@ class BatchConsumer(KafkaConsumer):
     # --- rebalance and recovery
 
     async def on_partitions_revoked(self, revoked: set[TP]) -> None:
-        """Let a commit in flight end, then forget the rows: whoever comes next recovers them."""
-        await self.line.pause()
+        """Let a commit in flight end, then forget the rows: whoever comes next recovers them. The group waits for this: what
+        has not ended within a stated budget is given up, and ends by itself later, changing nothing."""
+        loop = asyncio.get_running_loop()
+        budget_s = self.line.settings.revoke_budget_ms / 1000
+        until = loop.time() + budget_s
+        await self.line.pause(budget_s)
         # a commit that failed just now has begun one
         await self._stop_recovery()
-        await asyncio.get_running_loop().run_in_executor(None, self._release)
+        released = loop.run_in_executor(None, self._release)
+        await asyncio.wait({released}, timeout=max(until - loop.time(), LEAST_RELEASE_S))
+        if released.done():
+            await released
+        else:
+            logger.warning(
+                "rows are not released within the %.1f s that a rebalance waits: the group goes on, what runs is forgotten "
+                "when it ends", budget_s,
+            )  # fmt: skip
+            released.add_done_callback(_tell_late)
         await super().on_partitions_revoked(revoked)
 
     async def perform_seek(self) -> None:
@@ -210,14 +233,23 @@ class BatchConsumer(KafkaConsumer):
         self.line.ready = False
         self._on_lost("records were deleted before they were read")
 
+    def _on_fetch_failed(self, reason: str) -> None:
+        """What a thread had fetched may be lost: fetch again from where the rows stand."""
+        self._fetch_failures += 1
+        self.line.ready = False
+        self._on_lost(f"fetching failed: {reason}")
+
     async def _recover(self) -> None:
         loop = asyncio.get_running_loop()
         while not self.should_stop:
+            failures = self._fetch_failures
             assigned = self.assignment()
             membership = cast(BatchConsumerThread, self._thread).membership
             await self.line.pause()
             try:
                 await loop.run_in_executor(None, self._rebuild, {tp.partition for tp in assigned}, membership)
+                if failures != self._fetch_failures:
+                    continue
                 self.line.resume()
                 self._arrived.set()
                 return
@@ -266,9 +298,10 @@ class BatchConsumer(KafkaConsumer):
     def _release(self) -> None:
         with self._rebuilding:
             self._rebuilds += 1
-        for fetcher in self.fetchers.values():
-            fetcher.stop()
-        self.line.release()
+            own = self._rebuilds
+            for fetcher in self.fetchers.values():
+                fetcher.stop()
+        self.line.release(lambda: own == self._rebuilds)
 
     async def on_stop(self) -> None:
         """End the fetching threads."""
@@ -281,6 +314,11 @@ class BatchConsumer(KafkaConsumer):
         if task is not None and not task.done():
             task.cancel()
             await asyncio.gather(task, return_exceptions=True)
+
+
+def _tell_late(released: asyncio.Future[None]) -> None:
+    if not released.cancelled() and released.exception() is not None:
+        logger.error("rows were released late, and that failed: %s", released.exception())
 
 
 class BatchTransport(KafkaTransport):

@@ -16,13 +16,15 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 
 import numpy as np
-from confluent_kafka import Consumer, KafkaError
+from confluent_kafka import KafkaError
 
 from stream.brokers.connect import consumer_config
-from stream.brokers.librdkafka import Batch, BatchQueue, assigned
+from stream.brokers.librdkafka import Batch, BatchQueue
+from stream.brokers.native_consumer import NativeConsumer
 from stream.settings import Settings
 from stream.worker.log import Place, Records
 from stream.worker.mailbox import Mailbox
+from stream.worker.supervised import SupervisedThread
 
 logger = logging.getLogger("riskstream.fetcher")
 FULL_WAIT_S = 0.01
@@ -47,10 +49,16 @@ class Fetcher:
         Called on the fetching thread after records were put into the mailbox.
     deleted
         Called there when what was to be read next is not there any more: retention was faster.
+    failed
+        Called there with the reason when the thread failed: what it had taken from a queue may not be in the mailbox, so
+        nothing more is fetched until :meth:`start` says again from where.
+    name, restarted
+        See :class:`stream.worker.supervised.SupervisedThread`.
     """
 
     def __init__(
-        self, settings: Settings, mailbox: Mailbox, arrived: Callable[[], None], deleted: Callable[[Place], None], *,
+        self, settings: Settings, mailbox: Mailbox, arrived: Callable[[], None], deleted: Callable[[Place], None],
+        failed: Callable[[str], None], *, name: str, restarted: Callable[[str], None] = lambda name: None,
         committed: bool = False,
     ) -> None:  # fmt: skip
         self._settings = settings
@@ -65,10 +73,10 @@ class Fetcher:
         self._queues: dict[Place, BatchQueue] = {}
         self._reached: dict[Place, int] = {}
         """Next offset to read of each partition."""
-        self._consumer: Consumer | None = None
-        self._stopped = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="fetch", daemon=True)
-        self._thread.start()
+        self._consumer: NativeConsumer | None = None
+        self._failed = failed
+        self.thread = SupervisedThread(name, self._run, restarted)
+        self.thread.start()
 
     def start(self, offsets: Mapping[Place, int]) -> None:
         """Fetch these partitions from these offsets on, and nothing else."""
@@ -76,7 +84,7 @@ class Fetcher:
         if not offsets:
             return
         # always a fresh consumer: a second assignment waits for the end of the first one's fetches
-        consumer = Consumer(
+        consumer = NativeConsumer(
             {
                 **consumer_config(self._settings, self._settings.group),
                 # what was deleted unread is not passed over
@@ -90,8 +98,8 @@ class Fetcher:
                 "queued.max.messages.kbytes": 16 * 1024,
             }
         )
-        queues = assigned(
-            consumer, {(p.topic, p.partition): at for p, at in offsets.items()}, self._settings.batch_records
+        queues = consumer.assign(
+            {(place.topic, place.partition): at for place, at in offsets.items()}, self._settings.batch_records
         )
         for queue in queues.values():
             queue.wake(self._wakes)
@@ -112,23 +120,32 @@ class Fetcher:
 
     def close(self) -> None:
         """Stop, and end the thread."""
-        self._stopped.set()
+        self.thread.stopping.set()
         self.stop()
         self._wake()
-        self._thread.join(5.0)
+        self.thread.stop()
 
     def _wake(self) -> None:
         # a full pipe wakes as well
         with suppress(BlockingIOError):
             os.write(self._wakes, b"1")
 
-    def _run(self) -> None:
+    def _run(self, thread: SupervisedThread) -> None:
+        try:
+            self._move(thread)
+        except Exception as error:
+            self.stop()
+            self._failed(f"{type(error).__name__}: {error}")
+            raise
+
+    def _move(self, thread: SupervisedThread) -> None:
         wait = IDLE_WAIT_S
-        while not self._stopped.is_set():
+        while not thread.stopping.is_set():
             select.select([self._woken], [], [], wait)
             with suppress(BlockingIOError):
                 os.read(self._woken, 65_536)
             came, left = self._sweep()
+            thread.well()
             if came:
                 self._arrived()
                 time.sleep(SWEEP_S)
@@ -139,7 +156,7 @@ class Fetcher:
         came = left = False
         with self._sweeping:
             if self._consumer is not None:
-                self._consumer.poll(0)  # what is no record: broken connections and the like
+                self._consumer.serve()  # what is no record: broken connections and the like
             for place, queue in self._queues.items():
                 if not self._mailbox.has_room(place):
                     left = True

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from confluent_kafka import Consumer, KafkaException, TopicPartition
 
 from stream.brokers.connect import reader_config
+from stream.brokers.patience import patiently
 from stream.errors import RiskstreamError, UsageError
 from stream.replay.span import Bound, Span
 from stream.settings import Settings
@@ -51,7 +52,10 @@ class TopicHistory:
         if name not in self._counts:
             consumer = self._consumer()
             try:
-                found = consumer.list_topics(timeout=REQUEST_TIMEOUT_S).topics.get(name)
+                topics = patiently(
+                    lambda: consumer.list_topics(timeout=REQUEST_TIMEOUT_S), self._settings.broker_budget_s
+                )
+                found = topics.topics.get(name)
             except KafkaException as error:
                 raise RiskstreamError(f"{name}: {error.args[0].str()}; is the broker well?") from error
             finally:
@@ -105,10 +109,16 @@ class TopicHistory:
             return default
         if bound.time_ms is None:
             return bound.offsets.get(place.partition, default)
-        consumer = self._consumer()
+        consumer, asked = self._consumer(), [TopicPartition(place.topic, place.partition, bound.time_ms)]
+
+        def ask() -> TopicPartition:
+            found: TopicPartition = consumer.offsets_for_times(asked, REQUEST_TIMEOUT_S)[0]
+            if found.error is not None:
+                raise KafkaException(found.error)
+            return found
+
         try:
-            asked = [TopicPartition(place.topic, place.partition, bound.time_ms)]
-            found = consumer.offsets_for_times(asked, REQUEST_TIMEOUT_S)[0]
+            found = patiently(ask, self._settings.broker_budget_s)
         except KafkaException as error:
             raise RiskstreamError(f"{place.topic}[{place.partition}]: {error.args[0].str()}") from error
         finally:

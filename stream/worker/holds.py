@@ -35,6 +35,8 @@ class HoldsAgent:
     ----------
     settings, trusts, registry, transactional, expiry_us, by_record
         As in :class:`HoldsSession`; ``registry`` is the worker's.
+    restarted
+        Told each time a session failed and the next one is to begin.
     """
 
     def __init__(
@@ -46,7 +48,9 @@ class HoldsAgent:
         transactional: bool = True,
         expiry_us: Callable[[], int] | None = None,
         by_record: bool = False,
+        restarted: Callable[[str], None] = lambda name: None,
     ) -> None:
+        self._restarted = restarted
         self._settings = settings
         self._by_record = by_record
         self._trusts = trusts
@@ -105,6 +109,7 @@ class HoldsAgent:
         again = bool(self._reason)
         self._backoff = min(2 * self._backoff, LAST_BACKOFF_S) if again else FIRST_BACKOFF_S
         self._reason = reason
+        self._restarted("holds")
         logger.error("holds do not end at the moment: %s; trying again in %.0f s", reason, self._backoff)
         self._stop.wait(self._backoff)
 
@@ -121,11 +126,13 @@ class HoldsService(mode.Service):
         transactional: bool = True,
         expiry_us: Callable[[], int] | None = None,
         by_record: bool = False,
+        restarted: Callable[[str], None] = lambda name: None,
         **options: Any,
     ) -> None:
         super().__init__(**options)
         self.agent = HoldsAgent(
-            settings, trusts, registry, transactional=transactional, expiry_us=expiry_us, by_record=by_record
+            settings, trusts, registry, transactional=transactional, expiry_us=expiry_us, by_record=by_record,
+            restarted=restarted,
         )
 
     @property

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from confluent_kafka import KafkaException, TopicCollection
 from confluent_kafka.admin import AdminClient
 
 from stream.brokers.credentials import librdkafka
+from stream.brokers.patience import patiently
+from stream.brokers.topics import hexadecimal
 from stream.settings import Settings
 from stream.worker.log import Publisher
 from stream.worker.reader import KafkaReader, ReadFailed
+from stream.worker.transaction_durations import TransactionDurations
 from stream.worker.transactions import Membership, PlainPublisher, TransactionalPublisher, fence
 
 IDENTITY_TIMEOUT_S = 10.0
-_WORD = 0xFFFF_FFFF_FFFF_FFFF
 
 
 class KafkaLog:
@@ -24,6 +28,8 @@ class KafkaLog:
         self._settings = settings
         self._admin: AdminClient | None = None
         self._cluster = ""
+        self.durations = TransactionDurations()
+        """Of this worker's transactions."""
 
     def reader(self) -> KafkaReader:
         """A reader that fails when a recovery gets nothing for as long as the settings say."""
@@ -39,20 +45,23 @@ class KafkaLog:
         """
         if self._admin is None:
             self._admin = AdminClient({**librdkafka(self._settings), "client.id": "riskstream", "log_level": 0})
-        try:
-            asked = self._admin.describe_topics(TopicCollection([topic]), request_timeout=IDENTITY_TIMEOUT_S)
-            found = asked[topic].result(2 * IDENTITY_TIMEOUT_S).topic_id
+        admin, limit = self._admin, IDENTITY_TIMEOUT_S
+
+        def ask() -> Any:
+            asked = admin.describe_topics(TopicCollection([topic]), request_timeout=limit)
             if not self._cluster:
-                described = self._admin.describe_cluster(request_timeout=IDENTITY_TIMEOUT_S)
-                self._cluster = str(described.result(2 * IDENTITY_TIMEOUT_S).cluster_id)
+                self._cluster = str(admin.describe_cluster(request_timeout=limit).result(2 * limit).cluster_id)
+            return asked[topic].result(2 * limit).topic_id
+
+        try:
+            found = patiently(ask, self._settings.broker_budget_s)
         except KafkaException as error:
             raise ReadFailed(f"the id of topic {topic}: {error.args[0].str()}") from error
-        most, least = found.get_most_significant_bits(), found.get_least_significant_bits()
-        return f"{self._cluster}/{most & _WORD:016x}{least & _WORD:016x}"
+        return f"{self._cluster}/{hexadecimal(found)}"
 
     def publisher(self, transactional_id: str, membership: Membership) -> Publisher:
         """A transactional producer that commits as this member of the group."""
-        return TransactionalPublisher(self._settings, transactional_id, membership)
+        return TransactionalPublisher(self._settings, transactional_id, membership, self.durations)
 
     def fence(self, transactional_id: str) -> None:
         """Take over the id of a previous owner."""
@@ -63,6 +72,10 @@ class EmbeddedLog(KafkaLog):
     """The embedded broker of the demonstration: no isolation, so no transactions and nobody to fence."""
 
     transactional = False
+
+    def identity(self, topic: str) -> str:
+        """None: its topics are those it was started with."""
+        return ""
 
     def publisher(self, transactional_id: str, membership: Membership) -> Publisher:
         """A producer that waits for its acknowledgements."""

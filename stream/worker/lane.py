@@ -68,3 +68,5 @@ class Lane:
     lock: asyncio.Lock = field(default_factory=asyncio.Lock)
     commits: Executor = field(default_factory=CommitThread)
     """Where commits are waited for."""
+    waits: asyncio.Event | None = None
+    """Set when the commit under way has ended, or is to be given up now."""

@@ -17,11 +17,12 @@ from typing import Any
 
 import numpy as np
 import orjson
-from confluent_kafka import Consumer, KafkaError, Producer
+from confluent_kafka import KafkaError, Producer
 
 from detectors.ensemble import Learner, Snapshot
 from stream.brokers.connect import consumer_config, producer_config
-from stream.brokers.librdkafka import Batch, assigned
+from stream.brokers.librdkafka import Batch
+from stream.brokers.native_consumer import NativeConsumer
 from stream.core.learn import StreamLearner
 from stream.core.learning import LearningRecords, read_learning
 from stream.replay.verify import Verified
@@ -100,7 +101,8 @@ class LearnerThread:
                 self.failure = ""
             except Exception as error:
                 # whatever it was, decisions go on with the last model; the reason is logged, shown and tried again
-                self.failure = str(error)
+                self.failure = str(error) or repr(error)
+                self._metrics.thread_restarted("learner")
                 logger.exception("the learner failed and starts again")
                 self._stop.wait(BACKOFF_S)
 
@@ -124,6 +126,7 @@ class LearnerThread:
             while self._owns() and not self._stop.is_set():
                 records, ends = read_round(follower.gather(self._settings.learning_interval_s, self._stop))
                 self._looked = time.monotonic()
+                self.failure = ""
                 if not ends:
                     continue
                 told = notes.observe(records)
@@ -289,10 +292,10 @@ class Follower:
     """Gathers what arrives on some partitions until a round is due."""
 
     def __init__(self, settings: Settings, starts: Mapping[tuple[str, int], int]) -> None:
-        self._consumer = Consumer(
+        self._consumer = NativeConsumer(
             {**consumer_config(settings, "learner"), "fetch.min.bytes": 1_000_000, "fetch.wait.max.ms": 200}
         )
-        self._queues = {place[1]: queue for place, queue in assigned(self._consumer, starts).items()}
+        self._queues = {place[1]: queue for place, queue in self._consumer.assign(starts).items()}
 
     def gather(self, seconds: float, stop: threading.Event) -> dict[int, list[Records]]:
         """Records by partition that came within ``seconds``, or so many that a round is full."""
@@ -300,7 +303,7 @@ class Follower:
         taken: dict[int, list[Records]] = {}
         count = 0
         while time.monotonic() < until and count < MOST_OF_A_ROUND and not stop.wait(GATHER_S):
-            self._consumer.poll(0)  # what is no record: broken connections and the like
+            self._consumer.serve()  # what is no record: broken connections and the like
             for partition, queue in self._queues.items():
                 records = _good(queue.read(0.0))
                 if len(records):

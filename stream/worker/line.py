@@ -115,6 +115,8 @@ class Line:
         self._clock = clock
         self._recovering: Recovery | None = None
         self._one_recovery = threading.Lock()
+        self.fetch_failure: Callable[[], str] = lambda: ""
+        """Why records are not fetched now; empty while they are."""
         self.on_lost: Callable[[str], None] = lambda reason: None
         """Called when a transaction failed: rows are no longer to be trusted."""
         self.commit_limit_s = 3 * settings.transaction_timeout_ms / 1000
@@ -206,9 +208,7 @@ class Line:
     def _alone(self) -> Iterator[None]:
         """Whoever changes what the hops own does so alone. Cancelling who awaited a recovery does not end its thread, and
         it writes into the same hops: it is told to end, and waited for."""
-        running = self._recovering
-        if running is not None:
-            running.abandon()
+        self.abandon()
         with self._one_recovery:
             yield
 
@@ -251,11 +251,19 @@ class Line:
         """Take batches: rows are recovered and the consumer stands where they do."""
         self.ready = True
 
-    def release(self) -> None:
+    def abandon(self) -> None:
+        """Let a recovery that runs on another thread end before its next partition: it is of no use any more."""
+        running = self._recovering
+        if running is not None:
+            running.abandon()
+
+    def release(self, wanted: Callable[[], bool] = lambda: True) -> None:
         """Own nothing any more: what the log holds is the truth. Rows that are as the log has them are set aside, in
-        case the group gives them back unchanged; waiting records and publishers are forgotten. Blocks."""
+        case the group gives them back unchanged; waiting records and publishers are forgotten. Blocks; ``wanted`` is asked
+        when its turn has come, which may be after a later recovery's."""
         with self._alone():
-            self._release()
+            if wanted():
+                self._release()
 
     def _release(self) -> None:
         self.ready = False
@@ -274,11 +282,25 @@ class Line:
         self.accounts.owned.clear()
         self.payees.owned.clear()
 
-    async def pause(self) -> None:
+    async def pause(self, budget_s: float | None = None) -> None:
         """Take no more batches, and wait until none is between its first record and its commit: a batch that is walked
-        while rows are set aside would leave its mark in them without being committed."""
+        while rows are set aside would leave its mark in them without being committed.
+
+        Parameters
+        ----------
+        budget_s
+            After so long commits that have not ended are given up, with their publishers and rows; None: each has its own
+            limit.
+        """
         self.ready = False
+        until = None if budget_s is None else asyncio.get_running_loop().time() + budget_s
         for lane in self.lanes.values():
+            try:
+                async with asyncio.timeout_at(until), lane.lock:
+                    continue
+            except TimeoutError:
+                if lane.waits is not None:
+                    lane.waits.set()
             async with lane.lock:
                 pass
 
@@ -430,14 +452,23 @@ class Line:
             taken.result()
             publisher.commit(offsets)
 
+        began = self._clock()
         commit = asyncio.get_running_loop().run_in_executor(lane.commits, commit_taken)
+        waits = lane.waits = asyncio.Event()
+        commit.add_done_callback(lambda _: waits.set())
         try:
-            await asyncio.wait_for(asyncio.shield(commit), self.commit_limit_s)
+            async with asyncio.timeout(self.commit_limit_s):
+                await waits.wait()
         except TimeoutError:
-            # nothing else may be asked of that publisher; the next one of its name fences it
-            commit.add_done_callback(lambda late: late.cancelled() or late.exception())
-            lane.commits, lane.publisher = CommitThread(), None
-            raise PublishFailed(f"a commit has not ended within {self.commit_limit_s:.0f} s and is given up") from None
+            pass  # given up below, as where a rebalance does not wait for it
+        finally:
+            lane.waits = None
+        if commit.done():
+            return await commit
+        # nothing else may be asked of that publisher; the next one of its name fences it
+        commit.add_done_callback(lambda late: late.cancelled() or late.exception())
+        lane.commits, lane.publisher = CommitThread(), None
+        raise PublishFailed(f"a commit has not ended within {self._clock() - began:.0f} s and is given up")
 
     def _walk(self, lane: Lane, publisher: Publisher, batch: Mapping[Place, Records]) -> Callable[[], None]:
         """Process a batch; returns what to count once it is committed."""

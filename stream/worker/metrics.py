@@ -32,6 +32,11 @@ INTERNAL_ERRORS = (
     ("payees", "set_aside"),
 )
 """Hop and result of each kind of internal error."""
+THREADS = (
+    "versions", "fetch accounts", "fetch payees", "standbys", "snapshots", "topology", "hanging", "sampler", "probes",
+    "learner", "holds",
+)  # fmt: skip
+"""Threads beside the line, as the metrics name them."""
 
 
 class LatencyHistogram(Collector):
@@ -91,6 +96,12 @@ class Metrics:
             "riskstream_decision_latency_seconds", "Kafka timestamp of the transaction to acknowledged decision."
         )
         registry.register(self._latency)
+        self._open_transaction = Gauge(
+            "riskstream_open_transaction_seconds",
+            "Age of the oldest open transaction that an input's committed readers wait at; 0 without one.",
+            ("topic", "partition"),
+            registry=registry,
+        )
         self._lag = Gauge(
             "riskstream_lag",
             "Records that wait, of own partitions and of those that nobody reads.",
@@ -165,6 +176,14 @@ class Metrics:
             ("topic", "partition"),
             registry=registry,
         )
+        self._restarts = Counter(
+            "riskstream_thread_restarts_total",
+            "Threads beside the line that failed and were started again.",
+            ("thread",),
+            registry=registry,
+        )
+        for thread in THREADS:
+            self._restarts.labels(thread)
         self.alert_load = AlertLoad(registry)
         self.health = HealthMetrics(registry, partitions)
         ProcessCollector(registry=registry)
@@ -257,6 +276,14 @@ class Metrics:
         """These versions are in force now."""
         self._version.clear()
         self._version.labels(model, policy).set(1)
+
+    def thread_restarted(self, thread: str) -> None:
+        """A thread failed and is started again."""
+        self._restarts.labels(thread).inc()
+
+    def open_transaction(self, place: Place, seconds: float) -> None:
+        """For how long readers of an input have waited at a producer's open transaction, s."""
+        self._open_transaction.labels(place.topic, str(place.partition)).set(seconds)
 
     def lag(self, place: Place, records: int) -> None:
         """How many records of a partition wait in Kafka."""

@@ -25,6 +25,7 @@ from stream.worker.frame_trial import FrameTrial
 from stream.worker.isolation import PartitionStopped, WalkFailed, refuse_out_of_place, refuse_too_many, walking_again
 from stream.worker.log import Headers, Place, Publisher, PublishFailed, Reader, Record, Records
 from stream.worker.lost_records import refuse_lost
+from stream.worker.made_anew import refuse_anew
 from stream.worker.replica import Replica
 from stream.worker.row_owner import RowOwner
 from stream.worker.transactions import now_header
@@ -147,7 +148,7 @@ class PayeesHop(RowOwner[PayeePartition]):
     def checkpoint(self, publisher: Publisher, partition: int) -> int:
         """Write the rows changed since the last checkpoint and a marker of what they stand for."""
         owner = self.owned[partition]
-        marker: Marker = {"profiled": owner.profiled}
+        marker: Marker = {"profiled": owner.profiled, **({"topics": self.topic_ids} if self.topic_ids else {})}
         return write_rows(publisher, self.changelog(partition), owner.core.table, marker, owner.core.busy)
 
     def tables(self, partition: int) -> tuple[Place, tuple[RowTable, ...]]:
@@ -192,15 +193,20 @@ class PayeesHop(RowOwner[PayeePartition]):
         ------
         RecordsLost
             What must be walked again is not there any more.
+        TopicMadeAnew
+            The input is another topic than the rows stand for.
         """
         replica = replica or self.replica(partition)
         replica.read_on(reader)
+        if not self.settings.accept_lost_records:
+            refuse_anew(replica.marker, self.topic_ids)
         start = replica.marker["profiled"] if replica.marker is not None else 0
         place = self.place(partition)
         if start > profiled:
             raise RecoveryRefused(
                 f"{place.topic}[{partition}]: the rows stand for offset {start}, the group stands at "
-                f"{profiled}: they do not belong together; if offsets were reset by hand, reset the topic prefix too"
+                f"{profiled}: they do not belong together; was {place.topic} deleted and made anew, which takes the "
+                "group's offsets with it, or were offsets reset by hand? Then begin anew with another topic prefix"
             )
         if start < profiled and (replica.marker is not None or reader.watermarks(place)[0] < profiled):
             refuse_lost(reader, place, start, REPEATED, accept=self.settings.accept_lost_records)

@@ -7,14 +7,12 @@ safe at any moment, because whatever it had not committed is done again by whoev
 
 from __future__ import annotations
 
-import errno
 import logging
 import os
 import threading
 import time
 from collections.abc import Callable, Mapping
 from http import HTTPStatus
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, Final, Protocol
 
 import mode
@@ -23,12 +21,14 @@ from confluent_kafka import KafkaException
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
 from stream.core.decide import Decider
-from stream.errors import RecoveryRefused, UsageError
+from stream.errors import RecoveryRefused
 from stream.settings import Settings
 from stream.worker.backlog import Backlog, Sample
 from stream.worker.checkpoint_age import CheckpointAges
+from stream.worker.http_port import HttpPort
 from stream.worker.log import Place
 from stream.worker.metrics import Metrics
+from stream.worker.open_transactions import OpenTransactions
 from stream.worker.unowned import Unowned
 from stream.worker.watchdog import STARTING, Health, Limits, Observation, Watchdog
 
@@ -38,7 +38,7 @@ SAMPLE_S: Final = 1.0
 EXIT_STATUS: Final = 1
 EXIT_STATUS_BROKER: Final = 3
 EXIT_STATUS_REFUSED: Final = RecoveryRefused.exit_status
-REQUEST_S: Final = 10.0
+STOP_S: Final = 12.0
 
 
 class ObservedLine(Protocol):
@@ -123,6 +123,11 @@ class Sampler:
         self._unowned = Unowned()
         self._checkpoints = CheckpointAges()
         self._own: dict[Place, int] = {}
+        self._open = OpenTransactions(settings.open_transaction_s)
+        self._waits = ""
+        """Which inputs wait at an open transaction, in words."""
+        self._told: set[tuple[Place, int]] = set()
+        """Where the transactions that the log was told of began."""
         self._shown: set[Place] = set()
         self._flown: set[Place] = set()
         self._judged = STARTING
@@ -145,7 +150,7 @@ class Sampler:
     def stop(self) -> None:
         """End the thread."""
         self._stop.set()
-        self._thread.join(2 * SAMPLE_S + REQUEST_S)
+        self._thread.join(STOP_S)
         self._backlog.close()
 
     def look(self) -> Health:
@@ -176,6 +181,7 @@ class Sampler:
             except Exception:
                 # no judgement is a judgement too: `health` turns old, and liveness fails with it
                 logger.exception("the sampler could not look")
+                self._metrics.thread_restarted("sampler")
 
     def _observe(self) -> Observation:
         # taken before the positions: a rebalance in between shows as a line that is not ready
@@ -196,7 +202,7 @@ class Sampler:
             doing=self._line.doing,
             positions=own.positions,
             lag={place: unread.records for place, unread in own.unread.items()},
-            parts={name: why() for name, why in self._parts.items()},
+            parts={**{name: why() for name, why in self._parts.items()}, "inputs": self._waits},
             failures=self._line.failures,
             commits=self._line.commits,
             trouble=self._line.trouble,
@@ -247,13 +253,27 @@ class Sampler:
         ends = {place: unread.end for place, unread in sample.unread.items()}
         self._metrics.health.offsets(sample.positions, ends)
         lost = dict.fromkeys(sorted(self._shown), 0)
-        lag = {place: unread.records for place, unread in sample.unread.items()}
+        lag = sample.lag
+        self._tell_open(sample)
         in_flight = own.in_flight(self._settings.topic("bank.transactions.v1"))
         for place, records in (lost | lag).items():
             self._metrics.lag(place, records)
         for place, records in (dict.fromkeys(self._flown, 0) | in_flight).items():
             self._metrics.in_flight(place, records)
         self._shown, self._flown = set(lag), set(in_flight)
+
+    def _tell_open(self, sample: Sample) -> None:
+        at = self._clock()
+        found, ended = self._open.observe(at, time.time(), sample.waiting)
+        for place in sorted(self._shown | set(sample.unread)):
+            self._metrics.open_transaction(place, self._open.seconds(at, place))
+        for each in found:
+            if (each.place, each.offset) not in self._told:
+                logger.warning("%s", each)
+        for place in ended:
+            logger.info("%s[%d]: the transaction that readers waited at has ended", place.topic, place.partition)
+        self._told = {(each.place, each.offset) for each in found}
+        self._waits = "; ".join(map(str, found))
 
 
 class ProbesService(mode.Service):
@@ -291,20 +311,20 @@ class ProbesService(mode.Service):
         self._line = line
         self._metrics = metrics
         self._versions = versions
-        self._server = _listen(settings, self.answer)
-        self.port: int = self._server.server_address[1]
+        self.server = HttpPort(
+            settings.metrics_host, settings.metrics_port, self.answer, settings.metrics_connections,
+            settings.metrics_request_s, metrics.thread_restarted,
+        )  # fmt: skip
+        self.port: int = self.server.address[1]
         """The port that is listened on, also where the setting was 0."""
         self.sampler = Sampler(settings, line, metrics, parts or {})
         metrics.health.watch(lambda: self.sampler.health)
-        self._thread = threading.Thread(target=self._server.serve_forever, name="probes", daemon=True)
 
     async def on_start(self) -> None:
         """Answer from now on: a worker that recovers is alive and not ready."""
-        self._thread.start()
+        self.server.start()
         self.sampler.start()
-        logger.info(
-            "metrics, liveness and readiness on http://%s:%d/metrics, /live, /ready", *self._server.server_address
-        )
+        logger.info("metrics, liveness and readiness on http://%s:%d/metrics, /live, /ready", *self.server.address)
 
     async def on_stop(self) -> None:
         """Stop answering."""
@@ -333,34 +353,5 @@ class ProbesService(mode.Service):
         return status, "application/json", orjson.dumps(body) + b"\n"
 
     def _close(self) -> None:
-        self._server.shutdown()
-        self._server.server_close()
+        self.server.stop()
         self.sampler.stop()
-
-
-def _listen(settings: Settings, answer: Callable[[str], tuple[int, str, bytes]]) -> ThreadingHTTPServer:
-    class Handler(BaseHTTPRequestHandler):
-        timeout = REQUEST_S
-
-        def do_GET(self) -> None:
-            status, kind, body = answer(self.path)
-            self.send_response(status)
-            self.send_header("Content-Type", kind)
-            self.send_header("Content-Length", str(len(body)))
-            self.end_headers()
-            self.wfile.write(body)
-
-        def log_message(self, format: str, *arguments: Any) -> None:
-            logger.debug(format, *arguments)
-
-    host, port = settings.metrics_host, settings.metrics_port
-    try:
-        server = ThreadingHTTPServer((host, port), Handler)
-    except OSError as error:
-        what = "is in use" if error.errno == errno.EADDRINUSE else f"cannot be listened on ({error.strerror})"
-        raise UsageError(
-            f"{host}:{port}, for metrics and probes, {what}; choose another with --metrics-port or "
-            "RISKSTREAM_METRICS_PORT (0 picks a free one), the address with RISKSTREAM_METRICS_HOST"
-        ) from error
-    server.daemon_threads = True
-    return server

@@ -2,22 +2,23 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Iterator, Sequence
-from typing import Any
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, TypeVar
 
 import numpy as np
-from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
+from confluent_kafka import OFFSET_BEGINNING, OFFSET_END, Consumer, KafkaError, KafkaException, TopicPartition
 
 from stream.brokers.connect import consumer_config, reader_config
 from stream.brokers.credentials import Configuration
-from stream.brokers.librdkafka import Batch, assigned
+from stream.brokers.librdkafka import Batch
+from stream.brokers.native_consumer import NativeConsumer
+from stream.brokers.patience import passes, patiently
 from stream.errors import RiskstreamError
 from stream.settings import Settings
 from stream.worker.log import Place, Position, Record, Records
 
 REQUEST_TIMEOUT_S = 30.0
-RETRY_S = 0.05
+T = TypeVar("T")
 CHUNK = 10_000
 FETCH_BYTES = 16 << 20
 WAIT_S = 0.005
@@ -37,18 +38,25 @@ class KafkaReader:
         Where and as whom to connect.
     stall_s
         A read that gets nothing for so long fails.
+    committed
+        False to read up to the log's end, behind open transactions too, and what was aborted.
     """
 
-    def __init__(self, settings: Settings, stall_s: float = 30.0) -> None:
+    def __init__(self, settings: Settings, stall_s: float = 30.0, *, committed: bool = True) -> None:
         self._settings = settings
         self._stall_s = stall_s
-        self._consumer = self._connect("read_committed", reader_config(settings))
+        self._isolation = "read_committed" if committed else "read_uncommitted"
+        self._consumer = Consumer(self._configuration(self._isolation, reader_config(settings)))
+        self._batches: NativeConsumer | None = None
         self.records_read = 0
         """Records that :meth:`read` has given so far: who waits for it sees that it gets on."""
 
     def close(self) -> None:
         """Let go of the connection."""
         self._consumer.close()
+        if self._batches is not None:
+            self._batches.close()
+            self._batches = None
 
     def owners(self, places: Sequence[Place]) -> dict[Place, str]:
         """Transactional ids that committed these places last, pending transactions aside."""
@@ -76,23 +84,44 @@ class KafkaReader:
         return positions
 
     def watermarks(self, place: Place) -> tuple[int, int]:
-        """First offset that the log still has, and its end (last stable offset)."""
-        deadline = time.monotonic() + REQUEST_TIMEOUT_S
-        while True:
-            try:
-                low, high = self._consumer.get_watermark_offsets(
-                    TopicPartition(place.topic, place.partition), REQUEST_TIMEOUT_S
-                )
-                return low, high
-            except KafkaException as error:
-                # a topic that was just made, or a broker that just came back, has no leader yet
-                if not _passing(error.args[0]) or time.monotonic() > deadline:
-                    raise ReadFailed(f"{place.topic}[{place.partition}]: {error.args[0].str()}") from error
-                time.sleep(RETRY_S)
+        """First offset that the log still has, and its end (last stable offset; uncommitted: high watermark)."""
+
+        def ask() -> tuple[int, int]:
+            return self._offset(place, OFFSET_BEGINNING), self._offset(place, OFFSET_END)
+
+        return self._patiently(ask, f"{place.topic}[{place.partition}]")
+
+    def _offset(self, place: Place, at: int) -> int:
+        """An end of a log. Not by ``get_watermark_offsets``: where one of its two requests fails, as when a leader moves, it
+        gives the other's answer for both and no error (librdkafka 2.16)."""
+        [found] = self._consumer.offsets_for_times([TopicPartition(*place, at)], REQUEST_TIMEOUT_S)
+        if found.error is not None:
+            raise KafkaException(found.error)
+        return int(found.offset)
 
     def partitions(self, topic: str) -> int:
         """How many partitions a topic has."""
-        return len(self._consumer.list_topics(topic, REQUEST_TIMEOUT_S).topics[topic].partitions)
+
+        def ask() -> int:
+            found = self._consumer.list_topics(topic, REQUEST_TIMEOUT_S).topics[topic]
+            if found.error is not None:
+                raise KafkaException(found.error)
+            return len(found.partitions)
+
+        return self._patiently(ask, topic)
+
+    def _patiently(self, ask: Callable[[], T], what: str) -> T:
+        """The answer, asked for again while a topic that was just made, or a broker that just came back, has no leader.
+
+        Raises
+        ------
+        ReadFailed
+            There is none.
+        """
+        try:
+            return patiently(ask, self._settings.broker_budget_s)
+        except KafkaException as error:
+            raise ReadFailed(f"{what}: {error.args[0].str()}") from error
 
     def read(self, place: Place, start: int, stop: int | None = None) -> Iterator[list[Record]]:
         """Chunks of committed records from ``start`` up to ``stop`` or the end as of now."""
@@ -121,7 +150,9 @@ class KafkaReader:
         start, stop = max(start, low), end if stop is None else min(stop, end)
         if start >= stop:
             return
-        queue, waited = assigned(self._consumer, {place: start}, CHUNK)[place], 0.0
+        if self._batches is None:
+            self._batches = NativeConsumer(self._configuration(self._isolation, reader_config(self._settings)))
+        queue, waited = self._batches.assign({place: start}, CHUNK)[place], 0.0
         try:
             while True:
                 batch = queue.read(WAIT_S)
@@ -133,7 +164,7 @@ class KafkaReader:
                 if ended:
                     return
                 waited += 0.0 if len(batch) else WAIT_S
-                self._consumer.poll(0)  # what is no record: broken connections and the like
+                self._batches.serve()  # what is no record: broken connections and the like
                 if waited > self._stall_s:
                     raise self._stalled(place, start)
         finally:
@@ -153,6 +184,8 @@ class KafkaReader:
                 # the end of the log as of now: control records make it lie behind the last record
                 if error.code() == KafkaError._PARTITION_EOF:
                     return chunk, True
+                if passes(error):
+                    continue  # what does not come meanwhile fails the read in the end
                 raise ReadFailed(f"{place.topic}[{place.partition}]: {error.str()}")
             offset = message.offset()
             if offset >= stop:
@@ -163,22 +196,23 @@ class KafkaReader:
         return chunk, bool(chunk) and chunk[-1].offset >= stop - 1
 
     def _committed(self, consumer: Consumer, places: Sequence[Place]) -> list[TopicPartition]:
-        try:
-            asked = [TopicPartition(p.topic, p.partition) for p in places]
+        asked = [TopicPartition(p.topic, p.partition) for p in places]
+
+        def ask() -> list[TopicPartition]:
             found: list[TopicPartition] = consumer.committed(asked, REQUEST_TIMEOUT_S)
-        except KafkaException as error:
-            raise ReadFailed(f"offsets of group {self._settings.group}: {error.args[0].str()}") from error
-        for partition in found:
-            if partition.error is not None:
-                raise ReadFailed(f"offsets of {partition.topic}[{partition.partition}]: {partition.error.str()}")
-        return found
+            for partition in found:
+                if partition.error is not None:
+                    raise KafkaException(partition.error)
+            return found
+
+        return self._patiently(ask, f"offsets of group {self._settings.group}")
 
     def _of_group(self, isolation: str) -> Consumer:
         """To ask where the workers' group stands; a member of it this is not."""
-        return self._connect(isolation, consumer_config(self._settings, self._settings.group))
+        return Consumer(self._configuration(isolation, consumer_config(self._settings, self._settings.group)))
 
-    def _connect(self, isolation: str, base: Configuration) -> Consumer:
-        configuration: dict[str, Any] = {
+    def _configuration(self, isolation: str, base: Configuration) -> dict[str, Any]:
+        return {
             **base,
             "isolation.level": isolation,
             "enable.partition.eof": True,
@@ -191,11 +225,13 @@ class KafkaReader:
             "fetch.queue.backoff.ms": 5,
             "retry.backoff.ms": 10,
         }
-        return Consumer(configuration)
 
 
 def _records_of(place: Place, batch: Batch, stop: int) -> tuple[Records, bool]:
     """The records of a batch before ``stop``, and whether nothing more is to come."""
+    if batch.errors.any():
+        passing = [code != 0 and passes(KafkaError(code)) for code in batch.errors.tolist()]
+        batch = batch.chosen(~np.array(passing))
     over = (batch.errors != 0) | (batch.offsets >= stop)
     count = int(np.argmax(over)) if over.any() else len(batch)
     records = Records(batch.offsets, batch.timestamps, batch.values, batch.keys).part(0, count)
@@ -206,14 +242,3 @@ def _records_of(place: Place, batch: Batch, stop: int) -> tuple[Records, bool]:
             raise ReadFailed(f"{place.topic}[{place.partition}]: {KafkaError(code).str()}")
         return records, True
     return records, count > 0 and records.next_offset >= stop
-
-
-def _passing(error: KafkaError) -> bool:
-    """Whether an error passes by itself."""
-    return bool(error.retriable()) or error.code() in (
-        KafkaError.NOT_LEADER_FOR_PARTITION,
-        KafkaError.LEADER_NOT_AVAILABLE,
-        KafkaError.UNKNOWN_TOPIC_OR_PART,
-        KafkaError._UNKNOWN_PARTITION,
-        KafkaError._UNKNOWN_TOPIC,
-    )

@@ -70,6 +70,9 @@ class Log(Protocol):
     def reader(self) -> RecoveryReader:
         """A new reader of committed records."""
 
+    def identity(self, topic: str) -> str:
+        """Cluster and id of a topic, with a slash between them; empty where the log has none."""
+
     def publisher(self, transactional_id: str, membership: Membership) -> Publisher:
         """A new publisher; an older one of the same id is fenced."""
 
@@ -162,6 +165,8 @@ class Recovery:
         try:
             with _closing_on_failure(publishers):
                 self.doing = "taking over from the last owners"
+                for each in self._hops:
+                    self._know_topics(each, partitions)
                 offsets = self._take_over(reader, partitions, names, membership, publishers, refused)
                 for number, partition in enumerate(partitions, 1):
                     if self._abandoned:
@@ -181,6 +186,14 @@ class Recovery:
             for place in hop.inputs(partition)
         }
         return Recovered(publishers, left, refused, self._came)
+
+    def _know_topics(self, hop: AccountsHop | PayeesHop, partitions: Sequence[int]) -> None:
+        """Let a hop know its inputs by their ids; rows that it kept of others are of no use any more."""
+        topics = sorted({place.topic for partition in partitions for place in hop.inputs(partition)})
+        ids = {topic: known for topic in topics if (known := self._log.identity(topic))}
+        if topics and ids != hop.topic_ids:
+            hop.kept.clear()
+            hop.topic_ids = ids
 
     def _take_over(
         self, reader: RecoveryReader, partitions: Sequence[int], names: Mapping[str, str], membership: Membership,

@@ -33,11 +33,14 @@ class RowOwner(ABC, Generic[Partition]):
         What was owned before a rebalance, as of its last commit.
     walked
         Records so far, of all partitions.
+    topic_ids
+        Cluster and id of each input topic, where the log has such: they stand in the markers.
     """
 
     owned: dict[int, Partition] = field(default_factory=dict)
     kept: dict[int, Partition] = field(default_factory=dict)
     walked: int = 0
+    topic_ids: dict[str, str] = field(default_factory=dict)
     suspects: dict[int, dict[Place, int]] = field(default_factory=dict)
     """Partitions of which a batch could not be walked, and where that batch ended: up to there each is walked with care."""
 

@@ -10,6 +10,7 @@ import socket
 import sys
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import cast
 
@@ -81,13 +82,14 @@ def run_worker(
     versions.on_change = changed
     versions.on_wanted = metrics.health.wanted
     versions.on_set_aside = lambda: metrics.internal_error("payees", "set_aside")
+    versions.on_restart = metrics.thread_restarted
     log = KafkaLog(settings) if transactional else EmbeddedLog(settings)
     snapshots = _snapshots(settings, log, metrics) if transactional and settings.snapshot_interval_s else None
     standbys = Standbys(log, settings.standby_limit_mb << 20, metrics) if settings.standby_copies else None
     line = Line(
         settings, count, name, versions, metrics, log, snapshots=snapshots, standbys=standbys
     )  # fmt: skip
-    topology = Topology(settings, count) if transactional else None
+    topology = Topology(settings, count, restarted=metrics.thread_restarted) if transactional else None
     if topology is not None:
         line.accounts.on_wrong_partition = topology.doubt
     learner = LearnerThread(
@@ -96,24 +98,29 @@ def run_worker(
     metrics.health.ages(lambda: learner.round_age_s, lambda: versions.age_s, lambda: versions.behind_s)
     holds = HoldsService(
         settings, versions.trusts, metrics.registry, transactional=transactional,
-        expiry_us=clock.expiry_us if clock is not None else now_us, by_record=True,
+        expiry_us=clock.expiry_us if clock is not None else now_us, by_record=True, restarted=metrics.thread_restarted,
     )  # fmt: skip
     parts = {
         "holds": lambda: holds.failure,
         "learner": lambda: learner.failure,
-        "versions": lambda: versions.failure,
+        "versions": lambda: versions.failure or versions.thread.failure,
+        "fetch": lambda: line.fetch_failure(),
         "clock": lambda: clock.failure if clock is not None else "",
         "records lost": lambda: "; ".join(line.refused),
         "stopped": lambda: "; ".join(line.standing),
         "internal errors": lambda: line.internal_trouble,
     }
-    probes = ProbesService(settings, line, metrics, versions, parts, _notes(snapshots, standbys))
     hanging = (
-        HangingWatch(settings, count, line.is_own, log.fence, lambda: line.ready, time.monotonic)
+        HangingWatch(
+            settings, count, line.is_own, log.fence, lambda: line.ready, time.monotonic, lambda: log.durations.longest,
+            metrics.thread_restarted,
+        )
         if transactional
         else None
-    )
+    )  # fmt: skip
     beside = [service for service in (snapshots, standbys, topology, hanging) if service is not None]
+    parts |= {service.thread.name: partial(getattr, service.thread, "failure") for service in beside}
+    probes = ProbesService(settings, line, metrics, versions, parts, _notes(snapshots, standbys))
     for service in beside:
         service.start()
     versions.start()

@@ -19,6 +19,7 @@ from stream.errors import RiskstreamError
 from stream.worker.log import Place
 from stream.worker.replica import Replica, RowHop
 from stream.worker.snapshot import BLOCK_BYTES, HEADER_BYTES, Copying, fill
+from stream.worker.supervised import SupervisedThread
 
 logger = logging.getLogger("riskstream.snapshots")
 SHARE: Final = 0.2
@@ -47,6 +48,9 @@ class SnapshotMetrics(Protocol):
 
     def snapshot(self, result: str) -> None:
         """One was ``written``, ``failed`` (the disk), or ``refused`` when a recovery wanted to use it."""
+
+    def thread_restarted(self, thread: str) -> None:
+        """The thread failed and is started again."""
 
 
 @dataclass(slots=True)
@@ -94,19 +98,18 @@ class Snapshots:
         self._abandoned: list[_Job] = []
         self._lock = threading.Lock()
         self._asked = threading.Event()
-        self._stopped = False
-        self._thread = threading.Thread(target=self._run, name="snapshots", daemon=True)
+        self.thread = SupervisedThread("snapshots", self._run, metrics.thread_restarted)
 
     def start(self) -> None:
         """Start the thread."""
-        self._thread.start()
+        self.thread.start()
 
     def stop(self) -> None:
         """End the thread; what is in the making is given up."""
-        self._stopped = True
+        self.thread.stopping.set()
         self.forget()
         self._asked.set()
-        self._thread.join(5.0)
+        self.thread.stop()
 
     # --- called by the line
 
@@ -183,6 +186,10 @@ class Snapshots:
             self._work(place, job)
         except (OSError, RiskstreamError) as error:
             self._failed(place, job, error)
+        except Exception as error:
+            # given up all the same: the thread would fail of it again and again
+            self._failed(place, job, RiskstreamError(f"{type(error).__name__}: {error}"))
+            raise
         return True
 
     def _work(self, place: Place, job: _Job) -> None:
@@ -225,10 +232,12 @@ class Snapshots:
                 self._abandoned.remove(job)
             self._due[place] = self._clock() + self._interval_s
 
-    def _run(self) -> None:
-        while not self._stopped:
+    def _run(self, thread: SupervisedThread) -> None:
+        while not thread.stopping.is_set():
             began = time.monotonic()
-            if self.step():
+            worked = self.step()
+            thread.well()
+            if worked:
                 # a block at a time, and then the hops have the core
                 time.sleep(min((time.monotonic() - began) * (1 / SHARE - 1), LONGEST_REST_S))
             else:

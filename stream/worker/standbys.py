@@ -15,6 +15,7 @@ from typing import Any, Final, Protocol
 from stream.errors import RiskstreamError
 from stream.worker.log import Place, Reader
 from stream.worker.replica import Replica, ReplicaRefused, RowHop
+from stream.worker.supervised import SupervisedThread
 
 logger = logging.getLogger("riskstream.standbys")
 POLL_S: Final = 1.0
@@ -43,6 +44,9 @@ class StandbyMetrics(Protocol):
 
     def standby(self, place: Place, behind: int | None) -> None:
         """Offsets of its changelog that a copy has not read; None where there is no copy any more."""
+
+    def thread_restarted(self, thread: str) -> None:
+        """The thread failed and is started again."""
 
 
 class _Copy:
@@ -77,17 +81,16 @@ class Standbys:
         self._too_much: set[Place] = set()
         self._lock = threading.Lock()
         self._reader: ClosingReader | None = None
-        self._stopped = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="standbys", daemon=True)
+        self.thread = SupervisedThread("standbys", self._run, metrics.thread_restarted)
+        self._stopped = self.thread.stopping
 
     def start(self) -> None:
         """Start the thread."""
-        self._thread.start()
+        self.thread.start()
 
     def stop(self) -> None:
         """End the thread."""
-        self._stopped.set()
-        self._thread.join(5.0)
+        self.thread.stop()
 
     @property
     def places(self) -> list[Place]:
@@ -199,8 +202,11 @@ class Standbys:
         if reader is not None:
             reader.close()
 
-    def _run(self) -> None:
-        while not self._stopped.is_set():
-            went_well = self.step()
-            self._stopped.wait(POLL_S if went_well else RETRY_S)
-        self._forget_reader()
+    def _run(self, thread: SupervisedThread) -> None:
+        try:
+            while not thread.stopping.is_set():
+                went_well = self.step()
+                thread.well()
+                thread.stopping.wait(POLL_S if went_well else RETRY_S)
+        finally:
+            self._forget_reader()

@@ -16,9 +16,11 @@ from confluent_kafka import KafkaError, KafkaException, Producer, TopicPartition
 
 from stream.brokers.connect import producer_config
 from stream.brokers.librdkafka import BatchProducer
+from stream.brokers.patience import patiently
 from stream.core.packed import Packed
 from stream.settings import Settings
 from stream.worker.log import Headers, PackedHeaders, Place, PublishFailed, send_each
+from stream.worker.transaction_durations import TransactionDurations
 
 INIT_TIMEOUT_S = 30.0
 FLUSH_TIMEOUT_S = 30.0
@@ -68,11 +70,15 @@ class Membership:
 class TransactionalPublisher:
     """One hop's transactions in one generation of the group; see :class:`stream.worker.log.Publisher`."""
 
-    def __init__(self, settings: Settings, transactional_id: str, membership: Membership) -> None:
+    def __init__(
+        self, settings: Settings, transactional_id: str, membership: Membership,
+        durations: TransactionDurations | None = None,
+    ) -> None:  # fmt: skip
         if membership.generation < 0:
             # a broker takes such a commit for one of a consumer without a group, and checks nothing
             raise PublishFailed(f"{transactional_id}: no member of group {membership.group} until it has rejoined")
         self.transactional_id = transactional_id
+        self._durations = durations or TransactionDurations()
         self._membership = membership.metadata()
         self.acknowledged: dict[Place, int] = {}
         self._taken: dict[Place, int] = {}
@@ -81,7 +87,7 @@ class TransactionalPublisher:
         self._producer = _producer(settings, transactional_id, self._on_error)
         self._batches = BatchProducer(self._producer)
         try:
-            self._producer.init_transactions(INIT_TIMEOUT_S)
+            patiently(lambda: self._producer.init_transactions(INIT_TIMEOUT_S), settings.broker_budget_s)
         except KafkaException as error:
             raise PublishFailed(f"transactional producer {transactional_id}: {error.args[0].str()}") from error
 
@@ -91,14 +97,16 @@ class TransactionalPublisher:
         After all brokers were gone, librdkafka's request for the group coordinator can wait for ever: such a
         publisher is given up before it is used again.
         """
-        self._producer.poll(0)
         self._taken = {}
-        if self._lost:
-            raise PublishFailed(f"transaction of {self.transactional_id}: {self._lost}")
         try:
+            # serves the error callback, and raises by itself where the producer was fenced
+            self._producer.poll(0)
+            if self._lost:
+                raise PublishFailed(f"transaction of {self.transactional_id}: {self._lost}")
             self._producer.begin_transaction()
         except KafkaException as error:
             raise _failed("begin", error) from error
+        self._durations.begin(self.transactional_id)
 
     def send(
         self, topic: str, value: bytes | None, key: bytes | None = None, partition: int = -1,
@@ -111,10 +119,11 @@ class TransactionalPublisher:
         report = self._delivered if tracked else None
         while True:
             try:
-                self._producer.produce(topic, value, key, partition, headers=headers, on_delivery=report)
-                return
-            except BufferError:
-                self._producer.poll(0.05)
+                try:
+                    self._producer.produce(topic, value, key, partition, headers=headers, on_delivery=report)
+                    return
+                except BufferError:
+                    self._producer.poll(0.05)
             except KafkaException as error:
                 raise _failed(f"send to {topic}", error) from error
 
@@ -147,10 +156,13 @@ class TransactionalPublisher:
         try:
             self._producer.commit_transaction(self._timeout)
         except KafkaException as error:
+            self._durations.end(self.transactional_id, committed=False)
             raise _failed(f"transaction of {self.transactional_id}", error) from error
+        self._durations.end(self.transactional_id)
 
     def close(self) -> None:
         """Abort what is open, as far as the broker listens, and forget the rest."""
+        self._durations.end(self.transactional_id, committed=False)
         self._batches.close()
         try:
             self._producer.abort_transaction(1.0)
@@ -231,7 +243,7 @@ def fence(settings: Settings, transactional_id: str) -> None:
     """Take over a dead owner's transactional id: its open transaction is aborted now, not by its time-out."""
     producer = _producer(settings, transactional_id)
     try:
-        producer.init_transactions(INIT_TIMEOUT_S)
+        patiently(lambda: producer.init_transactions(INIT_TIMEOUT_S), settings.broker_budget_s)
     except KafkaException as error:
         raise PublishFailed(f"fencing {transactional_id}: {error.args[0].str()}") from error
 

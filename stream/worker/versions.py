@@ -7,7 +7,6 @@ touches rows, so versions may change at any time without changing what recovery 
 from __future__ import annotations
 
 import logging
-import threading
 import time
 from collections.abc import Callable, Collection, Iterator
 
@@ -23,6 +22,7 @@ from stream.settings import Settings
 from stream.worker.founding import FoundingRecord, write_founding
 from stream.worker.models import ROUNDS, ModelLog, chunk_key, chunks
 from stream.worker.policies import PolicyLog, baseline, founding_policy, record_of
+from stream.worker.supervised import SupervisedThread
 
 logger = logging.getLogger("riskstream.versions")
 POLL_S = 0.5
@@ -49,8 +49,10 @@ class Versions:
         """Versions that are set aside, and why."""
         self._set_aside = ""
         """Why, of those that would be in force."""
-        self._stop = threading.Event()
-        self._thread: threading.Thread | None = None
+        self._read: Consumer | None = None
+        """The consumer that has read both topics to their ends."""
+        self.thread = SupervisedThread("versions", self._run, lambda name: self.on_restart(name))
+        self.on_restart: Callable[[str], None] = lambda name: None
         self.on_change: Callable[[str, str], None] = lambda model, policy: None
         self.on_wanted: Callable[[str, str], None] = lambda model, policy: None
         self._looked = time.monotonic()
@@ -135,14 +137,12 @@ class Versions:
                 self._settings.packs, self.policies.founding.version, self._decider.policy_version,
             )  # fmt: skip
         self.on_change(self._decider.model_version, self._decider.policy_version)
-        self._thread = threading.Thread(target=self._run, args=(consumer,), name="versions", daemon=True)
-        self._thread.start()
+        self._read = consumer
+        self.thread.start()
 
     def stop(self) -> None:
         """End the thread."""
-        self._stop.set()
-        if self._thread is not None:
-            self._thread.join(5.0)
+        self.thread.stop()
 
     def _found(self) -> None:
         """Write the first model and policy of an installation, so that what they decided can be computed again after
@@ -161,16 +161,21 @@ class Versions:
         for topic, key, value, _ in records:
             self._take(topic, key, value)
 
-    def _run(self, consumer: Consumer) -> None:
-        while not self._stop.is_set():
-            self._follow(consumer, until_end=False)
-            self._refresh()
-            self._looked = time.monotonic()
-        consumer.close()
+    def _run(self, thread: SupervisedThread) -> None:
+        # what read to the ends reads on; after a failure nobody knows what was taken, and all is read again
+        consumer, self._read = self._read or self._consumer(), None
+        try:
+            while not thread.stopping.is_set():
+                self._follow(consumer, until_end=False)
+                self._refresh()
+                thread.well()
+                self._looked = time.monotonic()
+        finally:
+            consumer.close()
 
     def _follow(self, consumer: Consumer, *, until_end: bool) -> None:
         ended: set[str] = set()
-        while len(ended) < 2 and not self._stop.is_set():
+        while len(ended) < 2 and not self.thread.stopping.is_set():
             messages = consumer.consume(100, POLL_S)
             for message in messages:
                 error = message.error()

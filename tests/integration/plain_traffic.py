@@ -34,3 +34,17 @@ def traffic(count: int, seed: int = 5) -> tuple[list[bytes], list[bytes]]:
                 )
             )
     return transactions, feedback
+
+
+def payments(name: str, count: int, accounts: int = 10) -> list[bytes]:
+    """Payments of now, ids ``name-0`` and on, of accounts ``acc0`` and on without a customer."""
+    at = datetime.now(UTC).isoformat().replace("+00:00", "Z")
+    return [
+        orjson.dumps(
+            {
+                "transaction_id": f"{name}-{number}", "account_id": f"acc{number % accounts}", "payee_id": "p1",
+                "event_time": at, "amount_minor": 1000, "currency": "EUR", "channel": "app", "payee_kind": "person",
+            }
+        )
+        for number in range(count)
+    ]  # fmt: skip

@@ -47,6 +47,10 @@ class UncountedMetrics:
         """Rows were recovered from these."""
         self.events.update(sources)
 
+    def thread_restarted(self, thread: str) -> None:
+        """A thread failed."""
+        self.events[f"restarted {thread}"] += 1
+
     def counted(self, counts: Counts) -> None:
         """A batch of the accounts hop was committed."""
 

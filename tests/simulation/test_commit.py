@@ -143,6 +143,55 @@ def test_a_commit_that_never_ends_is_given_up_and_done_again_once() -> None:
     assert log.end(INPUT) == line.positions[INPUT]
 
 
+def test_a_rebalance_waits_for_a_commit_as_long_as_its_budget_says_and_the_batch_is_done_again_once() -> None:
+    log, line = a_day()
+    reasons: list[str] = []
+    line.on_lost = reasons.append
+    take_all(log, line)
+    publisher = stuck(line.lanes["accounts"].publisher)  # type: ignore[arg-type]
+
+    async def revoke_in_a_commit() -> None:
+        stepping = asyncio.create_task(line.step("accounts"))
+        await asyncio.sleep(0)  # the batch is walked, its commit waits
+        await asyncio.wait_for(line.pause(budget_s=0.05), 30)
+        await asyncio.wait_for(stepping, 30)
+
+    asyncio.run(revoke_in_a_commit())
+    assert not publisher.ended.is_set(), "the commit is still under way, and nobody waited for it"
+    assert not line.ready
+    assert "given up" in reasons[0]
+    line.release()
+    assert line.owned == []
+    take_all(log, line)
+    publisher.let_go.set()
+    assert publisher.ended.wait(30)
+    assert "fenced" in publisher.refusal[0], "what ends late changes nothing"
+    asyncio.run(line.step("accounts"))
+    assert len(reasons) == 1
+    for transaction in list(log.unsettled):
+        log.settle(transaction)
+    assert len(log.committed(Place("riskstream-accounts-batches", 0), 0, 1_000)) == 1
+    assert log.end(INPUT) == line.positions[INPUT]
+
+
+def test_a_budget_that_is_not_used_up_lets_the_commit_end() -> None:
+    log, line = a_day()
+    take_all(log, line)
+    publisher = stuck(line.lanes["accounts"].publisher)  # type: ignore[arg-type]
+
+    async def revoke_in_a_commit() -> None:
+        stepping = asyncio.create_task(line.step("accounts"))
+        await asyncio.sleep(0)
+        pausing = asyncio.create_task(line.pause(budget_s=30.0))
+        await asyncio.sleep(0)
+        publisher.let_go.set()
+        await asyncio.gather(stepping, pausing)
+
+    asyncio.run(revoke_in_a_commit())
+    assert line.accounts.owned[0].sequence == 1
+    assert log.end(INPUT) == line.positions[INPUT]
+
+
 def test_a_line_that_is_never_stepped_starts_no_thread() -> None:
     before = threading.active_count()
     lines = [a_day()[1] for _ in range(3)]

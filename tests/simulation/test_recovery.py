@@ -51,7 +51,7 @@ def test_all_of_batches_and_rows_lost_is_refused(done: SimulatedLog) -> None:
 
 def test_offsets_reset_by_hand_are_refused(done: SimulatedLog) -> None:
     done.group = {place: position._replace(offset=0) for place, position in done.group.items()}
-    with pytest.raises(RiskstreamError, match="if offsets were reset by hand"):
+    with pytest.raises(RiskstreamError, match="or were offsets reset by hand"):
         recover(done)
 
 
@@ -62,5 +62,5 @@ def test_a_group_that_never_took_anything_starts_empty() -> None:
 
 def test_frames_offsets_reset_by_hand_are_refused(done: SimulatedLog) -> None:
     hop = PayeesHop(Settings(), SwitchingVersions())
-    with pytest.raises(RiskstreamError, match="if offsets were reset by hand"):
+    with pytest.raises(RiskstreamError, match="or were offsets reset by hand"):
         hop.recover(SimulatedReader(done, Bystander()), 0, 0)

@@ -76,6 +76,8 @@ METRICS: dict[str, dict[str, set[str]]] = {
     },
     "riskstream_partition_stopped": {"topic": set(), "partition": set()},
     "riskstream_batches_refused_total": {"hop": {"accounts", "payees"}},
+    "riskstream_open_transaction_seconds": {"topic": set(), "partition": set()},
+    "riskstream_thread_restarts_total": {"thread": set()},
     "up": {"job": {"riskstream-worker"}},
 }
 """The contract's metrics, with each label's values where it lists them."""
@@ -92,6 +94,7 @@ SHOWN_ALONE = {
     "riskstream_recovered_total", "riskstream_standby_lag", "riskstream_end_offset", "riskstream_version_wanted_info",
     "process_resident_memory_bytes", "process_cpu_seconds_total", "process_open_fds", "process_max_fds",
     "riskstream_batches_refused_total",
+    "riskstream_open_transaction_seconds", "riskstream_thread_restarts_total",
 }  # fmt: skip
 """On the board, and no alert: a high value of one is no fault."""
 

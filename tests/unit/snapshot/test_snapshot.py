@@ -46,6 +46,9 @@ class Counted:
     def snapshot(self, result: str) -> None:
         self.results[result] += 1
 
+    def thread_restarted(self, thread: str) -> None:
+        self.results[f"restarted {thread}"] += 1
+
 
 def put(table: RowTable, name: str, count: int) -> None:
     slots = table.claim(np.array([hash_of(name)], np.uint64), np.array([name.encode()], "S64"))

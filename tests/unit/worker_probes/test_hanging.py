@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import pytest
 
-from stream.worker.hanging import AGAIN_S, HANGS_S, HangingTransactions
+from stream.worker.hanging import AGAIN_S, HangingTransactions
 from stream.worker.log import Place, Position
+from stream.worker.transaction_durations import SPAN_S, TransactionDurations, hangs_after
 
 OUTPUT, FRAMES = Place("risk.decisions.v1", 0), Place("risk.profiled.v1", 1)
 MINE, THEIRS, OTHERS = (Place("bank.transactions.v1", number) for number in range(3))
-LATER = HANGS_S + 0.1
+AFTER = 2.0
+LATER = AFTER + 0.1
 
 
-def judge() -> HangingTransactions:
-    return HangingTransactions(own=lambda name: name.startswith("me-"))
+def judge(after_s: float = AFTER) -> HangingTransactions:
+    return HangingTransactions(own=lambda name: name.startswith("me-"), after_s=lambda: after_s)
 
 
 def stands(mine: int = 1, theirs: int = 1, others: int = 1) -> dict[Place, Position]:
@@ -60,3 +62,45 @@ def test_an_id_is_not_fenced_again_before_a_while() -> None:
     assert watch.observe(LATER, {OUTPUT: (5, 9)}, stands()) == ["alive-1", "dead-1"]
     assert watch.observe(LATER + AGAIN_S / 2, {OUTPUT: (5, 9)}, stands()) == []
     assert watch.observe(LATER + AGAIN_S + 1, {OUTPUT: (5, 9)}, stands()) == ["alive-1", "dead-1"]
+
+
+def test_nobody_is_fenced_before_the_time_that_was_derived() -> None:
+    watch = judge(after_s=15.0)
+    assert watch.observe(0.0, {OUTPUT: (5, 9)}, stands()) == []
+    assert watch.observe(14.9, {OUTPUT: (5, 9)}, stands()) == []
+    assert watch.observe(15.1, {OUTPUT: (5, 9)}, stands()) == ["alive-1", "dead-1"]
+
+
+def test_a_slow_broker_makes_everybody_patient_and_a_quick_one_impatient_again() -> None:
+    now = [0.0]
+    durations = TransactionDurations(lambda: now[0])
+
+    def takes(seconds: float) -> None:
+        durations.begin("me-1")
+        now[0] += seconds
+        durations.end("me-1")
+
+    assert hangs_after(durations.longest, 2.0, 30.0) == 30.0, "nothing is known yet"
+    takes(0.02)
+    assert hangs_after(durations.longest, 2.0, 30.0) == 2.0
+    takes(4.0)
+    assert hangs_after(durations.longest, 2.0, 30.0) == pytest.approx(20.0)
+    durations.begin("me-1")
+    now[0] += 25.0
+    assert hangs_after(durations.longest, 2.0, 30.0) == 30.0, "one that is under way counts"
+    durations.end("me-1")
+    for _ in range(4):
+        now[0] += SPAN_S
+        takes(0.02)
+    assert hangs_after(durations.longest, 2.0, 30.0) == 2.0
+
+
+def test_a_commit_that_was_given_up_does_not_make_patient_for_ever() -> None:
+    now = [0.0]
+    durations = TransactionDurations(lambda: now[0])
+    durations.begin("me-1")
+    now[0] += 1.0
+    durations.end("me-1")
+    durations.begin("me-2")
+    now[0] += SPAN_S + 1
+    assert durations.longest == pytest.approx(1.0)

@@ -53,10 +53,9 @@ def service() -> Iterator[ProbesService]:
         closed.bind(("127.0.0.1", 0))
         settings = Settings(broker=f"127.0.0.1:{closed.getsockname()[1]}", metrics_port=0)
     made = ProbesService(settings, StillLine(), Metrics(), Versions(), {"holds": lambda: "no topic"})  # type: ignore[arg-type]
-    made._thread.start()
+    made.server.start()
     yield made
-    made._server.shutdown()
-    made._server.server_close()
+    made.server.stop()
 
 
 def get(service: ProbesService, path: str) -> tuple[int, bytes]:
