@@ -253,8 +253,7 @@ class Line:
 
     def abandon(self) -> None:
         """Let a recovery that runs on another thread end before its next partition: it is of no use any more."""
-        running = self._recovering
-        if running is not None:
+        if (running := self._recovering) is not None:
             running.abandon()
 
     def release(self, wanted: Callable[[], bool] = lambda: True) -> None:
@@ -284,14 +283,8 @@ class Line:
 
     async def pause(self, budget_s: float | None = None) -> None:
         """Take no more batches, and wait until none is between its first record and its commit: a batch that is walked
-        while rows are set aside would leave its mark in them without being committed.
-
-        Parameters
-        ----------
-        budget_s
-            After so long commits that have not ended are given up, with their publishers and rows; None: each has its own
-            limit.
-        """
+        while rows are set aside would leave its mark in them without being committed. Commits that have not ended after
+        ``budget_s`` are given up, with their publishers and rows; None: each has its own limit."""
         self.ready = False
         until = None if budget_s is None else asyncio.get_running_loop().time() + budget_s
         for lane in self.lanes.values():
@@ -461,8 +454,7 @@ class Line:
                 await waits.wait()
         except TimeoutError:
             pass  # given up below, as where a rebalance does not wait for it
-        finally:
-            lane.waits = None
+        lane.waits = None
         if commit.done():
             return await commit
         # nothing else may be asked of that publisher; the next one of its name fences it

@@ -110,14 +110,7 @@ def run_worker(
         "stopped": lambda: "; ".join(line.standing),
         "internal errors": lambda: line.internal_trouble,
     }
-    hanging = (
-        HangingWatch(
-            settings, count, line.is_own, log.fence, lambda: line.ready, time.monotonic, lambda: log.durations.longest,
-            metrics.thread_restarted,
-        )
-        if transactional
-        else None
-    )  # fmt: skip
+    hanging = _hanging(settings, count, line, log, metrics) if transactional else None
     beside = [service for service in (snapshots, standbys, topology, hanging) if service is not None]
     parts |= {service.thread.name: partial(getattr, service.thread, "failure") for service in beside}
     probes = ProbesService(settings, line, metrics, versions, parts, _notes(snapshots, standbys))
@@ -146,6 +139,13 @@ def run_worker(
         if clock is not None:
             clock.stop()
     return 0
+
+
+def _hanging(settings: Settings, count: int, line: Line, log: KafkaLog, metrics: Metrics) -> HangingWatch:
+    return HangingWatch(
+        settings, count, line.is_own, log.fence, lambda: line.ready, time.monotonic, lambda: log.durations.longest,
+        metrics.thread_restarted,
+    )  # fmt: skip
 
 
 def _notes(snapshots: Snapshots | None, standbys: Standbys | None) -> dict[str, Callable[[], object]]:
