@@ -7,21 +7,26 @@ import random
 import pytest
 from simulation.deciders import SwitchingVersions
 from simulation.invariants import Bystander
-from simulation.simulated_log import SimulatedLog, SimulatedReader
+from simulation.simulated_log import ConnectedLog, SimulatedLog, SimulatedReader
 
 from stream.errors import RiskstreamError
 from stream.settings import Settings
 from stream.worker.accounts import AccountsHop
 from stream.worker.checkpoint import MARKER_KEY
 from stream.worker.log import Place
+from stream.worker.made_anew import TopicMadeAnew
 from stream.worker.payees import PayeesHop
 
 BATCHES = Place("riskstream-accounts-batches", 0)
 ROWS = Place("riskstream-accounts-rows", 0)
+INPUTS = [Place("bank.transactions.v1", 0), Place("bank.feedback.v1", 0)]
 
 
-def recover(log: SimulatedLog) -> AccountsHop:
-    hop = AccountsHop(Settings(), 1, lambda actor: True)
+def recover(
+    log: SimulatedLog, topic_ids: dict[str, str] | None = None, settings: Settings | None = None
+) -> AccountsHop:  # fmt: skip
+    hop = AccountsHop(settings or Settings(), 1, lambda actor: True)
+    hop.topic_ids = topic_ids or {}
     reader = SimulatedReader(log, Bystander())
     transactions, feedback = (p.offset for p in reader.positions(hop.places(0)).values())
     hop.recover(reader, 0, transactions, feedback)
@@ -53,6 +58,27 @@ def test_offsets_reset_by_hand_are_refused(done: SimulatedLog) -> None:
     done.group = {place: position._replace(offset=0) for place, position in done.group.items()}
     with pytest.raises(RiskstreamError, match="or were offsets reset by hand"):
         recover(done)
+
+
+@pytest.mark.parametrize("topic", ["bank.transactions.v1", "bank.feedback.v1"])
+def test_rows_of_an_input_that_was_made_anew_are_refused_though_the_offsets_agree(
+    done: SimulatedLog, topic: str
+) -> None:
+    known = {place.topic: ConnectedLog(done, Bystander()).identity(place.topic) for place in INPUTS}
+    assert len(recover(done, known).owned[0].core.table) > 1
+    done.made[topic] = 1
+    anew = {place.topic: ConnectedLog(done, Bystander()).identity(place.topic) for place in INPUTS}
+    with pytest.raises(TopicMadeAnew, match=f"topic {topic} was deleted and made anew .*RISKSTREAM_TOPIC_PREFIX"):
+        recover(done, anew)
+    assert len(recover(done, anew, Settings(accept_lost_records=True)).owned[0].core.table) > 1
+
+
+def test_frames_of_a_topic_that_was_made_anew_are_refused(done: SimulatedLog) -> None:
+    hop = PayeesHop(Settings(), lambda: deciders()[0])
+    done.made["risk.profiled.v1"] = 1
+    hop.topic_ids = {"risk.profiled.v1": ConnectedLog(done, Bystander()).identity("risk.profiled.v1")}
+    with pytest.raises(TopicMadeAnew, match=r"topic risk.profiled.v1 was deleted"):
+        hop.recover(SimulatedReader(done, Bystander()), 0, 1_000)
 
 
 def test_a_group_that_never_took_anything_starts_empty() -> None:
