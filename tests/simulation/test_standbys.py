@@ -32,6 +32,9 @@ class Shown:
     def standby(self, place: Place, behind: int | None) -> None:
         self.behind[place] = behind
 
+    def thread_restarted(self, thread: str) -> None:
+        raise AssertionError(f"{thread} failed")
+
 
 def copies_of(log: SimulatedLog, limit: int = 1 << 30) -> tuple[Standbys, Shown]:
     shown = Shown()
