@@ -131,7 +131,12 @@ class HoldsService(mode.Service):
     ) -> None:
         super().__init__(**options)
         self.agent = HoldsAgent(
-            settings, trusts, registry, transactional=transactional, expiry_us=expiry_us, by_record=by_record,
+            settings,
+            trusts,
+            registry,
+            transactional=transactional,
+            expiry_us=expiry_us,
+            by_record=by_record,
             restarted=restarted,
         )
 

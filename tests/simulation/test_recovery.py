@@ -74,7 +74,7 @@ def test_rows_of_an_input_that_was_made_anew_are_refused_though_the_offsets_agre
 
 
 def test_frames_of_a_topic_that_was_made_anew_are_refused(done: SimulatedLog) -> None:
-    hop = PayeesHop(Settings(), lambda: deciders()[0])
+    hop = PayeesHop(Settings(), SwitchingVersions())
     done.made["risk.profiled.v1"] = 1
     hop.topic_ids = {"risk.profiled.v1": ConnectedLog(done, Bystander()).identity("risk.profiled.v1")}
     with pytest.raises(TopicMadeAnew, match=r"topic risk.profiled.v1 was deleted"):
