@@ -255,7 +255,7 @@ def mismatch(existing: Mapping[str, int], settings: Settings, line: int) -> str:
     if len(others) >= _AGREE and len(set(others)) == 1 and others[0] != line:
         name = settings.topic(INPUT)
         return (
-            f"{name} has {line} partitions, all other topics of the line {others[0]}: it was changed, or deleted and made "
+            f"topics do not fit together: {name} has {line} partitions, all others of the line {others[0]}: it was changed, or deleted and made "
             "anew. What rows and offsets say is of the topic it was. Stop the workers, then begin anew beside it with "
             f"another RISKSTREAM_TOPIC_PREFIX, or, where nothing was sent to it yet, make {name} with {others[0]} partitions"
         )
