@@ -94,7 +94,6 @@ SHOWN_ALONE = {
     "riskstream_recovered_total", "riskstream_standby_lag", "riskstream_end_offset", "riskstream_version_wanted_info",
     "process_resident_memory_bytes", "process_cpu_seconds_total", "process_open_fds", "process_max_fds",
     "riskstream_batches_refused_total",
-    "riskstream_open_transaction_seconds", "riskstream_thread_restarts_total",
 }  # fmt: skip
 """On the board, and no alert: a high value of one is no fault."""
 
