@@ -195,6 +195,9 @@ class Learner:
         """
         if matrix.ndim != 2 or matrix.shape[1] != self._linear.shape[1]:
             raise ValueError(f"matrix of shape {matrix.shape}: expected [n, {self._linear.shape[1]}]")
+        if len(group) and int(group.max()) >= len(self._maps):
+            # compiled code indexes the maps by it, unchecked
+            raise ValueError(f"group {int(group.max())} is unknown; the snapshot has {len(self._maps)}")
         matrix = np.ascontiguousarray(matrix, dtype=np.float32 if matrix.dtype == np.float32 else np.float64)
         self._learned["events"] += len(matrix)
         self._learn_normal(matrix, ~suspected)
@@ -408,7 +411,10 @@ class Learner:
         for name in _OWN:
             have = getattr(self, "_" + name)
             setattr(self, "_" + name, require_array(arrays, name, have.dtype.str, have.shape).copy())
-        self._pending.load(description["pending"], _under(arrays, "pending."))
+        pending = _under(arrays, "pending.")
+        if (require_array(pending, "group", "u1", (-1,)) >= len(self._maps)).any():
+            raise SnapshotError(f"pending rows of a group beyond the {len(self._maps)} that the snapshot has")
+        self._pending.load(description["pending"], pending)
         self._window.load(description["window"], _under(arrays, "window."))
 
 

@@ -21,6 +21,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 MAGIC = b"RSNAP001"
+MAX_HEADER_BYTES = 4 << 20
+"""Longest description of a snapshot and its arrays, bytes."""
+MAX_ROUND = 999_999_999
 _DIGEST_BYTES = 32
 _DTYPES = ("|b1", "|u1", "<i4", "<i8", "<u8", "<f4", "<f8")
 
@@ -135,6 +138,8 @@ class Snapshot:
         if len(data) < 16 + _DIGEST_BYTES or hashlib.sha256(data[:-_DIGEST_BYTES]).digest() != data[-_DIGEST_BYTES:]:
             raise SnapshotError(f"snapshot of {len(data)} bytes is cut short or altered; fetch all its chunks again")
         length = int.from_bytes(data[8:16], "little")
+        if length > MAX_HEADER_BYTES:
+            raise SnapshotError(f"a header of {length} bytes; at most {MAX_HEADER_BYTES} are read")
         try:
             header = json.loads(data[16 : 16 + length])
             arrays = _read_arrays(header["arrays"], memoryview(data)[16 + length : -_DIGEST_BYTES])
@@ -147,12 +152,17 @@ class Snapshot:
                 header["state_description"],
                 {name[6:]: array for name, array in arrays.items() if name.startswith("state/")},
             )
-        except (KeyError, TypeError, UnicodeDecodeError, json.JSONDecodeError) as error:
+            said = str(header["digest"])
+        except SnapshotError:
+            raise
+        except (LookupError, TypeError, ValueError, AttributeError, ArithmeticError, RecursionError) as error:
             raise SnapshotError(
-                f"snapshot header is not readable ({error!r}); it was written by another version"
+                f"snapshot header is not readable ({repr(error)[:200]}); it was written by another version"
             ) from error
-        if snapshot.digest != header["digest"]:
-            raise SnapshotError(f"snapshot says digest {header['digest']}, its content has {snapshot.digest}")
+        if snapshot.digest != said:
+            raise SnapshotError(f"snapshot says digest {said[:80]}, its content has {snapshot.digest}")
+        if not 0 <= snapshot.round <= MAX_ROUND:
+            raise SnapshotError(f"round {snapshot.round}: 0 to {MAX_ROUND} are read")
         return snapshot
 
 

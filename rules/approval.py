@@ -8,20 +8,42 @@ time is a function of the records and that time alone, so every reader agrees.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Final, Literal
+from typing import Any, Final, Literal
 
-from rules.policy import Policy
+from rules.bounded_json import NotReadable, load
+from rules.policy import MAX_FILES, Policy
 from rules.problem import PackError
 
 Status = Literal["published", "approved", "in_force", "superseded", "withdrawn"]
+RefusalReason = Literal["malformed", "too_large", "wrong_type", "out_of_range", "altered"]
 FORMAT: Final = 1
+MAX_RECORD_BYTES: Final = 8 << 20
+"""Longest record of a policy, bytes."""
+MAX_IDENTITY: Final = 200
+"""Longest name of a person, characters."""
+LAST_TIME_US: Final = 4_102_444_800_000_000
+"""Times in records lie before 2100, µs since the epoch."""
+_VERSION: Final = re.compile(r"p-[0-9a-f]{12}")
+_FILE: Final = re.compile(r"[^/\\\x00-\x1f\x7f]{1,200}\.(?:yaml|yml|csv)")
+_TIMES: Final = ("published_at", "valid_from", "approved_at", "withdrawn_at")
+_PEOPLE: Final = ("published_by", "approved_by", "withdrawn_by")
+_OPTIONAL: Final = frozenset(("approved_by", "approved_at", "withdrawn_by", "withdrawn_at"))
 
 
 class ApprovalError(ValueError):
     """A step that the two-person rule or the state of the version does not allow; the message says what to do."""
+
+
+class RecordRefused(ApprovalError):
+    """A record that is none of a policy's; ``reason`` is its kind, in a word."""
+
+    def __init__(self, message: str, reason: RefusalReason) -> None:
+        super().__init__(message)
+        self.reason = reason
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +96,8 @@ def publish(records: Iterable[PolicyRecord], policy: Policy, by: str, at: int, v
         raise ApprovalError(
             f"{policy.version} is already published by {known.published_by}: approve it, or change the files"
         )
+    if not 0 <= valid_from <= LAST_TIME_US:
+        raise ApprovalError("valid_from lies outside of 1970 to 2100")
     files = {Path(name).name: content for name, content in policy.files.items()}
     if len(files) < len(policy.files):
         raise ApprovalError("two files of the policy have the same name; rename one")
@@ -161,40 +185,114 @@ def encode(record: PolicyRecord) -> bytes:
 def decode(value: bytes) -> PolicyRecord:
     """The record of a value; its files are proven to be those of its version.
 
+    The schema is closed: each field is there, of its type and within its limits, and there is no other. Size and nesting
+    are looked at before anything is parsed, in the record and in each of its files.
+
     Raises
     ------
-    ApprovalError
+    RecordRefused
         Not such a record, a newer format, files that do not make the version they claim, or a two-person rule broken.
     """
     try:
-        document = json.loads(value)
-        if document["format"] != FORMAT:
-            raise ApprovalError(f"policy record of format {document['format']}; this release reads format {FORMAT}")
-        files = {str(name): str(text).encode("utf-8") for name, text in document["files"].items()}
-        fields = {key: document[key] for key in PolicyRecord.__slots__ if key != "files"}
-    except (KeyError, TypeError, AttributeError, ValueError) as error:
-        if isinstance(error, ApprovalError):
-            raise
-        raise ApprovalError(f"not a policy record: {error}; was the topic written by something else?") from error
-    record = PolicyRecord(files=files, **fields)
+        document = load(value, max_bytes=MAX_RECORD_BYTES, max_depth=3, max_values=10 * MAX_FILES)
+    except NotReadable as error:
+        raise RecordRefused(
+            f"not a policy record: {error}; was the topic written by something else?",
+            "too_large" if error.too_large else "malformed",
+        ) from error
+    if not isinstance(document, dict) or "files" not in document or not isinstance(document.get("format"), int):
+        raise RecordRefused(
+            "not a policy record: no JSON object with format and files; was the topic written by something else?",
+            "malformed",
+        )
+    if document["format"] != FORMAT:
+        raise RecordRefused(
+            f"policy record of format {_shown(document.get('format'))}; this release reads format {FORMAT}",
+            "malformed",
+        )
+    fields = _fields(document)
+    record = PolicyRecord(**fields, files=_files(document["files"]))
+    if (record.approved_by is None) != (record.approved_at is None):
+        raise RecordRefused("approved_by and approved_at go together: one is null, the other is not", "out_of_range")
+    if (record.withdrawn_by is None) != (record.withdrawn_at is None):
+        raise RecordRefused("withdrawn_by and withdrawn_at go together: one is null, the other is not", "out_of_range")
     _prove(record)
     return record
+
+
+def _fields(document: dict[str, Any]) -> dict[str, Any]:
+    """Every field but the files, looked at."""
+    expected = {"format", *PolicyRecord.__slots__}
+    if set(document) != expected:
+        missing, unknown = sorted(expected - set(document)), sorted(set(document) - expected)
+        raise RecordRefused(
+            f"not a policy record: missing {_shown(missing)}, unknown {_shown(unknown)}", "malformed"
+        )  # fmt: skip
+    fields = {name: document[name] for name in PolicyRecord.__slots__ if name != "files"}
+    for name, value in fields.items():
+        if value is None and name in _OPTIONAL:
+            continue
+        if name in _TIMES:
+            _require(name, value, int, "an integer of µs since the epoch")
+            if not 0 <= value <= LAST_TIME_US:
+                raise RecordRefused(
+                    f"{name} is {_shown(value)}: a time from 1970 to 2100 in µs is read", "out_of_range"
+                )
+        else:
+            _require(name, value, str, "a text")
+            if name in _PEOPLE and not (0 < len(value.strip()) <= len(value) <= MAX_IDENTITY and value.isprintable()):
+                raise RecordRefused(f"{name}: 1 to {MAX_IDENTITY} printable characters are read", "out_of_range")
+    if not _VERSION.fullmatch(fields["version"]):
+        raise RecordRefused(f"version {_shown(fields['version'])} is none of a policy", "out_of_range")
+    return fields
+
+
+def _files(files: Any) -> dict[str, bytes]:
+    _require("files", files, dict, "an object of texts by file name")
+    if not 1 <= len(files) <= MAX_FILES:
+        raise RecordRefused(f"{len(files)} files, 1 to {MAX_FILES} are read", "out_of_range")
+    found = {}
+    for name, text in files.items():
+        if not _FILE.fullmatch(name):
+            raise RecordRefused(f"a file is called {_shown(name)}: a name that ends in .yaml is read", "out_of_range")
+        _require(f"file {name}", text, str, "a text")
+        try:
+            found[name] = text.encode("utf-8")
+        except UnicodeEncodeError:
+            raise RecordRefused(f"file {name} has half a surrogate pair: no text", "malformed") from None
+    return found
+
+
+def _require(name: str, value: Any, kind: type, what: str) -> None:
+    if not isinstance(value, kind) or isinstance(value, bool):
+        raise RecordRefused(f"not a policy record: {name} is {_shown(value)}, expected {what}", "wrong_type")
+
+
+def _shown(value: Any) -> str:
+    """A value for a message: short, and on one line."""
+    text = json.dumps(value) if isinstance(value, (str, int, float, bool, list, type(None))) else type(value).__name__
+    return text if len(text) <= 60 else text[:60] + "…"
 
 
 def _prove(record: PolicyRecord) -> None:
     try:
         actual = Policy.from_files(record.files).version
     except PackError as error:
-        raise ApprovalError(f"policy {record.version} cannot be read: {error}") from error
+        first = str(error).splitlines()[0][:300]
+        raise RecordRefused(f"policy {record.version} cannot be read: {first}", "malformed") from error
     if actual != record.version:
-        raise ApprovalError(f"policy record {record.version} carries the files of {actual}; it was altered")
+        raise RecordRefused(f"policy record {record.version} carries the files of {actual}; it was altered", "altered")
     if record.approved_by is not None and record.approved_by.casefold() == record.published_by.casefold():
-        raise ApprovalError(f"policy {record.version} was approved by its publisher {record.approved_by}; refused")
+        raise RecordRefused(
+            f"policy {record.version} was approved by its publisher {record.approved_by}; refused", "altered"
+        )
 
 
 def _identity(by: str) -> None:
     if not by.strip():
         raise ApprovalError("no identity given; say who acts (--by NAME)")
+    if len(by) > MAX_IDENTITY or not by.isprintable():
+        raise ApprovalError(f"who acts is named in at most {MAX_IDENTITY} printable characters (--by NAME)")
 
 
 def _find(records: Iterable[PolicyRecord], version: str) -> PolicyRecord | None:

@@ -1,7 +1,9 @@
 """YAML with the position of every value kept, so that each complaint can name file, line and column.
 
 A document is a tree of :class:`Item`. Only plain data is read: no tags, no anchors, no aliases (an alias can
-make a small file expand without bound), no repeated keys, at most :data:`MAX_BYTES`.
+make a small file expand without bound), no repeated keys, at most :data:`MAX_BYTES`, nested at most :data:`MAX_DEPTH`
+deep, at most :data:`MAX_VALUES` values. The limits are looked at event by event, before anything is built: the parser
+recurses for what is nested, and takes a time that grows with the square of the depth.
 """
 
 from __future__ import annotations
@@ -16,6 +18,12 @@ from rules.problem import PackError, Problem
 
 MAX_BYTES: Final = 4 << 20
 """Largest file read, in bytes; deny lists of some ten thousand entries fit."""
+MAX_DEPTH: Final = 32
+"""Deepest nesting; a pack has some six levels."""
+MAX_VALUES: Final = 100_000
+"""Most scalars, sequences and mappings of one file; longer lists are CSV files."""
+MAX_DIGITS: Final = 64
+"""Longest number; a longer one is read as text."""
 _SCALARS: Final = {
     "tag:yaml.org,2002:null": None,
     "tag:yaml.org,2002:bool": bool,
@@ -95,7 +103,7 @@ def read(name: str, content: bytes) -> Item:
         column = error.start - content.rfind(b"\n", 0, error.start)
         raise PackError([Problem(name, line, column, "not UTF-8; save the file as UTF-8")]) from error
     try:
-        _refuse_aliases(name, source)
+        _check_shape(name, source)
         node = yaml.compose(source, Loader=_LOADER)
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
@@ -108,12 +116,23 @@ def read(name: str, content: bytes) -> Item:
     return _Builder(name, source.splitlines()).build(node, None)
 
 
-def _refuse_aliases(name: str, source: str) -> None:
+def _check_shape(name: str, source: str) -> None:
+    depth = values = documents = 0
     for event in yaml.parse(source, Loader=_LOADER):
+        mark = event.start_mark
+        place = (mark.line + 1, mark.column + 1) if mark else (1, 1)
         if isinstance(event, yaml.AliasEvent) or getattr(event, "anchor", None):
-            mark = event.start_mark
-            place = (mark.line + 1, mark.column + 1) if mark else (1, 1)
             raise PackError([Problem(name, *place, "anchors and aliases are not read; write the value out")])
+        values += isinstance(event, yaml.NodeEvent)
+        depth += isinstance(event, yaml.CollectionStartEvent)
+        depth -= isinstance(event, yaml.CollectionEndEvent)
+        documents += isinstance(event, yaml.DocumentStartEvent)
+        if depth > MAX_DEPTH:
+            raise PackError([Problem(name, *place, f"nested more than {MAX_DEPTH} deep; a pack has fewer levels")])
+        if values > MAX_VALUES:
+            raise PackError([Problem(name, *place, f"more than {MAX_VALUES} values; put lists into .csv files")])
+        if documents > 1:
+            raise PackError([Problem(name, *place, "a second document; a pack is one document")])
 
 
 class _Builder:
@@ -145,7 +164,7 @@ class _Builder:
         try:
             if kind is bool:
                 return bool(node.value.lower() in ("true", "yes", "on"))
-            if kind in (int, float):
+            if kind in (int, float) and len(node.value) <= MAX_DIGITS:
                 return float(node.value) if kind is float else int(node.value.replace("_", ""), 0)
         except ValueError:
             return str(node.value)

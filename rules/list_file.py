@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import csv
 import io
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Final, cast
+from typing import Final, Protocol, cast
 
 from rules.document import MAX_BYTES, Item
 from rules.fields import INSTANT_HINT, instant_us
@@ -19,6 +20,16 @@ from rules.problem import PackError, Problem
 
 COLUMNS: Final = ("list", "account", "payee", "device", "reason", "owner", "valid_from", "until", "rule")
 _REQUIRED: Final = ("list", "reason", "owner", "until")
+MAX_MISTAKES: Final = 100
+"""Mistakes of one file that are told: the file is refused with the first."""
+
+
+class _Rows(Protocol):
+    line_num: int
+
+    def __iter__(self) -> Iterator[list[str]]: ...
+
+    def __next__(self) -> list[str]: ...
 
 
 def read_lists(name: str, content: bytes, problems: list[Problem]) -> Pack:
@@ -34,7 +45,15 @@ def read_lists(name: str, content: bytes, problems: list[Problem]) -> Pack:
     [('deny', 'p-1')]
     """
     rows = csv.reader(io.StringIO(_text(name, content), newline=""))
+    try:
+        return _read(name, rows, problems)
+    except csv.Error as error:
+        raise PackError([Problem(name, max(rows.line_num, 1), 1, f"not CSV: {error}; mend the quotes here")]) from error
+
+
+def _read(name: str, rows: _Rows, problems: list[Problem]) -> Pack:
     header = _header(name, next(rows, []))
+    mistakes = 0
     lists: list[ListEntry] = []
     snoozes: list[Snooze] = []
     for cells in rows:
@@ -48,6 +67,9 @@ def read_lists(name: str, content: bytes, problems: list[Problem]) -> Pack:
         mistake = _mistake(row, len(cells), len(header))
         if mistake:
             problems.append(item.problem(mistake))
+            mistakes += 1
+            if mistakes >= MAX_MISTAKES:
+                break
         elif row["list"] == "snooze":
             snoozes.append(_snooze(row, item))
         else:

@@ -10,12 +10,14 @@ from confluent_kafka import Producer
 
 from stream.brokers.connect import check_reachable, producer_config
 from stream.cli.options import json_option, print_json, with_settings
+from stream.cli.quarantine import ControlTopics
 from stream.cli.say import say
 from stream.core.genesis import first_snapshot
 from stream.errors import RiskstreamError
 from stream.settings import Settings
 from stream.worker.log import Place
-from stream.worker.models import PIN_KEY, PROPOSAL_KEY, ModelLog
+from stream.worker.model_records import PIN_KEY, PROPOSAL_KEY
+from stream.worker.models import ModelLog
 from stream.worker.reader import KafkaReader
 
 TOPIC = "risk.models.v1"
@@ -44,7 +46,8 @@ def command() -> None:
 def list_command(as_json: bool, settings: Settings) -> None:
     """Every version on the topic, what it has learned from, which is active, and what is noted about them: a proposal,
     champion and challenger side by side, refusals, drift."""
-    log = read_log(settings)
+    topics = ControlTopics.read(settings)
+    log = topics.models
     active = log.active.version
     rows = [
         {
@@ -62,9 +65,11 @@ def list_command(as_json: bool, settings: Settings) -> None:
         say(f"{row['version']:<20} {row['events']:>10} events {row['frauds']:>7} frauds  {' '.join(marks)}")
     for line in _notes(log):
         say(line)
+    for line in topics.lines(TOPIC):
+        say(line)
     if as_json:
         noted = {"proposal": log.proposal or None, "comparison": log.comparison or None, "drift": log.drift}
-        print_json({"models": rows, "active": active, **noted})
+        print_json({"models": rows, "active": active, **noted, "refused": topics.json(TOPIC)})
 
 
 @command.command("promote")
@@ -181,7 +186,7 @@ def read_log(settings: Settings, *, notes_alone: bool = False) -> ModelLog:
             for record in chunk:
                 key = record.key or b""
                 if not (notes_alone and b"/" in key):
-                    log.take(key, record.value)
+                    log.take(record.key, record.value, record.offset)
     finally:
         reader.close()
     return log

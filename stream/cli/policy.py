@@ -9,18 +9,17 @@ from pathlib import Path
 import click
 from confluent_kafka import Producer
 
-from rules.approval import ApprovalError, PolicyRecord, approve, publish, rollback, status
+from rules.approval import ApprovalError, PolicyRecord, approve, decode, publish, rollback, status
 from rules.policy import Policy
 from rules.problem import PackError, errors
 from stream.brokers.connect import check_reachable, producer_config
 from stream.brokers.topics import ensure_topics
 from stream.cli.options import json_option, print_json, with_settings
+from stream.cli.quarantine import MODELS, ControlTopics, quarantine
 from stream.cli.say import say
 from stream.errors import RiskstreamError, UsageError
 from stream.settings import Settings
-from stream.worker.log import Place
-from stream.worker.policies import PolicyLog, record_of
-from stream.worker.reader import KafkaReader
+from stream.worker.policies import record_of
 
 TOPIC = "risk.policies.v1"
 
@@ -33,6 +32,7 @@ Examples:
   riskstream policy approve p-1f2e3d4c5b6a --by okafor
   riskstream policy list
   riskstream policy rollback --by okafor
+  riskstream policy quarantine 17 --by okafor     # the record at offset 17, which policy list names, is known
 """,
 )
 def command() -> None:
@@ -101,9 +101,10 @@ def rollback_command(by: str, as_json: bool, settings: Settings) -> None:
 @json_option
 @with_settings
 def list_command(as_json: bool, settings: Settings) -> None:
-    """Every version, who published and approved it, and where it stands now."""
+    """Every version, who published and approved it, and where it stands now; and records that were set aside."""
     now = _now()
-    records = sorted(_records(settings), key=lambda r: (r.valid_from, r.published_at, r.version))
+    topics = _read(settings)
+    records = sorted(topics.policies.records.values(), key=lambda r: (r.valid_from, r.published_at, r.version))
     rows = [
         {
             "version": r.version,
@@ -119,8 +120,24 @@ def list_command(as_json: bool, settings: Settings) -> None:
             f"{row['version']}  {row['status']:<11} from {row['valid_from']}  "
             f"published by {row['published_by']}, approved by {row['approved_by'] or '-'}"
         )
+    for line in topics.lines(TOPIC):
+        say(line)
     if as_json:
-        print_json({"policies": rows})
+        print_json({"policies": rows, "refused": topics.json(TOPIC)})
+
+
+@command.command("quarantine")
+@click.argument("offset", type=click.IntRange(min=0))
+@click.option("--by", "by", required=True, help="Who says that the record is known.")
+@click.option("--topic", "topic", type=click.Choice([TOPIC, MODELS]), default=TOPIC, show_default=True)
+@json_option
+@with_settings
+def quarantine_command(offset: int, by: str, topic: str, as_json: bool, settings: Settings) -> None:
+    """Say that the record at OFFSET, which its readers set aside, is known: it is listed as quarantined and alarms no
+    more. The last good record of its key is written again, so that compaction takes the bad one away alone."""
+    found = quarantine(settings, topic, offset, by, _now())
+    if as_json:
+        print_json({"topic": found.topic, "offset": found.offset, "reason": found.reason, "why": found.why, "by": by})
 
 
 def _check(policy: Policy) -> None:
@@ -132,20 +149,21 @@ def _check(policy: Policy) -> None:
 
 
 def _records(settings: Settings) -> list[PolicyRecord]:
+    return list(_read(settings).policies.records.values())
+
+
+def _read(settings: Settings) -> ControlTopics:
     check_reachable(settings)
     ensure_topics(settings)
-    log, reader = PolicyLog(), KafkaReader(settings)
-    try:
-        for chunk in reader.read(Place(settings.topic(TOPIC), 0), 0):
-            for record in chunk:
-                log.take(record.key or b"", record.value)
-    finally:
-        reader.close()
-    return list(log.records.values())
+    return ControlTopics.read(settings, models=False)
 
 
 def _write(settings: Settings, record: PolicyRecord) -> None:
     key, value = record_of(record)
+    try:
+        decode(value)  # no reader may refuse what a command wrote
+    except ApprovalError as error:
+        raise RiskstreamError(f"this record would be refused by its readers: {error}") from error
     if len(value) > settings.max_message_bytes:
         raise RiskstreamError(
             f"the policy has {len(value)} bytes, {settings.max_message_bytes} are possible; split its lists"

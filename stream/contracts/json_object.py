@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import json
-import re
 from typing import Any, Never
 
+from rules.bounded_json import NotReadable, check_shape
 from stream.contracts.refusal import Refused
 
 MAX_BYTES = 64 * 1024
@@ -13,8 +13,6 @@ MAX_BYTES = 64 * 1024
 MAX_DEPTH = 128
 """Deepest nesting of arrays and objects, the record itself included (RFC 8259 section 9 lets a reader set one)."""
 _BEYOND_64_BITS = 10**20
-
-_STRING = re.compile(rb'"(?:[^"\\]|\\.)*"', re.DOTALL)
 
 
 def load_object(value: bytes | None, *, max_bytes: int = MAX_BYTES) -> dict[str, Any]:
@@ -69,13 +67,10 @@ def _constant(name: str) -> Never:
 
 
 def _check_depth(value: bytes) -> None:
-    if value.count(b"[") + value.count(b"{") <= MAX_DEPTH:
-        return
-    depth = 0
-    for bracket in re.findall(rb"[][{}]", _STRING.sub(b"", value)):
-        depth += 1 if bracket in b"[{" else -1
-        if depth > MAX_DEPTH:
-            raise Refused("malformed", f"nested more than {MAX_DEPTH} deep")
+    try:
+        check_shape(value, max_depth=MAX_DEPTH)
+    except NotReadable as error:
+        raise Refused("malformed", str(error)) from None
 
 
 def _check_surrogates(document: dict[str, Any]) -> None:

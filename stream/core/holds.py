@@ -22,8 +22,10 @@ import numpy as np
 import numpy.typing as npt
 import orjson
 
+from rules.bounded_json import NotReadable
 from stream.core import rfc3339
 from stream.core.columns import FEEDBACK_KINDS, VERDICTS
+from stream.core.hold_rows import MAX_ALERT_BYTES, identity, read_object, read_row, whole
 from stream.errors import RiskstreamError
 
 Result = Literal["release", "decline"]
@@ -183,22 +185,22 @@ def read_alert(value: bytes | None) -> Hold | None:
         Not an Alert.
     """
     try:
-        alert = orjson.loads(value or b"")
+        alert = read_object(value, MAX_ALERT_BYTES)
         decision = alert["decision"]
         if decision["outcome"] != "review":
             return None
         hold = Hold(
-            transaction_id=str(decision["transaction_id"]),
-            alert_id=str(alert["alert_id"]),
-            account_id=str(decision["account_id"]),
-            customer_id=str(decision.get("customer_id") or decision["account_id"]),
-            expires_at=rfc3339.microseconds(rfc3339.parse(alert["hold_expires_at"])),
+            transaction_id=identity(decision["transaction_id"]),
+            alert_id=identity(alert["alert_id"]),
+            account_id=identity(decision["account_id"]),
+            customer_id=identity(decision.get("customer_id") or decision["account_id"]),
+            expires_at=whole(rfc3339.microseconds(rfc3339.parse(alert["hold_expires_at"]))),
             on_expiry=alert["on_expiry"],
-            scenario=str(decision["scenario"]),
-            priority_milli=int(alert["priority_milli"]),
-            due_at=rfc3339.microseconds(rfc3339.parse(alert["due_at"])),
+            scenario=str(decision["scenario"])[:64],
+            priority_milli=whole(alert["priority_milli"], -(2**53), 2**53),
+            due_at=whole(rfc3339.microseconds(rfc3339.parse(alert["due_at"]))),
         )
-    except (ValueError, TypeError, KeyError, AttributeError) as error:
+    except (ValueError, TypeError, KeyError, AttributeError, OverflowError) as error:
         raise UnreadableAlert(f"not an alert: {type(error).__name__}; only riskstream may write there") from error
     if hold.on_expiry not in ("release", "decline"):
         raise UnreadableAlert("not an alert: on_expiry is neither release nor decline; only riskstream may write there")
@@ -352,19 +354,25 @@ class Holds:
         Raises
         ------
         UnknownRow
-            Written by another version.
+            Written by another version, no stored hold at all, or a null value that would let an open hold vanish. What
+            was restored before stays.
         """
+        if value is None and key in self._open:
+            raise UnknownRow("a null value where a hold is open: holds end, they are not deleted")
+        try:
+            row = read_row(key, value, READ_VERSIONS, MAX_KEPT_STAMPS) if value is not None else {}
+        except NotReadable as error:
+            raise UnknownRow(f"not a stored hold: {error}; only riskstream may write there") from error
+        if value is not None and row.get("version") not in READ_VERSIONS:
+            raise UnknownRow(
+                f"a stored hold of schema version {row.get('version')}, this version reads 1 and {ROW_VERSION}: run the "
+                "version of riskstream that wrote it"
+            )
         self._open.pop(key, None)
         self._unmatched.pop(key, None)
         self._ended.pop(key, None)
         if value is None:
             return
-        row: dict[str, Any] = orjson.loads(value)
-        if row.get("version") not in READ_VERSIONS:
-            raise UnknownRow(
-                f"a stored hold of schema version {row.get('version')}, this version reads 1 and {ROW_VERSION}: run the "
-                "version of riskstream that wrote it"
-            )
         if row["state"] == "ended":
             self._ended[key] = row["at"]
         elif row["state"] == "unmatched":

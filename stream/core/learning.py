@@ -11,7 +11,8 @@ import numpy.typing as npt
 import orjson
 from numba import njit
 
-from stream.core.columns import FEEDBACK_KINDS, VERDICTS
+from rules.bounded_json import NotReadable, load
+from stream.core.columns import FEEDBACK_KINDS, SCENARIOS, VERDICTS
 from stream.core.decide import REVIEW, Decided
 from stream.core.features import MODEL_COLUMNS
 from stream.core.fingerprint import chain
@@ -38,6 +39,11 @@ SCORED = np.dtype(
 """One transaction's model inputs as scored; single precision, which the learner then reads as it stands."""
 HEAD = np.dtype([(name, SCORED[name]) for name in SCORED.names or () if name != "inputs"])
 """What stands before the inputs."""
+LAST_TIME_US = 4_102_444_800_000_000
+"""Times of records lie before 2100, µs since the epoch."""
+MAX_LABEL_BYTES = 4_096
+MOST_VERSIONS = 100
+_LABEL = frozenset(("transaction_id", "payment", "feedback_id", "kind", "verdict", "occurred_at_us"))
 _MAGIC = b"RSLF"
 TAKEN_BACK = "taken_back"
 """Verdict of a label record that says that an earlier one counts no more."""
@@ -94,7 +100,8 @@ class LearningRecords:
 
 
 def read_learning(values: Sequence[Packed], keys: Sequence[Packed] = ()) -> LearningRecords:
-    """Read what came in some batches, one behind the other, without joining them.
+    """Read what came in some batches, one behind the other, without joining them. What is neither features nor label
+    is left out (:func:`strangers` says which those are).
 
     Parameters
     ----------
@@ -112,14 +119,15 @@ def read_learning(values: Sequence[Packed], keys: Sequence[Packed] = ()) -> Lear
     raw_head, raw_inputs = head.view(np.uint8).reshape(len(head), HEAD.itemsize), inputs.view(np.uint8)
     labels, before = [], []
     for batch, scored, start, end in zip(values, which, ends, ends[1:], strict=False):
-        if (batch.lengths[scored] != SCORED.itemsize).any():
-            raise RiskstreamError(f"{_OTHER_VERSION}: start a new topic prefix or retire the old records")
         _split(batch.data, batch.starts[scored], raw_head[start:end], raw_inputs[start:end])
-        places = np.flatnonzero(~scored)
-        labels += [batch[place] for place in places.tolist()]
-        before += (start + places - np.arange(len(places))).tolist()
-    if np.any(head["magic"] != _MAGIC) or np.any(head["version"] != VERSION):
-        raise RiskstreamError(f"{_OTHER_VERSION}: see docs/upgrade.md")
+        features_before = np.cumsum(scored)
+        for place in np.flatnonzero(~scored).tolist():
+            value = batch[place]
+            if is_label(value):
+                labels.append(value)
+                before.append(start + int(features_before[place]))
+            elif _of_another_version(value):
+                raise RiskstreamError(f"{_OTHER_VERSION}: see docs/upgrade.md")
     return LearningRecords(
         Packed.joined([batch.chosen(scored) for batch, scored in zip(keys, which, strict=False)]),
         np.ascontiguousarray(head["payment"]), np.ascontiguousarray(head["event_time"]),
@@ -129,9 +137,54 @@ def read_learning(values: Sequence[Packed], keys: Sequence[Packed] = ()) -> Lear
 
 
 def are_scored(values: Packed) -> npt.NDArray[np.bool_]:
-    """Which records hold features rather than a label, which is a JSON object; bool[n]."""
-    found: npt.NDArray[np.bool_] = values.data[values.starts] == _MAGIC[0]
+    """Which records hold features rather than a label or anything else; bool[n]."""
+    found: npt.NDArray[np.bool_] = values.lengths == SCORED.itemsize
+    places = np.flatnonzero(found)
+    heads = np.empty((len(places), HEAD.itemsize), np.uint8)
+    _split(values.data, values.starts[places], heads, np.empty((len(places), 0), np.uint8))
+    head = heads.reshape(-1).view(HEAD)
+    found[places] = (
+        (head["magic"] == _MAGIC)
+        & (head["version"] == VERSION)
+        & (head["group"] < len(SCENARIOS))
+        & (head["suspected"] <= 1)
+        & (head["event_time"] >= 0)
+        & (head["event_time"] <= LAST_TIME_US)
+    )
     return found
+
+
+def strangers(values: Packed) -> list[int]:
+    """Places of records that hold neither features nor a label."""
+    return [place for place in np.flatnonzero(~are_scored(values)).tolist() if not is_label(values[place])]
+
+
+def is_label(value: bytes) -> bool:
+    """Whether a record is a label as :func:`label_record` writes one: a closed schema, looked at before it is used."""
+    try:
+        label = load(value, max_bytes=MAX_LABEL_BYTES, max_depth=1, max_values=len(_LABEL))
+    except NotReadable:
+        return False
+    if not isinstance(label, dict) or set(label) != _LABEL:
+        return False
+    whole = all(type(label[name]) is int for name in ("payment", "occurred_at_us"))
+    return (
+        whole
+        and 0 <= label["payment"] < 2**64
+        and -LAST_TIME_US <= label["occurred_at_us"] <= LAST_TIME_US
+        and label["kind"] in FEEDBACK_KINDS
+        and label["verdict"] in VERDICTS
+        and isinstance(label["transaction_id"], str)
+        and isinstance(label["feedback_id"], str)
+    )
+
+
+def _of_another_version(value: bytes) -> bool:
+    """Whether features of another version, or of another number of inputs, may stand here: whole ones."""
+    if not value.startswith(_MAGIC) or len(value) <= HEAD.itemsize or (len(value) - HEAD.itemsize) % 4:
+        return False
+    version = int(np.frombuffer(value, HEAD, 1)[0]["version"])
+    return 1 <= version <= MOST_VERSIONS and (version != VERSION or len(value) != SCORED.itemsize)
 
 
 @njit(cache=True, nogil=True)
@@ -164,4 +217,4 @@ def scored_place(value: bytes) -> tuple[int, int, int]:
 
 def is_scored(value: bytes) -> bool:
     """Whether a record holds features rather than a label."""
-    return value.startswith(_MAGIC)
+    return len(value) == SCORED.itemsize and value.startswith(_MAGIC)

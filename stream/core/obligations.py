@@ -17,6 +17,7 @@ import orjson
 
 from stream.core import rfc3339
 from stream.core.columns import FEEDBACK_KINDS, VERDICTS
+from stream.core.hold_rows import MAX_ALERT_BYTES, identity, read_object, whole
 from stream.core.holds import Ending, Hold, UnreadableAlert, Verdict
 
 _SUPPLIED = FEEDBACK_KINDS.index("supplied")
@@ -36,18 +37,18 @@ def read_obligation(value: bytes | None) -> Hold:
     3600000001
     """
     try:
-        record = orjson.loads(value or b"")
+        record = read_object(value, MAX_ALERT_BYTES)
         alert, decision = record["alert"], record["alert"]["decision"]
         return Hold(
-            transaction_id=str(decision["transaction_id"]),
-            alert_id=str(alert["alert_id"]),
-            account_id=str(decision["account_id"]),
-            customer_id=str(decision.get("customer_id") or decision["account_id"]),
-            expires_at=rfc3339.microseconds(rfc3339.parse(record["due_at"])) + 1,
+            transaction_id=identity(decision["transaction_id"]),
+            alert_id=identity(alert["alert_id"]),
+            account_id=identity(decision["account_id"]),
+            customer_id=identity(decision.get("customer_id") or decision["account_id"]),
+            expires_at=whole(rfc3339.microseconds(rfc3339.parse(record["due_at"]))) + 1,
             on_expiry="release",
             escalation=orjson.dumps(alert).decode(),
         )
-    except (ValueError, TypeError, KeyError, AttributeError) as error:
+    except (ValueError, TypeError, KeyError, AttributeError, OverflowError) as error:
         raise UnreadableAlert(f"not an obligation: {type(error).__name__}; only riskstream may write there") from error
 
 

@@ -184,6 +184,29 @@ class RowTable:
         slots = self.lookup(np.ascontiguousarray(hashes))
         other.put(self.stored(slots[slots >= 0])[1])
 
+    def readable(self, stored: Packed) -> npt.NDArray[np.bool_]:
+        """Which of these have a schema version that is known here, and its length; bool[n]."""
+        found = stored.lengths >= 2
+        starts = stored.starts[found]
+        versions = np.full(len(stored), -1, np.int64)
+        versions[found] = stored.data[starts] + 256 * stored.data[starts + 1].astype(np.int64)
+        fits = np.zeros(len(stored), np.bool_)
+        for version, layout in self._layouts.items():
+            fits |= (versions == version) & (stored.lengths == layout.dtype.itemsize)
+        return fits
+
+    def knows(self, version: int) -> bool:
+        """Whether rows of a schema version can be read."""
+        return version in self._layouts
+
+    @property
+    def key_field(self) -> tuple[int, int]:
+        """Where the key stands in a row of any version, and how long it is at most, bytes."""
+        fields = self.dtype.fields
+        assert fields is not None
+        key, offset = fields["key"][:2]
+        return int(offset), int(key.itemsize)
+
     def put(self, stored: Packed) -> None:
         """Store whole rows as they were written (recovery); later ones of the same key win.
 

@@ -189,7 +189,7 @@ def read_queue(settings: Settings, clock_us: Callable[[], int]) -> ReviewQueue:
         log = PolicyLog()  # the policy that founded the installation is on the topic too
         for chunk in reader.read(Place(policies, 0), 0):
             for record in chunk:
-                log.take(record.key or b"", record.value)
+                log.take(record.key, record.value, record.offset)
         policy = log.in_force(clock_us())
         budgets = policy.compile(SCHEMA, hash_id).budgets
         # last, as compiling takes a moment: the queue is as of the time it states

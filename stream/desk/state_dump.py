@@ -164,5 +164,5 @@ def model_line(settings: Settings) -> dict[str, str]:
     """Version and digest of the model in force."""
     log = ModelLog(first_snapshot(settings.seed))
     place = Place(settings.topic("risk.models.v1"), 0)
-    scan(settings, {place: 0}, lambda _, message: log.take(message.key() or b"", message.value()))
+    scan(settings, {place: 0}, lambda _, message: log.take(message.key(), message.value(), message.offset()))
     return {"model_version": log.active.version, "model_digest": log.active.digest}

@@ -63,7 +63,7 @@ def require_trusted(settings: Settings, actor: str) -> None:
     """Raise RiskstreamError where the policy in force does not take feedback of this actor."""
     log = PolicyLog()
     place = Place(settings.topic("risk.policies.v1"), 0)
-    scan(settings, {place: 0}, lambda _, message: log.take(message.key() or b"", message.value()))
+    scan(settings, {place: 0}, lambda _, message: log.take(message.key(), message.value(), message.offset()))
     policy = log.in_force(time.time_ns() // 1000)
     if not policy.trusts(actor):
         raise RiskstreamError(

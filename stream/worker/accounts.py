@@ -14,17 +14,20 @@ from typing import Any
 import numpy as np
 import orjson
 
+from rules.bounded_json import NotReadable
 from rules.currency import Currencies
 from rules.policy import shipped
 from stream.contracts.feedback import read_feedback
 from stream.contracts.transaction import read_transaction
 from stream.core import account_row
+from stream.core.batch_record import read_batch
 from stream.core.decode import Decoded, Refusal, decode_feedback, decode_transactions
 from stream.core.profile import AccountHop, HopSettings, Profiled
 from stream.core.recorded_rates import recorded_rates
 from stream.core.rows import RowTable
 from stream.errors import RecoveryRefused
 from stream.settings import Settings
+from stream.worker.changelog import RowsRefused
 from stream.worker.checkpoint import Marker, write_rows
 from stream.worker.counts import Counts
 from stream.worker.dead_letters import dead_letter
@@ -45,6 +48,7 @@ from stream.worker.lost_records import RecordsLost, refuse_lost
 from stream.worker.made_anew import refuse_anew
 from stream.worker.replica import Replica
 from stream.worker.row_owner import RowOwner
+from stream.worker.set_aside import SetAside
 
 logger = logging.getLogger("riskstream.accounts")
 DAY_US = 86_400_000_000
@@ -114,6 +118,8 @@ class AccountsHop(RowOwner[AccountPartition]):
     on_wrong_partition
         Called before a batch with records on a wrong partition is written: it raises, or does not return, where the
         fault is not the producer's but that partitions were added.
+    aside
+        Where records of its own topics are set aside that are none.
     """
 
     settings: Settings
@@ -121,6 +127,7 @@ class AccountsHop(RowOwner[AccountPartition]):
     trusts: Callable[[str], bool]
     rates: Callable[[], Currencies] = lambda: shipped().common.currencies
     on_wrong_partition: Callable[[], None] = lambda: None
+    aside: SetAside = field(default_factory=SetAside)
     name: str = "accounts"
 
     def places(self, partition: int) -> tuple[Place, Place]:
@@ -294,7 +301,8 @@ class AccountsHop(RowOwner[AccountPartition]):
     def replica(self, partition: int) -> Replica[AccountHop]:
         """An empty replica of one partition's rows."""
         core = AccountHop(partition, hop_settings(self.settings, self.partitions))
-        return Replica(self.changelog(partition), core, core.table, (core.customers, core.told))
+        beside = (core.customers, core.told)
+        return Replica(self.changelog(partition), core, core.table, beside, passed_over=self.aside.refuse)
 
     def recover(
         self, reader: Reader, partition: int, transactions: int, feedback: int,
@@ -315,6 +323,8 @@ class AccountsHop(RowOwner[AccountPartition]):
             What must be walked again is not there any more.
         TopicMadeAnew
             An input is another topic than the rows stand for.
+        RowsRefused
+            What the rows rest on cannot be read, or does not belong together.
         """
         replica = replica or self.replica(partition)
         replica.read_on(reader)
@@ -324,6 +334,8 @@ class AccountsHop(RowOwner[AccountPartition]):
         owner = AccountPartition(core, transactions, feedback)
         holds: tuple[int, int] | None = None
         if marker is not None:
+            if not {"highest", "sequence", "batches", "transactions", "feedback"} <= set(marker):
+                raise RowsRefused(replica.place, replica.marked, "a marker of another hop")
             core.highest[0] = marker["highest"]
             owner.sequence, owner.batches = marker["sequence"], marker["batches"]
             owner.internal = list(marker.get("internal", []))
@@ -341,14 +353,25 @@ class AccountsHop(RowOwner[AccountPartition]):
     def _batches_behind(self, reader: Reader, partition: int, owner: AccountPartition) -> list[dict[str, Any]]:
         """Batches recorded behind the marker, in order."""
         batches: list[dict[str, Any]] = []
-        for chunk in reader.read(self._batches(partition), owner.batches):
+        place = self._batches(partition)
+        sequence = owner.sequence
+        for chunk in reader.read(place, owner.batches):
             for record in chunk:
-                batch = orjson.loads(record.value or b"{}")
-                if batch["sequence"] > owner.sequence:
-                    batches.append(batch)
                 owner.batches = record.offset
+                try:
+                    batch = read_batch(record.value)
+                except NotReadable as error:
+                    # no batch is missing where the numbers of the others go on one by one, which is looked at below
+                    self.aside.refuse(place, record.offset, record.key, record.value, "foreign", str(error))
+                    continue
+                if batch["sequence"] > owner.sequence:
+                    if batches and batch["sequence"] != sequence + 1:
+                        raise RowsRefused(
+                            place, record.offset, f"batch {batch['sequence']} stands behind batch {sequence}"
+                        )  # fmt: skip
+                    sequence = batch["sequence"]
+                    batches.append(batch)
         if batches and batches[0]["sequence"] != owner.sequence + 1 and not self.settings.accept_lost_records:
-            place = self._batches(partition)
             raise RecordsLost(
                 f"{place.topic}[{partition}]: the rows stand for batch {owner.sequence}, the first one recorded behind "
                 f"them is {batches[0]['sequence']}: those in between were deleted; keep that topic longer "

@@ -18,6 +18,8 @@ from stream.worker.log import Place, Publisher
 MARKER_KEY = b"\x00marker"
 BESIDE = (b"\x01", b"\x02")
 """What the keys of rows of a second and a third table begin with."""
+ROWS = ("rows", "rows_beside", "rows_third")
+"""What a marker calls the numbers of rows there are of each table: a recovery that finds fewer has lost some."""
 Marker = dict[str, Any]
 """Offsets by the names of inputs, and what else its hop needs to go on."""
 
@@ -27,6 +29,7 @@ def write_rows(publisher: Publisher, place: Place, table: RowTable, marker: Mark
     only the commit makes them written. The commit also tells, in ``publisher.acknowledged``, where the marker lies."""
     publisher.acknowledged.pop(place, None)
     count = _send(publisher, place, table, b"")
+    marker = {**marker, **{name: len(held) for name, held in zip(ROWS, (table, *beside), strict=False)}}
     for prefix, other in zip(BESIDE, beside, strict=False):
         count += _send(publisher, place, other, prefix)
     publisher.send(place.topic, orjson.dumps(marker), MARKER_KEY, partition=place.partition, tracked=True)

@@ -23,6 +23,7 @@ from prometheus_client import CollectorRegistry
 from stream.errors import RiskstreamError
 from stream.settings import Settings
 from stream.worker.holds_session import HoldsMetrics, HoldsSession
+from stream.worker.set_aside import SetAside
 
 logger = logging.getLogger("riskstream.holds")
 FIRST_BACKOFF_S, LAST_BACKOFF_S = 1.0, 30.0
@@ -33,8 +34,8 @@ class HoldsAgent:
 
     Parameters
     ----------
-    settings, trusts, registry, transactional, expiry_us, by_record
-        As in :class:`HoldsSession`; ``registry`` is the worker's.
+    settings, trusts, registry, transactional, expiry_us, by_record, aside
+        As in :class:`HoldsSession`; ``registry`` and ``aside`` are the worker's.
     restarted
         Told each time a session failed and the next one is to begin.
     """
@@ -48,8 +49,10 @@ class HoldsAgent:
         transactional: bool = True,
         expiry_us: Callable[[], int] | None = None,
         by_record: bool = False,
+        aside: SetAside | None = None,
         restarted: Callable[[str], None] = lambda name: None,
     ) -> None:
+        self._aside = aside or SetAside(settings.topic_prefix)
         self._restarted = restarted
         self._settings = settings
         self._by_record = by_record
@@ -94,14 +97,15 @@ class HoldsAgent:
 
     def _run_session(self) -> None:
         session = HoldsSession(
-            self._settings, self._trusts, self._metrics, self._transactional, self._by_record, expiry_us=self._expiry_us
-        )
+            self._settings, self._trusts, self._metrics, self._transactional, self._by_record,
+            expiry_us=self._expiry_us, aside=self._aside,
+        )  # fmt: skip
         try:
             while not self._stop.is_set():
                 session.step()
                 self._stepped = time.monotonic()
                 if session.joined:
-                    self._reason = ""
+                    self._reason = "; ".join(session.left_alone.values())
         finally:
             session.close()
 
@@ -126,19 +130,15 @@ class HoldsService(mode.Service):
         transactional: bool = True,
         expiry_us: Callable[[], int] | None = None,
         by_record: bool = False,
+        aside: SetAside | None = None,
         restarted: Callable[[str], None] = lambda name: None,
         **options: Any,
     ) -> None:
         super().__init__(**options)
         self.agent = HoldsAgent(
-            settings,
-            trusts,
-            registry,
-            transactional=transactional,
-            expiry_us=expiry_us,
-            by_record=by_record,
+            settings, trusts, registry, transactional=transactional, expiry_us=expiry_us, by_record=by_record, aside=aside,
             restarted=restarted,
-        )
+        )  # fmt: skip
 
     @property
     def failure(self) -> str:

@@ -27,13 +27,17 @@ from stream.brokers.connect import consumer_config
 from stream.brokers.credentials import librdkafka
 from stream.core.columns import SCENARIOS
 from stream.core.decode import decode_feedback
-from stream.core.holds import Ending, Hold, Holds, UnreadableAlert, read_alert, read_verdicts
+from stream.core.hold_rows import ROW_KEY
+from stream.core.holds import Ending, Hold, Holds, UnknownRow, UnreadableAlert, read_alert, read_verdicts
 from stream.core.obligations import escalation, read_obligation, read_supplies
 from stream.errors import RiskstreamError
 from stream.settings import Settings
+from stream.worker.changelog import RowsRefused
+from stream.worker.holds_partition import HoldsPartition, Look
 from stream.worker.log import Headers, Place, Publisher, Record
 from stream.worker.reader import KafkaReader
 from stream.worker.recorded_trust import RecordedTrust
+from stream.worker.set_aside import SetAside
 from stream.worker.transactions import Membership, PlainPublisher, TransactionalPublisher, fence, now_header
 
 logger = logging.getLogger("riskstream.holds")
@@ -58,58 +62,6 @@ REQUEST_TIMEOUT_S = 10.0
 
 class HoldsFailed(RiskstreamError):
     """The agent cannot go on with what it has and must begin anew."""
-
-
-@dataclass(frozen=True, slots=True)
-class Look:
-    """A look for expiries: when the feedback up to ``feedback`` is read, every verdict stamped before ``until`` is."""
-
-    until: int
-    feedback: int
-
-
-@dataclass(slots=True)
-class HoldsPartition:
-    """One partition of the inputs.
-
-    Parameters
-    ----------
-    core
-        Its holds.
-    owed
-        Its obligations, kept as holds of nothing.
-    alerts, obligations, feedback
-        Next offsets of the inputs: what a transaction commits.
-    feedback_read
-        Feedback is read up to here, control records and aborted ones included.
-    alerts_ended
-        Nothing more was on the alert topic when it was read last.
-    look
-        The look for expiries that is under way.
-    waiting
-        Feedback that is read, and of which the record does not say yet whether it is trusted.
-    """
-
-    core: Holds
-    owed: Holds
-    alerts: int
-    obligations: int
-    feedback: int
-    feedback_read: int
-    alerts_ended: bool = False
-    look: Look | None = None
-    waiting: list[Record] = field(default_factory=list)
-
-    @property
-    def judged_until(self) -> int:
-        """Feedback below this offset is judged: read, and its trust known."""
-        return self.waiting[0].offset if self.waiting else self.feedback_read
-
-    @property
-    def next_expiry(self) -> int | None:
-        """The earliest time at which something ends by itself, µs since the epoch."""
-        times = [at for at in (self.core.next_expiry, self.owed.next_expiry) if at is not None]
-        return min(times, default=None)
 
 
 class HoldsMetrics:
@@ -228,6 +180,8 @@ class HoldsSession:
     expiry_us
         The time up to which things may expire, µs since the epoch: what has come for certain by the clock that stamps
         feedback, 0 while that cannot be said. Without it the wall clock is believed.
+    aside
+        Where records that are none are set aside.
     """
 
     settings: Settings
@@ -238,6 +192,8 @@ class HoldsSession:
     clock_us: Callable[[], int] = lambda: time.time_ns() // 1000
     expiry_us: Callable[[], int] | None = None
     owned: dict[int, HoldsPartition] = field(default_factory=dict)
+    aside: SetAside = field(default_factory=SetAside)
+    left_alone: dict[int, str] = field(default_factory=dict)  # why partitions that were assigned are not taken
 
     def __post_init__(self) -> None:
         self._alerts = self.settings.topic("risk.alerts.v1")
@@ -333,7 +289,8 @@ class HoldsSession:
                 hold = read(record.value)
             except UnreadableAlert as error:
                 # it must not stop every other hold of its partition
-                logger.error("%s[%d] offset %d: %s", topic, number, record.offset, error)
+                place = Place(topic, number)
+                self.aside.refuse(place, record.offset, record.key, record.value, "malformed", str(error))
                 self.metrics.ignored.labels("unreadable").inc()
                 continue
             ending = holds.open(hold) if hold is not None else None
@@ -484,14 +441,20 @@ class HoldsSession:
                 self._claim(offsets)
             for number in numbers:
                 feedback = offsets[Place(self._feedback, number)]
-                core, owed = self._recover(reader, number) if self.transactional else (Holds(), Holds())
+                try:
+                    core, owed = self._recover(reader, number) if self.transactional else (Holds(), Holds())
+                except RowsRefused as error:
+                    logger.error("holds of partition %d are left alone: %s", number, error)
+                    self.left_alone[number] = str(error)
+                    continue
                 alerts, obligations = (offsets[Place(topic, number)] for topic in (self._alerts, self._obligations))
                 self.owned[number] = HoldsPartition(core, owed, alerts, obligations, feedback, feedback_read=feedback)
             if self._recorded is not None:
-                self._recorded.own({number: self.owned[number].feedback for number in numbers}, reader)
+                self._recorded.own({number: owned.feedback for number, owned in self.owned.items()}, reader)
         finally:
             reader.close()
-        consumer.assign([TopicPartition(p.topic, p.partition, offset) for p, offset in offsets.items()])
+        read = {place: offset for place, offset in offsets.items() if place.partition in self.owned}
+        consumer.assign([TopicPartition(p.topic, p.partition, offset) for p, offset in read.items()])
         self.metrics.committed((), self.owned)
         self.joined = True
         logger.info("holds of partitions %s: %d open", numbers, sum(len(owned.core) for owned in self.owned.values()))
@@ -502,6 +465,7 @@ class HoldsSession:
     def _release(self) -> None:
         self.metrics.lost(self.owned)
         self.owned.clear()
+        self.left_alone.clear()
         self._paused.clear()
         if self._recorded is not None:
             self._recorded.release()
@@ -529,14 +493,26 @@ class HoldsSession:
         self._publisher.commit(offsets)
 
     def _recover(self, reader: KafkaReader, number: int) -> tuple[Holds, Holds]:
+        """Holds and obligations of a partition.
+
+        Raises
+        ------
+        RowsRefused
+            A record that cannot be read stands where a hold may have stood.
+        """
         core, owed = Holds(), Holds()
-        for chunk in reader.read(Place(self.settings.topic("riskstream-holds-rows"), number), 0):
+        place = Place(self.settings.topic("riskstream-holds-rows"), number)
+        for chunk in reader.read(place, 0):
             for record in chunk:
                 key = record.key or b""
-                if key[:1] == OWED:
-                    owed.restore(key[1:], record.value)
-                else:
-                    core.restore(key, record.value)
+                holds, own = (owed, key[1:]) if key[:1] == OWED else (core, key)
+                if not ROW_KEY.fullmatch(own):
+                    self.aside.refuse(place, record.offset, key, record.value, "foreign", "no hold has such a key")
+                    continue
+                try:
+                    holds.restore(own, record.value)
+                except UnknownRow as error:
+                    raise RowsRefused(place, record.offset, str(error)) from error
         return core, owed
 
     def _count_partitions(self) -> int:

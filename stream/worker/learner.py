@@ -12,6 +12,7 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from itertools import chain
 from typing import Any
 
@@ -20,21 +21,27 @@ import orjson
 from confluent_kafka import KafkaError, Producer
 
 from detectors.ensemble import Learner, Snapshot
+from detectors.sound_snapshot import require_sound
+from rules.bounded_json import NotReadable, load
 from stream.brokers.connect import consumer_config, producer_config
 from stream.brokers.librdkafka import Batch
 from stream.brokers.native_consumer import NativeConsumer
+from stream.core.columns import SCENARIOS
 from stream.core.learn import StreamLearner
-from stream.core.learning import LearningRecords, read_learning
+from stream.core.learning import LearningRecords, read_learning, strangers
 from stream.replay.verify import Verified
 from stream.settings import Settings
 from stream.worker.log import Headers, Place, Record, Records
 from stream.worker.metrics import Metrics
 from stream.worker.model_notes import ModelNotes, Note
-from stream.worker.models import REFUSED, ROUNDS, STATE_SUFFIX, chunk_key, chunks
+from stream.worker.model_records import MAX_CHUNK_BYTES, REFUSED, STATE_SUFFIX, chunk_key
+from stream.worker.models import MAX_PARTIAL, ROUNDS, chunks
 from stream.worker.reader import KafkaReader
+from stream.worker.set_aside import ControlRefused, SetAside
 from stream.worker.versions import Versions
 
 logger = logging.getLogger("riskstream.learner")
+MODELS = "risk.models.v1"
 DAY_US = 86_400_000_000
 STATE_EVERY = 20
 """Rounds between two snapshots that carry the whole learning state."""
@@ -113,7 +120,7 @@ class LearnerThread:
 
     def _learn(self) -> None:
         producer = self._producer()
-        history = ModelHistory(self._settings, self._versions.models.founding)
+        history = ModelHistory(self._settings, self._versions.models.founding, self._versions.aside)
         reader = KafkaReader(self._settings, self._settings.recovery_timeout_s)
         try:
             stream, offsets = history.restore(reader, round(self._settings.maturity_days * DAY_US))
@@ -124,11 +131,13 @@ class LearnerThread:
         follower = Follower(self._settings, {place: offsets.get(place.partition, 0) for place in places})
         try:
             while self._owns() and not self._stop.is_set():
-                records, ends = read_round(follower.gather(self._settings.learning_interval_s, self._stop))
+                taken = follower.gather(self._settings.learning_interval_s, self._stop)
+                records, ends = read_round(taken)
                 self._looked = time.monotonic()
                 self.failure = ""
                 if not ends:
                     continue
+                self._set_aside(taken)
                 told = notes.observe(records)
                 stream.absorb(records)
                 offsets |= ends
@@ -137,6 +146,17 @@ class LearnerThread:
                 self._publish(producer, history, snapshot, offsets, [*told, *notes.closed(snapshot)])
         finally:
             follower.close()
+
+    def _set_aside(self, taken: Mapping[int, Sequence[Records]]) -> None:
+        """Name what a round read that is neither features nor a label: it was left out, here and in verification."""
+        topic = self._settings.topic("risk.learning.v1")
+        for partition, batches in taken.items():
+            for batch in batches:
+                for at in strangers(batch.values):
+                    self._versions.aside.refuse(
+                        Place(topic, partition), int(batch.offsets[at]), batch.key(at), batch.value(at), "foreign",
+                        "neither features nor a label: left out of the round",
+                    )  # fmt: skip
 
     def _publish(
         self, producer: Producer, history: ModelHistory, snapshot: Snapshot, offsets: dict[int, int], notes: list[Note]
@@ -180,10 +200,19 @@ class LearnerThread:
 
 
 class ModelHistory:
-    """What ``risk.models.v1`` says about the rounds so far."""
+    """What ``risk.models.v1`` says about the rounds so far.
 
-    def __init__(self, settings: Settings, first: Snapshot) -> None:
+    Parameters
+    ----------
+    first
+        The model that the first round starts from.
+    aside
+        Where records that are none are set aside; None for those who only look.
+    """
+
+    def __init__(self, settings: Settings, first: Snapshot, aside: SetAside | None = None) -> None:
         self._settings = settings
+        self._aside = aside
         self._first = first
         self._versions: list[list[bytes]] = []
         """Keys of the chunks of each version that is still on the topic, oldest first."""
@@ -195,7 +224,7 @@ class ModelHistory:
         rounds, state = self._read(reader)
         rounds = [(version, ends) for version, ends in rounds if ends]
         if state is not None:
-            full, done = Snapshot.from_bytes(state[0]), state[1]
+            full, done = state
             stream, offsets = StreamLearner(Learner.restore(full)), dict(done)
             rounds = [(version, ends) for version, ends in rounds if round_of(version) > full.round]
         else:
@@ -248,35 +277,53 @@ class ModelHistory:
 
     def _read(
         self, reader: KafkaReader
-    ) -> tuple[list[tuple[str, dict[int, int]]], tuple[bytes, dict[int, int]] | None]:
-        """Rounds in order (version and end offsets), and the last full state with its offsets."""
+    ) -> tuple[list[tuple[str, dict[int, int]]], tuple[Snapshot, dict[int, int]] | None]:
+        """Rounds in order (version and end offsets), and the last full state with its offsets. What is no record of
+        a model, or makes none, is left out: it is nobody's round."""
         rounds: dict[str, dict[int, int]] = {}
         keys: dict[str, list[bytes]] = {}
-        parts: dict[str, dict[int, bytes]] = {}
-        state: tuple[bytes, dict[int, int]] | None = None
-        place = Place(self._settings.topic("risk.models.v1"), 0)
+        found: dict[str, _Chunks] = {}
+        state: tuple[Snapshot, dict[int, int]] | None = None
+        place = Place(self._settings.topic(MODELS), 0)
         for chunk in reader.read(place, 0):
             for record in chunk:
-                if record.key is None or b"/" not in record.key:
+                try:
+                    taken = _chunk_of(record)
+                except ControlRefused as error:
+                    self._refuse(place, record, error)
                     continue
-                version, number, count = chunk_key(record.key)
+                if taken is None:
+                    continue
+                version, number, count, ends = taken
                 if record.value is None:
                     rounds.pop(version, None)
                     keys.pop(version, None)
+                    found.pop(version, None)
                     continue
-                ends = _ends(record)
-                if not version.endswith(STATE_SUFFIX):
-                    rounds[version] = ends
-                    keys.setdefault(version, []).append(record.key)
+                parts = found.setdefault(version, _Chunks(count, ends))
+                parts.values[number], parts.keys[number] = record.value, record.key or b""
+                if len(parts.values) < parts.count:
+                    while len(found) > MAX_PARTIAL:
+                        found.pop(next(iter(found)))
                     continue
-                known = parts.setdefault(version, {})
-                known[number] = record.value
-                if len(known) == count:
-                    state = b"".join(known[n] for n in range(count)), ends
-                    self._state_keys = [f"{version}/{n}/{count}".encode() for n in range(count)]
+                try:
+                    snapshot = found.pop(version).snapshot(version)
+                except ControlRefused as error:
+                    self._refuse(place, record, error)
+                    continue
+                if snapshot.state:
+                    state = snapshot, parts.ends
+                    self._state_keys = [parts.keys[n] for n in range(parts.count)]
+                else:
+                    rounds[version] = parts.ends
+                    keys[version] = [parts.keys[n] for n in range(parts.count)]
         self._versions = list(keys.values())
         self.rounds_since_state = len(rounds)
         return list(rounds.items()), state
+
+    def _refuse(self, place: Place, record: Record, error: ControlRefused) -> None:
+        if self._aside is not None:
+            self._aside.refuse(place, record.offset, record.key, record.value, error.reason, str(error))
 
     def _walk(self, reader: KafkaReader, stream: StreamLearner, offsets: dict[int, int], ends: dict[int, int]) -> None:
         topic = self._settings.topic("risk.learning.v1")
@@ -351,7 +398,67 @@ def round_of(version: str) -> int:
     return int(version[1:].split("-")[0])
 
 
+@dataclass
+class _Chunks:
+    """Chunks of one version that were read so far."""
+
+    count: int
+    ends: dict[int, int]
+    values: dict[int, bytes] = field(default_factory=dict)
+    keys: dict[int, bytes] = field(default_factory=dict)
+
+    def snapshot(self, version: str) -> Snapshot:
+        """What they make: a snapshot of that version, with the learning state where the version says so.
+
+        Raises
+        ------
+        ControlRefused
+            They make none that can be learned on.
+        """
+        try:
+            snapshot = Snapshot.from_bytes(b"".join(self.values[n] for n in range(self.count)))
+            require_sound(snapshot, SCENARIOS)
+            with_state = version.endswith(STATE_SUFFIX)
+            if snapshot.version != version.removesuffix(STATE_SUFFIX) or bool(snapshot.state) != with_state:
+                raise ControlRefused("altered", f"{version} holds {snapshot.version}")
+            if with_state:
+                Learner.restore(snapshot)
+        except ControlRefused:
+            raise
+        except Exception as error:
+            # a state has some thirty arrays and a description: whatever does not fit, it is none of this learner's
+            raise ControlRefused("altered", f"{version} cannot be learned on: {error!r}") from error
+        return snapshot
+
+
+def _chunk_of(record: Record) -> tuple[str, int, int, dict[int, int]] | None:
+    """Version, number, count and the round's end offsets of a chunk; None for a note.
+
+    Raises
+    ------
+    ControlRefused
+        It is neither.
+    """
+    if record.key is None or b"/" not in record.key:
+        return None
+    version, number, count = chunk_key(record.key)
+    if record.value is not None and len(record.value) > MAX_CHUNK_BYTES:
+        raise ControlRefused("too_large", f"a chunk of {len(record.value)} bytes; at most {MAX_CHUNK_BYTES} are read")
+    return version, number, count, _ends(record) if record.value is not None else {}
+
+
 def _ends(record: Record) -> dict[int, int]:
     """The end offsets of the round that a model record carries."""
     named = dict(record.headers).get(ROUNDS)
-    return {int(p): o for p, o in orjson.loads(named).items()} if named else {}
+    if named is None:
+        return {}
+    try:
+        ends = load(named, max_bytes=1 << 20, max_depth=1, max_values=20_000)
+    except NotReadable as error:
+        raise ControlRefused("malformed", f"header {ROUNDS}: {error}") from error
+    if not isinstance(ends, dict) or not all(
+        partition.isdecimal() and len(partition) < 10 and isinstance(end, int) and 0 <= end < 2**63
+        for partition, end in ends.items()
+    ):
+        raise ControlRefused("wrong_type", f"header {ROUNDS}: expected offsets by partition")
+    return {int(partition): end for partition, end in ends.items()}

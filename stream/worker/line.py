@@ -18,6 +18,7 @@ from typing import Protocol
 from rules.currency import Currencies
 from stream.settings import Settings
 from stream.worker.accounts import AccountsHop
+from stream.worker.changelog import RowsRefused
 from stream.worker.commits import CommitThread
 from stream.worker.counts import Counts
 from stream.worker.deciding import Deciders
@@ -230,7 +231,7 @@ class Line:
         self.given = frozenset(owned)
         refused = recovered.refused.values()
         self.refused = [str(error) for error in refused if isinstance(error, RecordsLost)]
-        self.standing = [str(error) for error in refused if isinstance(error, PartitionStopped)]
+        self.standing = [str(error) for error in refused if isinstance(error, PartitionStopped | RowsRefused)]
         self.metrics.recovered(recovered.sources)
         self.metrics.lost({error.place: error.offsets for error in refused if isinstance(error, RecordsLost)})
         self.metrics.stopped([error.place for error in refused if isinstance(error, PartitionStopped)])

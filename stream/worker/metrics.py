@@ -22,6 +22,7 @@ from stream.worker.alert_load import AlertLoad
 from stream.worker.counts import Counts
 from stream.worker.health_metrics import HealthMetrics
 from stream.worker.log import Place
+from stream.worker.set_aside import REASONS
 
 BUCKETS = (0.005, 0.01, 0.02, 0.03, 0.04, 0.05, 0.075, 0.1, 0.15, 0.2, 0.3, 0.5, 1.0, 2.0, 5.0, 15.0, 60.0)
 FAMILIAR_PPM = 500_000
@@ -126,6 +127,13 @@ class Metrics:
         self._refused_models = Counter(
             "riskstream_models_refused_total", "Models that would change the alert rate too much.", registry=registry
         )
+        self._set_aside = Gauge(
+            "riskstream_refused_control_records", "Records set aside that nobody has quarantined.", ("topic", "reason"),
+            registry=registry,
+        )  # fmt: skip
+        for topic in ("risk.policies.v1", "risk.models.v1"):
+            for reason in REASONS:
+                self._set_aside.labels(topic, reason)
         self._version = Gauge("riskstream_version_info", "Versions in force.", ("model", "policy"), registry=registry)
         self._transactions = Counter(
             "riskstream_transactions_total", "Kafka transactions by how they ended.", ("result",), registry=registry
@@ -267,6 +275,11 @@ class Metrics:
     def drifted(self, scenario: str, kind: str) -> None:
         """The learner reported drift."""
         self._drift.labels(scenario, kind).inc()
+
+    def set_aside(self, counts: Mapping[tuple[str, str], int]) -> None:
+        """How many records nobody can read were set aside and are not quarantined, by topic and reason."""
+        for (topic, reason), count in counts.items():
+            self._set_aside.labels(topic, reason).set(count)
 
     def model_refused(self) -> None:
         """A model was not followed."""

@@ -14,7 +14,8 @@ from stream.core.learning import LearningRecords
 from stream.core.model_watch import TOUCH_RUNG, DriftWatch, SideBySide, alert_rate_change
 from stream.settings import Settings
 from stream.worker.metrics import Metrics
-from stream.worker.models import COMPARISON_KEY, DRIFT_KEY, REFUSED, ModelLog
+from stream.worker.model_records import COMPARISON_KEY, DRIFT_KEY, REFUSED
+from stream.worker.models import ModelLog
 
 logger = logging.getLogger("riskstream.models")
 REPORTS = 20

@@ -28,6 +28,7 @@ from stream.worker.lost_records import refuse_lost
 from stream.worker.made_anew import refuse_anew
 from stream.worker.replica import Replica
 from stream.worker.row_owner import RowOwner
+from stream.worker.set_aside import SetAside
 from stream.worker.transactions import now_header
 
 DAY_US = 86_400_000_000
@@ -70,6 +71,7 @@ class PayeesHop(RowOwner[PayeePartition]):
     original: Callable[[Place, int], Record | None] = lambda place, offset: None
     name: str = "payees"
     internal: int = 0
+    aside: SetAside = field(default_factory=SetAside)
 
     def __post_init__(self) -> None:
         """Decide by what is in force."""
@@ -175,7 +177,7 @@ class PayeesHop(RowOwner[PayeePartition]):
     def replica(self, partition: int) -> Replica[PayeeHop]:
         """An empty replica of one partition's rows."""
         core = PayeeHop(partition, round(self.settings.maturity_days * DAY_US))
-        return Replica(self.changelog(partition), core, core.table, (core.busy,))
+        return Replica(self.changelog(partition), core, core.table, (core.busy,), passed_over=self.aside.refuse)
 
     def recover(
         self, reader: Reader, partition: int, profiled: int, replica: Replica[PayeeHop] | None = None

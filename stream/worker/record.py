@@ -39,10 +39,10 @@ class LiveRecord:
         self.policies = PolicyLog()
         for chunk in reader.read(Place(settings.topic("risk.models.v1"), 0), 0):
             for record in chunk:
-                log.take(record.key or b"", record.value)
+                log.take(record.key, record.value, record.offset)
         for chunk in reader.read(Place(settings.topic("risk.policies.v1"), 0), 0):
             for record in chunk:
-                self.policies.take(record.key or b"", record.value)
+                self.policies.take(record.key, record.value, record.offset)
         reader.close()
         self._models.update(log.complete)
         self._altered = log.altered

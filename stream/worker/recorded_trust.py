@@ -9,10 +9,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-import orjson
 from confluent_kafka import Consumer, KafkaError, TopicPartition
 
+from rules.bounded_json import NotReadable
 from stream.brokers.connect import consumer_config
+from stream.core.batch_record import read_batch
 from stream.errors import RiskstreamError
 from stream.settings import Settings
 from stream.worker.log import Place
@@ -72,7 +73,10 @@ class RecordedTrust:
                         f"reading {self._batches}, which says whom feedback is taken from: {error.str()}"
                     )
                 continue
-            batch, number = orjson.loads(message.value() or b"{}"), message.partition() or 0
+            try:
+                batch, number = read_batch(message.value()), message.partition() or 0
+            except NotReadable:
+                continue  # no batch record: the accounts hop sets it aside, and none is missing
             start, stop = batch["feedback"]
             self._first.setdefault(number, start)
             self._until[number] = stop

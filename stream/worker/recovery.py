@@ -8,7 +8,8 @@
 6. Have the rows: those that this worker had before and nobody has changed since; else as of the last marker, from a
    standby copy, a snapshot or the whole changelog, and then silently what was recorded behind it.
 
-A partition of which records were deleted before they were read is left alone, with a word; the others go on.
+A partition of which records were deleted before they were read, or whose rows rest on records that cannot be read, is left
+alone, with a word; the others go on.
 
 Nothing here knows Kafka: the worker runs it on ``kafka_log.py``, the simulator of bad days on a log in memory.
 """
@@ -26,6 +27,7 @@ from stream.core.frame import BrokenFrame
 from stream.core.rows import RowsFull, UnknownSchema
 from stream.errors import RecoveryRefused, RiskstreamError
 from stream.worker.accounts import AccountsHop
+from stream.worker.changelog import RowsRefused
 from stream.worker.isolation import PartitionStopped
 from stream.worker.log import Place, Publisher, Reader
 from stream.worker.lost_records import RecordsLost, refuse_lost
@@ -40,7 +42,7 @@ HOPS = ("accounts", "payees")
 UNREAD = "to be decided"
 FOR_GOOD = (RecoveryRefused, UnknownSchema, RowsFull, BrokenFrame)
 """What another attempt would only find again."""
-Refused = dict[tuple[str, int], RecordsLost | PartitionStopped]
+Refused = dict[tuple[str, int], RecordsLost | PartitionStopped | RowsRefused]
 """By hop and partition."""
 
 
@@ -239,7 +241,7 @@ class Recovery:
                 came = self._rebuild(
                     hop, partition, lambda replica: recover(reader, partition, *stands, replica=replica)
                 )
-        except (RecordsLost, PartitionStopped) as error:
+        except (RecordsLost, PartitionStopped, RowsRefused) as error:
             refused[hop.name, partition] = error
             return
         except FOR_GOOD as error:

@@ -16,12 +16,22 @@ from dataclasses import dataclass, field
 from typing import Any, Generic, Protocol, TypeVar
 
 import numpy as np
-import orjson
 
-from stream.core.rows import RowTable
+from rules.bounded_json import NotReadable
+from stream.core.rows import RowTable, UnknownSchema
 from stream.errors import RiskstreamError
-from stream.worker.checkpoint import BESIDE, MARKER_KEY, Marker
+from stream.worker.changelog import (
+    RowsRefused,
+    first_bytes,
+    is_known,
+    is_row_of,
+    owner_of,
+    read_marker,
+    strangers,
+)
+from stream.worker.checkpoint import BESIDE, MARKER_KEY, ROWS, Marker
 from stream.worker.log import Place, Reader, Records
+from stream.worker.set_aside import Reason, shown_key
 
 logger = logging.getLogger("riskstream.recovery")
 Core = TypeVar("Core")
@@ -33,8 +43,15 @@ class ReplicaRefused(RiskstreamError):
     """A replica that must not be trusted: the rows are read from the changelog's beginning instead."""
 
 
+PassedOver = Callable[[Place, int, bytes | None, bytes | None, Reason, str], None]
+
+
 def _always() -> bool:
     return True
+
+
+def _unseen(place: Place, offset: int, key: bytes | None, value: bytes | None, reason: Reason, why: str) -> None:
+    logger.warning("%s[%d] offset %d: %s", place.topic, place.partition, offset, why)
 
 
 @dataclass(eq=False, slots=True)
@@ -55,6 +72,8 @@ class Replica(Generic[Core]):
         Where to read on in the changelog.
     vouched
         Offset of a marker: before it (or a later one) has been read, rows may be newer than the marker says.
+    passed_over
+        Told of records that are neither rows nor markers and change none (:meth:`stream.worker.set_aside.SetAside.refuse`).
     """
 
     place: Place
@@ -65,6 +84,8 @@ class Replica(Generic[Core]):
     marked: int = -1
     next_offset: int = 0
     vouched: int = -1
+    passed_over: PassedOver = _unseen
+    _unreadable: str = ""
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     @property
@@ -89,6 +110,8 @@ class Replica(Generic[Core]):
         ------
         ReplicaRefused
             The changelog is not the one that the replica was filled from.
+        RowsRefused
+            A record that cannot be read stands where a row was, or rows are missing.
         """
         low, end = reader.watermarks(self.place)
         if self.next_offset and not low <= self.next_offset <= end:
@@ -108,6 +131,7 @@ class Replica(Generic[Core]):
             raise ReplicaRefused(
                 f"{self._name}: the marker at offset {self.vouched}, which its rows rest on, is not there any more"
             )
+        self._check()
         return True
 
     def taken(self) -> None:
@@ -120,17 +144,64 @@ class Replica(Generic[Core]):
         return f"{self.place.topic}[{self.place.partition}]"
 
     def _take(self, records: Records) -> None:
-        first = records.keys.data[records.keys.starts]
+        begun = 0
+        for at in strangers(records, self.tables).tolist():
+            self._put(records.part(begun, at))
+            self._pass_over(records, at)
+            begun = at + 1
+        self._put(records.part(begun, len(records)))
+        self.next_offset = records.next_offset
+
+    def _pass_over(self, records: Records, at: int) -> None:
+        """A record that is neither row nor marker: harmless where its key is no row's, as the marker counts the rows."""
+        key, offset = records.key(at) or b"", int(records.offsets[at])
+        value = records.value(at)
+        if value is None:
+            what = "a null value"
+        else:
+            what = f"a value of {len(value)} bytes that is no row of this version under its key"
+        version = int.from_bytes(value[:2], "little") if value is not None else 0
+        owner, _ = owner_of(key, self.tables)
+        if value is not None and is_row_of(key, value, self.table) and not (owner is not None and owner.knows(version)):
+            raise UnknownSchema(
+                f"{self._name} offset {offset}: a stored row has schema version {version} and {len(value)} bytes; this "
+                f"version of riskstream writes version {self.table.schema}: run the version that wrote it"
+            )
+        if key == MARKER_KEY or is_known(key, self.tables):
+            raise RowsRefused(self.place, offset, f"{what}, where key {shown_key(key)} has a row")
+        reason: Reason = "deleted" if value is None else "foreign"
+        self.passed_over(self.place, offset, key, value, reason, f"{what}; no row has its key: it changes none")
+
+    def _put(self, records: Records) -> None:
+        if not len(records):
+            return
+        first = first_bytes(records)
         is_marker = first == MARKER_KEY[0]
         markers = np.flatnonzero(is_marker)
         if len(markers):
             last = int(markers[-1])
-            self.marker, self.marked = orjson.loads(records.values[last]), int(records.offsets[last])
+            self.marked, self._unreadable = int(records.offsets[last]), ""
+            try:
+                self.marker = read_marker(records.values[last])
+            except NotReadable as error:
+                self._unreadable = str(error)
         is_beside = [first == prefix[0] for prefix in BESIDE]
         self.table.put(records.chosen(~is_marker & ~np.any(is_beside, axis=0)).values)
         for table, chosen in zip(self.beside, is_beside, strict=False):
             table.put(records.chosen(chosen).values)
-        self.next_offset = records.next_offset
+
+    def _check(self) -> None:
+        """Rows and marker must agree, or rows were lost."""
+        if self._unreadable:
+            raise RowsRefused(self.place, self.marked, f"the last marker is none ({self._unreadable})")
+        if self.marker is None:
+            return
+        for name, table in zip(ROWS, self.tables, strict=False):
+            if len(table) < self.marker.get(name, 0):
+                raise RowsRefused(
+                    self.place, self.marked, f"the marker speaks of {self.marker[name]} rows, {len(table)} are here: "
+                    f"{self.marker[name] - len(table)} were deleted or written over",
+                )  # fmt: skip
 
 
 class RowHop(Protocol):

@@ -31,6 +31,7 @@ from stream.worker.learner import LearnerThread
 from stream.worker.line import Line
 from stream.worker.metrics import Metrics
 from stream.worker.probes import ProbesService
+from stream.worker.set_aside import SetAside
 from stream.worker.snapshot_folder import SnapshotFolder
 from stream.worker.snapshots import Snapshots
 from stream.worker.standbys import Standbys
@@ -73,7 +74,8 @@ def run_worker(
     clock = BrokerClock(settings, name, metrics.registry, now_us) if transactional else None
     if clock is not None:
         clock.start()
-    versions = Versions(settings, clock.policy_us if clock is not None else now_us)
+    aside = SetAside(settings.topic_prefix, metrics.set_aside)
+    versions = Versions(settings, clock.policy_us if clock is not None else now_us, aside)
 
     def changed(model: str, policy: str) -> None:
         metrics.versions(model, policy)
@@ -89,6 +91,7 @@ def run_worker(
     line = Line(
         settings, count, name, versions, metrics, log, snapshots=snapshots, standbys=standbys
     )  # fmt: skip
+    line.accounts.aside = line.payees.aside = aside
     topology = Topology(settings, count, restarted=metrics.thread_restarted) if transactional else None
     if topology is not None:
         line.accounts.on_wrong_partition = topology.doubt
@@ -98,7 +101,8 @@ def run_worker(
     metrics.health.ages(lambda: learner.round_age_s, lambda: versions.age_s, lambda: versions.behind_s)
     holds = HoldsService(
         settings, versions.trusts, metrics.registry, transactional=transactional,
-        expiry_us=clock.expiry_us if clock is not None else now_us, by_record=True, restarted=metrics.thread_restarted,
+        expiry_us=clock.expiry_us if clock is not None else now_us, by_record=True, aside=aside,
+        restarted=metrics.thread_restarted,
     )  # fmt: skip
     parts = {
         "holds": lambda: holds.failure,
@@ -113,7 +117,7 @@ def run_worker(
     hanging = _hanging(settings, count, line, log, metrics) if transactional else None
     beside = [service for service in (snapshots, standbys, topology, hanging) if service is not None]
     parts |= {service.thread.name: partial(getattr, service.thread, "failure") for service in beside}
-    probes = ProbesService(settings, line, metrics, versions, parts, _notes(snapshots, standbys))
+    probes = ProbesService(settings, line, metrics, versions, parts, _notes(aside, snapshots, standbys))
     for service in beside:
         service.start()
     versions.start()
@@ -148,9 +152,11 @@ def _hanging(settings: Settings, count: int, line: Line, log: KafkaLog, metrics:
     )  # fmt: skip
 
 
-def _notes(snapshots: Snapshots | None, standbys: Standbys | None) -> dict[str, Callable[[], object]]:
+def _notes(
+    aside: SetAside, snapshots: Snapshots | None, standbys: Standbys | None
+) -> dict[str, Callable[[], object]]:  # fmt: skip
     """What readiness tells besides, and does not depend on."""
-    notes: dict[str, Callable[[], object]] = {}
+    notes: dict[str, Callable[[], object]] = {"refused_records": aside.shown}
     if snapshots is not None:
         notes["snapshots"] = lambda: snapshots.failure or "written"
     if standbys is not None:

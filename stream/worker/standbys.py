@@ -13,6 +13,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any, Final, Protocol
 
 from stream.errors import RiskstreamError
+from stream.worker.changelog import RowsRefused
 from stream.worker.log import Place, Reader
 from stream.worker.replica import Replica, ReplicaRefused, RowHop
 from stream.worker.supervised import SupervisedThread
@@ -135,15 +136,26 @@ class Standbys:
 
     def step(self) -> bool:
         """Read every copy on, beginning those that are missing; returns whether that went well."""
+        refused = []
         try:
             for hop, partition in list(self._wanted):
                 if self._stopped.is_set():
                     break
-                self._follow(hop, partition)
+                try:
+                    self._follow(hop, partition)
+                except RowsRefused as error:
+                    # one changelog that cannot be read: the copies of the others are kept up to date
+                    refused.append(str(error))
+                    with self._lock:
+                        self._drop(hop.changelog(partition))
         except RiskstreamError as error:
             self.failure = f"copies are not up to date: {error}"
             logger.warning("%s", self.failure)
             self._forget_reader()
+            return False
+        if refused:
+            self.failure = "; ".join(refused[:3])
+            logger.warning("no standby copy: %s", self.failure)
             return False
         self.failure = (
             f"{len(self._too_much)} copies would pass the limit of {self._limit_bytes >> 20} MB and are not kept: "

@@ -1,7 +1,8 @@
 """Which model and which policy are in force: read from their topics at the start, followed while the worker runs.
 
 A batch is decided by the decider it asks for at its beginning; a new one takes over at the next batch. Nothing here
-touches rows, so versions may change at any time without changing what recovery rebuilds.
+touches rows, so versions may change at any time without changing what recovery rebuilds. A record that is neither model
+nor policy is set aside (``set_aside.py``) and changes nothing.
 """
 
 from __future__ import annotations
@@ -16,12 +17,17 @@ from detectors.ensemble import Snapshot
 from rules.currency import Currencies
 from rules.policy import Policy
 from stream.brokers.connect import consumer_config
+from stream.core.columns import hash_id
 from stream.core.decide import Decider
+from stream.core.features import SCHEMA
 from stream.core.genesis import first_snapshot
+from stream.errors import BrokerNotReachable
 from stream.settings import Settings
 from stream.worker.founding import FoundingRecord, write_founding
-from stream.worker.models import ROUNDS, ModelLog, chunk_key, chunks
+from stream.worker.model_records import CHUNK
+from stream.worker.models import ROUNDS, ModelLog, chunks
 from stream.worker.policies import PolicyLog, baseline, founding_policy, record_of
+from stream.worker.set_aside import SetAside
 from stream.worker.supervised import SupervisedThread
 
 logger = logging.getLogger("riskstream.versions")
@@ -33,16 +39,25 @@ FRESH_US = 3_600_000_000
 
 
 class Versions:
-    """The decider in force, and who keeps it current."""
+    """The decider in force, and who keeps it current.
 
-    def __init__(self, settings: Settings, now_us: Callable[[], int]) -> None:
+    Parameters
+    ----------
+    now_us
+        The wall clock, µs since the epoch: which policy's time has come.
+    aside
+        Where records are set aside.
+    """
+
+    def __init__(self, settings: Settings, now_us: Callable[[], int], aside: SetAside | None = None) -> None:
         self._settings = settings
         self._now_us = now_us
-        self.models = ModelLog(first_snapshot(settings.seed))
-        self.policies = PolicyLog(founding_policy(settings.packs))
+        self.aside = aside or SetAside(settings.topic_prefix)
+        self._models_topic, self._policies_topic = settings.topic("risk.models.v1"), settings.topic("risk.policies.v1")
+        self.models = ModelLog(first_snapshot(settings.seed), aside=self.aside, topic=self._models_topic)
+        self.policies = PolicyLog(founding_policy(settings.packs), self.aside, self._policies_topic)
         self._decider = self._make(self.models.active, self.policies.in_force(now_us()))
         self._failure = ""
-        self._refused = ("", "")
         self._came: dict[str, int] = {}
         """When a version was written, or took effect by what it says: µs."""
         self._aside: dict[str, str] = {}
@@ -53,6 +68,7 @@ class Versions:
         """The consumer that has read both topics to their ends."""
         self.thread = SupervisedThread("versions", self._run, lambda name: self.on_restart(name))
         self.on_restart: Callable[[str], None] = lambda name: None
+        self._trouble = ""
         self.on_change: Callable[[str, str], None] = lambda model, policy: None
         self.on_wanted: Callable[[str, str], None] = lambda model, policy: None
         self._looked = time.monotonic()
@@ -126,10 +142,21 @@ class Versions:
         return self._decider.compiled.currencies
 
     def start(self) -> None:
-        """Read both topics to their ends, then follow them on a thread."""
+        """Read both topics to their ends, then follow them on a thread.
+
+        Raises
+        ------
+        BrokerNotReachable
+            They do not come to their ends within the time that a recovery may stand still.
+        """
         consumer = self._consumer()
-        self._follow(consumer, until_end=True)
-        self._found()
+        try:
+            self._read_to_the_end(consumer)
+            self.models.settle()
+            self._found()
+        except BaseException:
+            consumer.close()
+            raise
         self._refresh()
         if self._settings.packs and self._decider.policy_version != self.policies.founding.version:
             logger.warning(
@@ -149,91 +176,121 @@ class Versions:
         an upgrade has brought others. Workers that start at once write the same bytes."""
         records: list[FoundingRecord] = []
         if not self.models.complete:
-            topic = self._settings.topic("risk.models.v1")
-            records += [(topic, key, value, [(ROUNDS, b"{}")]) for key, value in chunks(self.models.first)]
-        if not self.policies.records:
-            records.append(
-                (self._settings.topic("risk.policies.v1"), *record_of(baseline(self.policies.founding)), None)
-            )
+            records += [(self._models_topic, key, value, [(ROUNDS, b"{}")]) for key, value in chunks(self.models.first)]
+        if not self.policies.records and not self.policies.lost:
+            records.append((self._policies_topic, *record_of(baseline(self.policies.founding)), None))
         if not records:
             return
         write_founding(self._settings, records)
         for topic, key, value, _ in records:
-            self._take(topic, key, value)
+            self._take(topic, key, value, -1)
 
     def _run(self, thread: SupervisedThread) -> None:
         # what read to the ends reads on; after a failure nobody knows what was taken, and all is read again
         consumer, self._read = self._read or self._consumer(), None
         try:
             while not thread.stopping.is_set():
-                self._follow(consumer, until_end=False)
+                self._follow(consumer)
                 self._refresh()
                 thread.well()
                 self._looked = time.monotonic()
         finally:
             consumer.close()
 
-    def _follow(self, consumer: Consumer, *, until_end: bool) -> None:
-        ended: set[str] = set()
-        while len(ended) < 2 and not self.thread.stopping.is_set():
-            messages = consumer.consume(100, POLL_S)
-            for message in messages:
-                error = message.error()
-                if error is not None:
-                    if error.code() == KafkaError._PARTITION_EOF:
-                        ended.add(message.topic() or "")
-                    else:
-                        logger.warning("following versions: %s", error.str())
-                    continue
-                self._take(message.topic() or "", message.key() or b"", message.value(), message.timestamp()[1])
-            if not until_end:
-                return
+    def _read_to_the_end(self, consumer: Consumer) -> None:
+        waiting = {self._models_topic, self._policies_topic}
+        budget = self._settings.recovery_timeout_s
+        self._trouble, got_on = "", time.monotonic()
+        while waiting:
+            read, ended = self._follow(consumer)
+            waiting -= ended
+            if read or ended:
+                got_on = time.monotonic()
+            if time.monotonic() - got_on > budget:
+                raise BrokerNotReachable(
+                    f"{' and '.join(sorted(waiting))}: nothing came for {budget:.0f} s, and their ends are not reached"
+                    f"{': ' + self._trouble if self._trouble else ''}; look whether those topics are there and have a "
+                    "leader, at this user's right to read them, and at the broker's log"
+                )
 
-    def _take(self, topic: str, key: bytes, value: bytes | None, at_ms: int = 0) -> None:
-        """Read one record; one that is no model or policy is named, logged and passed over."""
-        try:
-            if topic == self._settings.topic("risk.models.v1"):
-                self.models.take(key, value)
-                if value and b"/" in key:
-                    self._note(chunk_key(key)[0], at_ms * 1000)
+    def _follow(self, consumer: Consumer) -> tuple[int, set[str]]:
+        """Read once; returns how many records came, and which topics are at their ends."""
+        read, ended = 0, set[str]()
+        for message in consumer.consume(100, POLL_S):
+            error = message.error()
+            if error is None:
+                read += 1
+                self._take(
+                    message.topic() or "", message.key(), message.value(), message.offset() or 0, message.timestamp()[1]
+                )
+            elif error.code() == KafkaError._PARTITION_EOF:
+                ended.add(message.topic() or "")
             else:
-                self.policies.take(key, value)
-                record = self.policies.records.get(key.decode())
-                if record is not None:
-                    self._note(record.version, max(at_ms * 1000, record.valid_from))
-        except (ValueError, KeyError, TypeError) as error:
-            logger.error("a record on %s is neither model nor policy and is passed over: %s", topic, error)
+                self._trouble = error.str()
+                logger.warning("following versions: %s", self._trouble)
+        return read, ended
+
+    def _take(self, topic: str, key: bytes | None, value: bytes | None, offset: int, at_ms: int = 0) -> None:
+        """Read one record, and note when a version came."""
+        if topic == self._models_topic:
+            self.models.take(key, value, offset)
+            found = CHUNK.fullmatch(key or b"")
+            if found is not None and value:
+                self._note((found[1] + (found[2] or b"")).decode(), at_ms * 1000)
+            return
+        self.policies.take(key, value, offset)
+        record = self.policies.records.get((key or b"").decode("ascii", "replace"))
+        if record is not None:
+            self._note(record.version, max(at_ms * 1000, record.valid_from))
 
     def _refresh(self) -> None:
-        """Let what is in force now decide; what cannot be used leaves the last decider and is told by ``failure``."""
-        try:
-            if self._set_aside:
-                newest = self._wanted(())
-                self._set_aside = "; ".join(self._aside[v.version] for v in newest if v.version in self._aside)
+        """Let what is in force now decide. A policy or model that cannot is set aside, and the next one asked; where
+        that leaves nothing that the topic says, ``failure`` tells."""
+        failure = ""
+        if self._set_aside:
+            newest = self._wanted(())
+            self._set_aside = "; ".join(self._aside[v.version] for v in newest if v.version in self._aside)
+        while not failure:
             snapshot, policy = self._wanted(self._aside)
-            wanted = snapshot.version, policy.version
-            self.on_wanted(*wanted)
-            if wanted == self._refused:
-                return
-            if wanted == (self._decider.model_version, self._decider.policy_version):
-                self._usable()
-                return
+            self.on_wanted(snapshot.version, policy.version)
+            if (snapshot.version, policy.version) == (self._decider.model_version, self._decider.policy_version):
+                break
+            failure = self._let_decide(snapshot, policy)
+        failure = self._failure = failure or self._lost()
+        self._behind_since = (self._behind_since or time.monotonic()) if failure else None
+
+    def _lost(self) -> str:
+        """Why nothing that was approved can be read, empty where something can."""
+        lost = self.policies.lost
+        if not lost or any(record.usable for record in self.policies.records.values()):
+            return ""
+        return (
+            f"of policy {', '.join(lost[:5])} no record can be read any more: `riskstream policy list` says which were "
+            f"set aside, `riskstream policy quarantine` that they are known; until then {self._decider.policy_version} "
+            "decides"
+        )
+
+    def _let_decide(self, snapshot: Snapshot, policy: Policy) -> str:
+        """Let these take over, or set aside what is to blame that they cannot; why not, where it is the last resort."""
+        try:
+            policy.compile(SCHEMA, hash_id)
+        except Exception as error:
+            logger.exception("policy %s cannot decide", policy.version)
+            if policy is self.policies.founding:
+                return f"policy {policy.version}, the last to fall back on, cannot be used: {error}"
+            self.policies.unusable(policy.version, f"policy {policy.version} cannot decide: {error}")
+            return ""
+        try:
             self._decider = self._make(snapshot, policy)
-        except (ValueError, KeyError) as error:
-            self._behind_since = self._behind_since or time.monotonic()
-            self._failure = f"model and policy that should be in force cannot be used: {error}"
-            self._refused = wanted
-            logger.error(
-                "%s; %s and %s go on", self._failure, self._decider.model_version, self._decider.policy_version
-            )
-            return
-        self._usable()
+        except Exception as error:
+            logger.exception("model %s cannot score", snapshot.version)
+            if snapshot is self.models.first:
+                return f"model {snapshot.version}, the last to fall back on, cannot be used: {error}"
+            self.models.unusable(snapshot.version, f"model {snapshot.version} cannot score: {error}")
+            return ""
         logger.info("in force: model %s, policy %s", snapshot.version, policy.version)
         self.on_change(snapshot.version, policy.version)
-
-    def _usable(self) -> None:
-        """What should be in force is, be it because what could not be used was taken back."""
-        self._failure, self._refused, self._behind_since = "", ("", ""), None
+        return ""
 
     def _make(self, snapshot: Snapshot, policy: Policy) -> Decider:
         decider = Decider(snapshot, policy)
@@ -244,6 +301,5 @@ class Versions:
         consumer = Consumer(
             {**consumer_config(self._settings, "versions"), "enable.partition.eof": True, "fetch.wait.max.ms": 100}
         )
-        names = [self._settings.topic("risk.models.v1"), self._settings.topic("risk.policies.v1")]
-        consumer.assign([TopicPartition(name, 0, 0) for name in names])
+        consumer.assign([TopicPartition(name, 0, 0) for name in (self._models_topic, self._policies_topic)])
         return consumer

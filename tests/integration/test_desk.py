@@ -31,7 +31,7 @@ from stream.desk.traffic import chargeback
 from stream.desk.worker_process import WorkerProcess, environment_of
 from stream.settings import Settings
 from stream.simulate import Event, stream
-from stream.worker.models import DRIFT_KEY
+from stream.worker.model_records import DRIFT_KEY
 
 pytestmark = pytest.mark.kafka
 

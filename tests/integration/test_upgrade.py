@@ -65,7 +65,8 @@ def test_rows_of_an_unknown_layout_keep_a_worker_from_becoming_ready_and_are_nam
     worker.terminate()
     assert worker.wait(30) == 0
     producer = Producer({"bootstrap.servers": line.settings.broker})
-    producer.produce(line.settings.topic(ROWS), (99).to_bytes(2, "little") + bytes(100), b"a-new", 0)
+    row = (99).to_bytes(2, "little") + bytes(4) + b"a-new".ljust(96, b"\0")
+    producer.produce(line.settings.topic(ROWS), row, b"a-new", 0)
     assert producer.flush(30) == 0
     refused = line.worker(refusal_shown_s=1)
     until(lambda: "schema version 99 and 102 bytes" in line.log(1), "the refusal")

@@ -8,7 +8,8 @@ from detectors.ensemble import Snapshot
 from stream.cli.model import decide
 from stream.core.genesis import first_snapshot
 from stream.errors import RiskstreamError
-from stream.worker.models import PIN_KEY, ModelLog, chunks
+from stream.worker.model_records import PIN_KEY
+from stream.worker.models import ModelLog, chunks
 
 
 def _log(versions: int) -> ModelLog:

@@ -18,7 +18,8 @@ from stream.core.packed import Packed
 from stream.settings import Settings
 from stream.worker.metrics import Metrics
 from stream.worker.model_notes import ModelNotes
-from stream.worker.models import COMPARISON_KEY, REFUSED, ModelLog
+from stream.worker.model_records import COMPARISON_KEY, REFUSED
+from stream.worker.models import ModelLog
 
 AMOUNT = MODEL_NAMES.index("amount_deviation")
 PERSON = SCENARIOS.index("person_transfer")

@@ -20,6 +20,7 @@ from stream.worker.health_metrics import PARTS
 from stream.worker.holds_session import HoldsMetrics
 from stream.worker.metrics import Metrics
 from stream.worker.recovery_failure import REASONS
+from stream.worker.set_aside import REASONS as SET_ASIDE_REASONS
 
 DEPLOY = Path(__file__).resolve().parents[3] / "deploy"
 
@@ -36,6 +37,7 @@ METRICS: dict[str, dict[str, set[str]]] = {
     "riskstream_genuine_matured_total": {"scenario": SCENARIOS},
     "riskstream_drift_total": {"scenario": SCENARIOS, "kind": {"volume", "population", "tail"}},
     "riskstream_models_refused_total": {},
+    "riskstream_refused_control_records": {"topic": set(), "reason": set(SET_ASIDE_REASONS)},
     "riskstream_version_info": {"model": set(), "policy": set()},
     "riskstream_transactions_total": {"result": {"committed", "aborted", "fenced"}},
     "riskstream_deadline_missed_total": {},

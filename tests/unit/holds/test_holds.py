@@ -200,6 +200,9 @@ def test_a_tombstone_and_a_later_row_take_the_place_of_what_was() -> None:
     [(key, row)] = holds.take_changes()
     again = Holds()
     again.restore(key, row)
+    with pytest.raises(UnknownRow, match="not deleted"):
+        again.restore(key, None)
+    again.restore(key, b'{"version":2,"state":"ended","at":1000}')
     again.restore(key, None)
     assert (len(again), again.next_expiry) == (0, None)
 

@@ -1,0 +1,149 @@
+"""What was set aside on the control topics, listed for a person, and that person's word that it is known."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from confluent_kafka import Producer
+
+from rules.problem import PackError
+from stream.brokers.connect import check_reachable, producer_config
+from stream.cli.say import say
+from stream.core.columns import hash_id
+from stream.core.features import SCHEMA
+from stream.core.genesis import first_snapshot
+from stream.errors import RiskstreamError, UsageError
+from stream.settings import Settings
+from stream.worker.log import Headers, Place, Record
+from stream.worker.models import ModelLog
+from stream.worker.policies import PolicyLog
+from stream.worker.reader import KafkaReader
+from stream.worker.set_aside import Refused, SetAside, quarantine_record
+
+MODELS, POLICIES = "risk.models.v1", "risk.policies.v1"
+ACKNOWLEDGE_S = 30.0
+
+
+@dataclass
+class ControlTopics:
+    """Both control topics as they were read, with all that was set aside on them."""
+
+    settings: Settings
+    aside: SetAside = field(init=False)
+    policies: PolicyLog = field(init=False)
+    models: ModelLog = field(init=False)
+    before: dict[tuple[str, bytes], Record] = field(default_factory=dict)
+    """The last record of each key that was not set aside by itself."""
+
+    def __post_init__(self) -> None:
+        """Begin with nothing read."""
+        settings = self.settings
+        self.aside = SetAside(settings.topic_prefix)
+        self.policies = PolicyLog(aside=self.aside, topic=settings.topic(POLICIES))
+        self.models = ModelLog(first_snapshot(settings.seed), keep=None, aside=self.aside, topic=settings.topic(MODELS))
+
+    @classmethod
+    def read(cls, settings: Settings, *, models: bool = True) -> ControlTopics:
+        """Read the topic of policies, and of models unless they are not asked for, to their ends as of now."""
+        check_reachable(settings)
+        topics = cls(settings)
+        reader = KafkaReader(settings)
+        try:
+            if models:
+                for chunk in reader.read(Place(settings.topic(MODELS), 0), 0):
+                    for record in chunk:
+                        topics.take(MODELS, record)
+                topics.models.settle()
+            for chunk in reader.read(Place(settings.topic(POLICIES), 0), 0):
+                for record in chunk:
+                    topics.take(POLICIES, record)
+        finally:
+            reader.close()
+        for policy in list(topics.policies.records.values()):
+            if policy.usable:
+                topics.compile(policy.version)
+        return topics
+
+    def compile(self, version: str) -> None:
+        """Set a policy aside that is a record and cannot decide, as a worker does when its time comes."""
+        try:
+            self.policies.version(version).compile(SCHEMA, hash_id)
+        except PackError as error:
+            self.policies.unusable(version, f"policy {version} cannot decide: {error}")
+
+    def take(self, topic: str, record: Record) -> None:
+        """Read one record."""
+        log = self.models if topic == MODELS else self.policies
+        log.take(record.key, record.value, record.offset)
+        if record.key and not self.aside.holds(topic, 0, record.offset):
+            self.before[topic, record.key] = record
+
+    def lines(self, topic: str) -> list[str]:
+        """What was set aside on a topic, for a person."""
+        return [f"set aside: {refused}" for refused in self._of(topic)]
+
+    def json(self, topic: str) -> list[dict[str, Any]]:
+        """The same for a program."""
+        return [asdict(refused) for refused in self._of(topic)]
+
+    def _of(self, topic: str) -> list[Refused]:
+        return [refused for refused in self.aside.listed if refused.topic == topic]
+
+    def quarantine(self, topic: str, partition: int, offset: int, by: str, at: int) -> Refused:
+        """Write that a record set aside is known, and its key's last good record behind it, or a null value where there
+        is none: so that compaction takes the bad one away, and the good one does not go with it.
+
+        Raises
+        ------
+        RiskstreamError
+            Nothing was set aside there.
+        """
+        found = next((r for r in self._of(topic) if (r.partition, r.offset) == (partition, offset)), None)
+        if found is None:
+            listed = ", ".join(str(refused.offset) for refused in self._of(topic)) or "none"
+            raise RiskstreamError(
+                f"{topic}[{partition}]: no record was set aside at offset {offset}; there are: {listed}"
+            )
+        full = self.settings.topic(topic)
+        record = self._record_at(full, partition, offset)
+        if record is not None and record.key:
+            good = self.before.get((topic, record.key))
+            if good is not None and good.offset < offset:
+                self._write(full, record.key, good.value, list(good.headers))
+            elif good is None and found.reason != "unusable":
+                self._write(full, record.key, None, None)
+        key, value = quarantine_record(found, by, at)
+        self._write(self.settings.topic(POLICIES), key, value, None)
+        return found
+
+    def _record_at(self, topic: str, partition: int, offset: int) -> Record | None:
+        reader = KafkaReader(self.settings)
+        try:
+            chunks = reader.read(Place(topic, partition), offset, offset + 1)
+            return next((record for chunk in chunks for record in chunk if record.offset == offset), None)
+        finally:
+            reader.close()
+
+    def _write(self, topic: str, key: bytes, value: bytes | None, headers: Headers | None) -> None:
+        failed: list[str] = []
+        producer = Producer(producer_config(self.settings))
+        producer.produce(
+            topic, value, key, partition=0, headers=headers,
+            on_delivery=lambda error, _: failed.append(error.str()) if error else None,
+        )  # fmt: skip
+        if producer.flush(ACKNOWLEDGE_S) or failed:
+            raise RiskstreamError(
+                f"{topic}: not written: {failed[0] if failed else f'no answer within {ACKNOWLEDGE_S:.0f} s'}"
+            )
+
+
+def quarantine(settings: Settings, topic: str, offset: int, by: str, at: int) -> Refused:
+    """The command: read both topics, write the word."""
+    if topic not in (MODELS, POLICIES):
+        raise UsageError(f"--topic {topic}: {POLICIES} or {MODELS}")
+    if not 0 < len(by.strip()) <= len(by) <= 200 or not by.isprintable():
+        raise UsageError("--by: 1 to 200 printable characters")
+    found = ControlTopics.read(settings, models=topic == MODELS).quarantine(topic, 0, offset, by, at)
+    say(f"quarantined by {by}: {found}")
+    return found

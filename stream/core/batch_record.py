@@ -1,0 +1,44 @@
+"""Batch records: which offsets of which input a batch of the accounts hop took. A closed schema for all who read them."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from rules.bounded_json import NotReadable, load
+
+MAX_BYTES: Final = 4 << 20
+_SPANS: Final = ("transactions", "feedback")
+_LAST: Final = 2**63
+
+
+def read_batch(value: bytes | None) -> dict[str, Any]:
+    """``sequence``, ``transactions`` and ``feedback`` ([start, stop]), ``untrusted`` (offsets), ``duplicates``; a later
+    version may have added integers or lists of them.
+
+    Raises
+    ------
+    NotReadable
+        It is none.
+
+    >>> read_batch(b'{"sequence":1,"transactions":[0,2],"feedback":[0,0],"untrusted":[],"duplicates":0}')["sequence"]
+    1
+    """
+    batch = load(value or b"", max_bytes=MAX_BYTES, max_depth=8, max_values=500_000)
+    if not isinstance(batch, dict):
+        raise NotReadable("no batch record: no JSON object")
+    if not {"sequence", "untrusted", *_SPANS} <= set(batch):
+        raise NotReadable("no batch record: sequence, transactions, feedback and untrusted are expected")
+    for name, said in batch.items():
+        if name not in ("sequence", "duplicates", "untrusted", *_SPANS):
+            continue  # a field of its own, looked at by who reads it
+        numbers = said if isinstance(said, list) else [said]
+        if isinstance(said, list) == (name in ("sequence", "duplicates")) or not all(
+            type(number) is int and 0 <= number < _LAST for number in numbers
+        ):
+            raise NotReadable(f"no batch record: {name[:40]!r} is of another type or range")
+    for name in _SPANS:
+        if not isinstance(batch[name], list) or len(batch[name]) != 2 or batch[name][0] > batch[name][1]:
+            raise NotReadable(f"no batch record: {name} is no span of offsets")
+    if not isinstance(batch["untrusted"], list):
+        raise NotReadable("no batch record: untrusted is no list of offsets")
+    return batch
