@@ -6,9 +6,11 @@ rest know nothing of each other and are compiled by two processes side by side.
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
@@ -16,6 +18,8 @@ import numpy.typing as npt
 from stream.core.columns import TRANSACTION
 from stream.errors import RiskstreamError
 
+COMPLETE = "complete"
+"""A file of this name in the cache says that nothing is missing there: a run that was interrupted leaves a part."""
 _TIME_MS = 1_767_225_600_000
 _TRANSACTIONS: list[bytes | None] = [
     b'{"transaction_id":"w-%d","account_id":"warm-up-%d","customer_id":"c","payee_id":"p","event_time":"2026-01-01T00:00:0%dZ",'
@@ -95,11 +99,19 @@ def _transactions() -> npt.NDArray[np.void]:
     return rows
 
 
+def is_complete() -> bool:
+    """Whether all compiled code of these sources is in its cache."""
+    return (Path(os.environ["NUMBA_CACHE_DIR"]) / COMPLETE).exists()
+
+
 def warm_up() -> None:
     """Both parts, side by side."""
     parts = [subprocess.Popen([sys.executable, "-m", "stream.warm_up", part]) for part in ("edge", "line")]
     if sum(part.wait() for part in parts):
         raise RiskstreamError("compiled code could not be made ready; the message above says why")
+    cache = Path(os.environ["NUMBA_CACHE_DIR"])
+    cache.mkdir(parents=True, exist_ok=True)
+    (cache / COMPLETE).touch()
 
 
 def main() -> None:

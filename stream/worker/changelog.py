@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 import numpy.typing as npt
-from numba import njit
 
 from rules.bounded_json import NotReadable, load
 from rules.currency import Currencies
 from stream.core.columns import hash_id
+from stream.core.row_keys import same_keys
 from stream.core.rows import RowTable
 from stream.errors import RiskstreamError
 from stream.worker.checkpoint import BESIDE, MARKER_KEY, Marker
@@ -123,24 +123,8 @@ def _are_rows(records: Records, table: RowTable, prefix: int) -> npt.NDArray[np.
     good = table.readable(records.values) & (records.keys.lengths > prefix)
     places = np.flatnonzero(good)
     offset, width = table.key_field
-    good[places] = _same_keys(
+    good[places] = same_keys(
         records.keys.data, records.keys.starts[places] + prefix, records.keys.lengths[places] - prefix,
         records.values.data, records.values.starts[places] + offset, width,
     )  # fmt: skip
     return good
-
-
-@njit(cache=True, nogil=True)
-def _same_keys(keys: Any, starts: Any, lengths: Any, rows: Any, at: Any, width: Any) -> Any:
-    same = np.zeros(starts.shape[0], np.bool_)
-    for i in range(starts.shape[0]):
-        if lengths[i] > width:
-            continue
-        equal = True
-        for j in range(width):
-            byte = keys[starts[i] + j] if j < lengths[i] else 0
-            if rows[at[i] + j] != byte:
-                equal = False
-                break
-        same[i] = equal
-    return same

@@ -19,7 +19,7 @@ import faust
 from stream.brokers.topics import ensure_topics
 from stream.logs import Format, set_up
 from stream.settings import Settings
-from stream.warm_up import warm_up
+from stream.warm_up import is_complete, warm_up
 from stream.worker.allocator import keep_freed_memory
 from stream.worker.app import build
 from stream.worker.certificates import CertificateExpiry
@@ -63,7 +63,7 @@ def run_worker(
     """
     set_up(cast(Format, settings.log_format))
     keep_freed_memory()
-    if not Path(os.environ["NUMBA_CACHE_DIR"]).exists():
+    if not is_complete():
         logger.info("compiling the core for these sources, once: half a minute")
         warm_up()
     count = partitions or ensure_topics(settings)

@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 import stream
+from stream import warm_up
 
 ROOT = Path(stream.__file__).parents[1]
 PACKAGES = ("stream", "detectors", "rules")
@@ -115,3 +116,13 @@ def test_a_module_in_a_folder_of_its_own_takes_another_cache(copied: Path) -> No
     (copied / "stream" / "core" / "deeper").mkdir()
     (copied / "stream" / "core" / "deeper" / "limits.py").write_text("MOST = 1\n", "utf-8")
     assert cache_of(copied) != before
+
+
+def test_a_cache_that_an_interrupted_run_left_is_not_taken_for_complete(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("NUMBA_CACHE_DIR", str(tmp_path))
+    (tmp_path / "stream").mkdir()
+    assert not warm_up.is_complete()
+    (tmp_path / warm_up.COMPLETE).touch()
+    assert warm_up.is_complete()
