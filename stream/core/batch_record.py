@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, Final
 
 from rules.bounded_json import NotReadable, load
@@ -41,4 +42,21 @@ def read_batch(value: bytes | None) -> dict[str, Any]:
             raise NotReadable(f"no batch record: {name} is no span of offsets")
     if not isinstance(batch["untrusted"], list):
         raise NotReadable("no batch record: untrusted is no list of offsets")
+    _check_internal(batch.get("internal", {}))
     return batch
+
+
+def internal_offsets(batch: Mapping[str, Any], name: str) -> frozenset[int]:
+    """Offsets of ``transactions`` or ``feedback`` that a recorded batch left out.
+
+    >>> sorted(internal_offsets({"internal": {"feedback": [7]}}, "feedback"))
+    [7]
+    """
+    return frozenset(batch.get("internal", {}).get(name, ()))
+
+
+def _check_internal(internal: Any) -> None:
+    if not isinstance(internal, dict) or not all(
+        isinstance(said, list) and all(type(number) is int for number in said) for said in internal.values()
+    ):
+        raise NotReadable("no batch record: internal holds lists of integers by name")

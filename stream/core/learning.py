@@ -173,7 +173,7 @@ def is_label(value: bytes) -> bool:
         and 0 <= label["payment"] < 2**64
         and -LAST_TIME_US <= label["occurred_at_us"] <= LAST_TIME_US
         and label["kind"] in FEEDBACK_KINDS
-        and label["verdict"] in VERDICTS
+        and label["verdict"] in (*VERDICTS, TAKEN_BACK)
         and isinstance(label["transaction_id"], str)
         and isinstance(label["feedback_id"], str)
     )

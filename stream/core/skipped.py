@@ -10,7 +10,11 @@ from dataclasses import dataclass, field
 
 import orjson
 
+from rules.bounded_json import NotReadable, load
 from stream.core.frame import Frame, decode_frame
+
+MAX_BYTES = 1 << 20
+"""A batch of a frame has at most some ten thousand places."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,11 +62,24 @@ class Skip:
 
     @classmethod
     def of(cls, value: bytes) -> Skip:
-        """Read a record's value."""
-        read = orjson.loads(value)
+        """Read a record's value.
+
+        Raises
+        ------
+        NotReadable
+            It is none.
+        """
+        read = load(value, max_bytes=MAX_BYTES, max_depth=2, max_values=100_000)
+        if not isinstance(read, dict):
+            raise NotReadable("nothing left out: no JSON object")
+        places = [read.get("transactions", []), read.get("feedback", [])]
+        numbers = [read.get("frame"), read.get("at")]
+        for part in places:
+            numbers += part if isinstance(part, list) else [None]
+        if not all(type(number) is int for number in numbers) or type(read.get("whole", False)) is not bool:
+            raise NotReadable("nothing left out: frame, at and places are integers, whole is true or false")
         return cls(
-            int(read["frame"]), int(read["at"]), bool(read.get("whole", False)),
-            frozenset(read.get("transactions", ())), frozenset(read.get("feedback", ())),
+            read["frame"], read["at"], read.get("whole", False), frozenset(places[0]), frozenset(places[1])
         )  # fmt: skip
 
 
@@ -73,7 +90,7 @@ class Skips:
     by_frame: dict[int, Skip] = field(default_factory=dict)
 
     def take(self, value: bytes) -> None:
-        """Read one record."""
+        """Read one record; NotReadable where it is none."""
         skip = Skip.of(value)
         self.by_frame[skip.frame] = skip
 

@@ -20,8 +20,10 @@ from typing import Any, Protocol
 import numpy as np
 import orjson
 
+from rules.bounded_json import NotReadable
 from rules.currency import Currencies
 from rules.policy import shipped
+from stream.core.batch_record import internal_offsets, read_batch
 from stream.core.decide import Decided, Decider
 from stream.core.decode import Decoded, decode_feedback, decode_transactions
 from stream.core.frame import Frame, decode_frame, salvaged
@@ -82,6 +84,8 @@ class Verified:
     payees: dict[int, PayeeHop] = field(default_factory=dict)
     untrusted: dict[int, set[int]] = field(default_factory=dict)
     """Feedback that the record of its day did not trust: offsets by partition."""
+    left_out: dict[int, set[int]] = field(default_factory=dict)
+    """Feedback that could not be read or walked, as the record of its day says."""
 
     @property
     def equal(self) -> bool:
@@ -157,7 +161,8 @@ def verify(recorded: Recorded) -> Verified:
 
 def _compare_endings(recorded: Recorded, partition: int, read: HoldsRead, result: Verified) -> None:
     """How holds and obligations of one partition ended; whom the batches of the day did not trust ended none."""
-    feedback = list(recorded.read("bank.feedback.v1", partition))
+    left_out = result.left_out[partition]
+    feedback = [item for item in recorded.read("bank.feedback.v1", partition) if item.offset not in left_out]
     columns = decode_feedback(*_columns(feedback), partition, recorded.partitions).columns
     trusted = columns[~np.isin(columns["offset"], sorted(result.untrusted[partition]))]
     for kind in (HOLDS, OBLIGATIONS):
@@ -181,6 +186,7 @@ def _frames(recorded: Recorded, partition: int, result: Verified) -> Iterator[tu
     hop = AccountHop(partition, recorded.settings)
     result.accounts[partition] = hop
     untrusted = result.untrusted[partition] = set()
+    result.left_out[partition] = set()
     stored = StoredRows(
         f"riskstream-accounts-rows/{partition}",
         lambda: _account_tables(AccountHop(partition, recorded.settings)),
@@ -191,7 +197,12 @@ def _frames(recorded: Recorded, partition: int, result: Verified) -> Iterator[tu
     feedback = _Cursor(recorded.read("bank.feedback.v1", partition))
     rates: Currencies | None = None
     for item in recorded.read("riskstream-accounts-batches", partition):
-        batch = orjson.loads(item.value)
+        try:
+            batch = read_batch(item.value)
+        except NotReadable as error:
+            result.differ(f"riskstream-accounts-batches/{partition}/{item.offset}", str(error))
+            continue
+        result.left_out[partition] |= internal_offsets(batch, "feedback")
         rates = recorded_rates(batch, rates, shipped().common.currencies)
         taken = _walked(transactions.until(batch["transactions"][1]), batch, "transactions")
         outcomes = _walked(feedback.until(batch["feedback"][1]), batch, "feedback")
@@ -262,7 +273,11 @@ def _published(recorded: Recorded, result: Verified) -> Published:
         known = published[kind]
         for partition in range(partitions):
             for item in recorded.read(topic, partition):
-                where = _place_of(item, recorded.prefix)
+                try:
+                    where = _place_of(item, recorded.prefix)
+                except (KeyError, TypeError, ValueError):
+                    result.differ(f"{topic}/{partition}/{item.offset}", f"no {kind}: nothing led to it")
+                    continue
                 if where in known:
                     result.differ(where, f"a second {kind}, at {topic}/{partition}/{item.offset}")
                 known[where] = item.value
@@ -290,7 +305,10 @@ def _walk_payees(
     topic = f"{recorded.prefix}risk.profiled.v1"
     skips = Skips()
     for item in recorded.read("riskstream-payees-skipped", partition):
-        skips.take(item.value)
+        try:
+            skips.take(item.value)
+        except NotReadable as error:
+            result.differ(f"riskstream-payees-skipped/{partition}/{item.offset}", str(error))
     stored = StoredRows(
         f"riskstream-payees-rows/{partition}",
         lambda: _payee_tables(PayeeHop(partition, recorded.settings.maturity_us)),

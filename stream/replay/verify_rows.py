@@ -12,8 +12,8 @@ from itertools import islice
 from typing import Any, Final, Protocol
 
 import numpy as np
-import orjson
 
+from rules.bounded_json import NotReadable, load
 from stream.core.packed import Packed
 from stream.core.rows import RowTable
 from stream.errors import RiskstreamError
@@ -116,7 +116,12 @@ class StoredRows:
     def _mark(self, batch: list[StoredRecord]) -> None:
         for record in batch:
             if record.key == MARKER_KEY and record.value is not None:
-                self.marker, self.marked = orjson.loads(record.value), record.offset
+                try:
+                    self.marker = load(record.value, max_bytes=4 << 20, max_depth=5, max_values=500_000)
+                except NotReadable as error:
+                    self._report.differ(f"{self.where}/{record.offset}", str(error))
+                    continue
+                self.marked = record.offset
 
     def _take(self, name: str, prefix: bytes, batch: list[StoredRecord]) -> None:
         table, rows = self._kinds[name], []

@@ -20,10 +20,10 @@ from rules.policy import shipped
 from stream.contracts.feedback import read_feedback
 from stream.contracts.transaction import read_transaction
 from stream.core import account_row
-from stream.core.batch_record import read_batch
+from stream.core.batch_record import internal_offsets, read_batch
 from stream.core.decode import Decoded, Refusal, decode_feedback, decode_transactions
 from stream.core.profile import AccountHop, HopSettings, Profiled
-from stream.core.recorded_rates import recorded_rates
+from stream.core.recorded_rates import RatesLost, recorded_rates
 from stream.core.rows import RowTable
 from stream.errors import RecoveryRefused
 from stream.settings import Settings
@@ -182,15 +182,15 @@ class AccountsHop(RowOwner[AccountPartition]):
     ) -> _Walked:
         """Read a batch and walk it; with care, without what cannot be."""
         internal: list[Culprit] = []
+        rates = self.rates()
         if careful:
-            internal = self._culprits(owner, partition, (transactions, feedback))
+            internal = self._culprits(owner, partition, (transactions, feedback), rates)
             left = [[c.offset for c in internal if c.place == place] for place in self.places(partition)]
             transactions, feedback = transactions.without(left[0]), feedback.without(left[1])
         decoded = self._decode_transactions(partition, transactions)
         outcomes = self._decode_feedback(partition, feedback, self.trusts)
         if any(refusal.reason == "wrong_partition" for refusal in (*decoded.refused, *outcomes.refused)):
             self.on_wrong_partition()
-        rates = self.rates()
         profiled = owner.core.process(decoded.columns, outcomes.columns, rates)
         return _Walked(transactions, feedback, decoded, outcomes, profiled, internal, rates)
 
@@ -228,7 +228,7 @@ class AccountsHop(RowOwner[AccountPartition]):
         return spans
 
     def _culprits(
-        self, owner: AccountPartition, partition: int, inputs: tuple[Records, Records]
+        self, owner: AccountPartition, partition: int, inputs: tuple[Records, Records], rates: Currencies
     ) -> list[Culprit]:  # fmt: skip
         """The records that cannot be read or walked, each by itself; the rows are left as they are.
 
@@ -254,7 +254,7 @@ class AccountsHop(RowOwner[AccountPartition]):
             rest = records.without({int(records.offsets[at]) for at in unread})
             kept.append((rest, decode(rest)))
         columns = [decoded.columns for _, decoded in kept]
-        for at, error in culprits(sum(map(len, columns)), _Trial(owner.core, *columns)).items():
+        for at, error in culprits(sum(map(len, columns)), _Trial(owner.core, columns[0], columns[1], rates)).items():
             which = int(at >= len(columns[0]))
             records, decoded = kept[which]
             at_record = int(decoded.accepted[at - which * len(columns[0])])
@@ -346,8 +346,11 @@ class AccountsHop(RowOwner[AccountPartition]):
         if batches:
             holds = batches[-1]["transactions"][1], batches[-1]["feedback"][1]
         self._refuse_unrecorded(reader, partition, holds, (transactions, feedback))
-        with walking_again(self.name, self.places(partition)[0], owner.transactions):
-            self._repeat(reader, partition, owner, batches)
+        try:
+            with walking_again(self.name, self.places(partition)[0], owner.transactions):
+                self._repeat(reader, partition, owner, batches)
+        except RatesLost as error:
+            raise RowsRefused(self._batches(partition), -1, str(error)) from error
         self.owned[partition] = owner
 
     def _batches_behind(self, reader: Reader, partition: int, owner: AccountPartition) -> list[dict[str, Any]]:
@@ -426,8 +429,10 @@ class AccountsHop(RowOwner[AccountPartition]):
             outcomes = self._decode_feedback(partition, taken[1], None)
             owner.left_out(batch)
             trusted = ~np.isin(outcomes.columns["offset"], batch["untrusted"])
-            owner.rates = recorded_rates(batch, owner.rates, self.rates())
-            owner.core.process(decoded.columns, outcomes.columns[trusted], owner.rates)
+            rates = recorded_rates(batch, owner.rates, self.rates())
+            owner.core.process(decoded.columns, outcomes.columns[trusted], rates)
+            # a record from before rates were recorded: the next batch must hold its table
+            owner.rates = rates if batch.get("rates") is not None else None
             owner.sequence = batch["sequence"]
 
     def _decode_transactions(self, partition: int, records: Records) -> Decoded:
@@ -494,10 +499,11 @@ class AccountsHop(RowOwner[AccountPartition]):
 class _Trial:
     """Walks parts of a batch on copies of the rows it concerns; each part that goes well is built upon."""
 
-    def __init__(self, core: AccountHop, transactions: Any, feedback: Any) -> None:
+    def __init__(self, core: AccountHop, transactions: Any, feedback: Any, rates: Currencies) -> None:
         self._core = core
         self._transactions = transactions
         self._feedback = feedback
+        self._rates = rates
 
     def __call__(self, start: int, stop: int) -> None:
         """Walk the records from one place up to another: transactions first, feedback behind them."""
@@ -506,6 +512,7 @@ class _Trial:
         core.process(
             self._transactions[min(start, count) : min(stop, count)],
             self._feedback[max(start - count, 0) : max(stop - count, 0)],
+            self._rates,
         )
         self._core = core
 
@@ -513,12 +520,3 @@ class _Trial:
 def _culprit(place: Place, records: Records, at: int, error: Exception, doing: str) -> Culprit:
     logger.error("%s[%d] offset %d could not be %s", *place, records.offsets[at], doing, exc_info=error)
     return Culprit(place, int(records.offsets[at]), int(records.timestamps[at]), message_of(error, doing))
-
-
-def internal_offsets(batch: Mapping[str, Any], name: str) -> frozenset[int]:
-    """Offsets of ``transactions`` or ``feedback`` that a recorded batch left out.
-
-    >>> sorted(internal_offsets({"internal": {"feedback": [7]}}, "feedback"))
-    [7]
-    """
-    return frozenset(batch.get("internal", {}).get(name, ()))

@@ -103,6 +103,8 @@ def read_marker(value: bytes) -> Marker:
         raise NotReadable("no marker: no JSON object")
     numbers = {name: said for name, said in marker.items() if name not in ("topics", "rates_table")}
     for name, said in numbers.items():
+        if (name == "internal") != isinstance(said, list):
+            raise NotReadable(f"no marker: {name[:40]!r} is {'no list' if name == 'internal' else 'a list'}")
         for number in said if isinstance(said, list) else [said]:
             if type(number) is not int or abs(number) >= 2**63:
                 raise NotReadable(f"no marker: {name[:40]!r} is no integer")

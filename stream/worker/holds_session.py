@@ -304,6 +304,10 @@ class HoldsSession:
         if not records:
             return []
         owned.feedback = records[-1].offset + 1
+        if self._recorded is not None:
+            records = [record for record in records if not self._recorded.left_out(number, record.offset)]
+            if not records:
+                return []
         decoded = decode_feedback(
             [record.value for record in records],
             np.array([record.offset for record in records], np.int64),

@@ -29,6 +29,7 @@ from stream.worker.lost_records import RecordsLost
 from stream.worker.mailbox import Mailbox
 from stream.worker.metrics import Metrics
 from stream.worker.payees import PayeesHop
+from stream.worker.reader import ReadFailed
 from stream.worker.recovery import HOPS as HOPS
 from stream.worker.recovery import Log, Recovery
 from stream.worker.snapshots import Snapshots
@@ -234,7 +235,7 @@ class Line:
         self.standing = [str(error) for error in refused if isinstance(error, PartitionStopped | RowsRefused)]
         self.metrics.recovered(recovered.sources)
         self.metrics.lost({error.place: error.offsets for error in refused if isinstance(error, RecordsLost)})
-        self.metrics.stopped([error.place for error in refused if isinstance(error, PartitionStopped)])
+        self.metrics.stopped([error.place for error in refused if isinstance(error, PartitionStopped | RowsRefused)])
         self._schedule_checkpoints()
         self.refusal = ""
         logger.info("recovered %d partitions in %.1f s", len(owned), self._clock() - began)
@@ -427,6 +428,9 @@ class Line:
         try:
             low, _ = reader.watermarks(place)
             found = [record for chunk in reader.read(place, max(low, offset), offset + 1) for record in chunk]
+        except ReadFailed as error:
+            # the broker's trouble is not the record's: the batch is given up, and tried again
+            raise PublishFailed(f"the record of a dead letter cannot be read: {error}") from error
         finally:
             reader.close()
         return next((record for record in found if record.offset == offset), None)

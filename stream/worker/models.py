@@ -204,7 +204,7 @@ class ModelLog:
 
     def _take_note(self, key: bytes, value: bytes | None) -> None:
         """What is known about models beside their snapshots."""
-        note = read_note(key, value) if value else {}
+        note = read_note(key, value) if value is not None else {}
         if key == PIN_KEY:
             if value is None and self.pinned:
                 raise ControlRefused("deleted", f"workers stay with {self.pinned}: two people let them follow again")

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
+from rules.bounded_json import NotReadable
 from stream.core import packed
 from stream.core.decide import Decided
 from stream.core.frame import Frame, decode_frame
@@ -19,6 +20,7 @@ from stream.core.rows import RowTable
 from stream.core.skipped import Skips
 from stream.errors import RecoveryRefused
 from stream.settings import Settings
+from stream.worker.changelog import RowsRefused
 from stream.worker.checkpoint import Marker, write_rows
 from stream.worker.deciding import Deciders, Deciding, Verdict
 from stream.worker.frame_trial import FrameTrial
@@ -202,6 +204,8 @@ class PayeesHop(RowOwner[PayeePartition]):
         replica.read_on(reader)
         if not self.settings.accept_lost_records:
             refuse_anew(replica.marker, self.topic_ids)
+        if replica.marker is not None and "profiled" not in replica.marker:
+            raise RowsRefused(replica.place, replica.marked, "a marker of another hop")
         start = replica.marker["profiled"] if replica.marker is not None else 0
         place = self.place(partition)
         if start > profiled:
@@ -222,7 +226,11 @@ class PayeesHop(RowOwner[PayeePartition]):
         skips = Skips()
         for chunk in reader.read(self._skipped(partition), 0):
             for record in chunk:
-                skips.take(record.value or b"{}")
+                try:
+                    skips.take(record.value or b"")
+                except NotReadable as error:
+                    place = self._skipped(partition)
+                    self.aside.refuse(place, record.offset, record.key, record.value, "foreign", str(error))
         return skips
 
     def _decide(self, publisher: Publisher, parts: Sequence[Received]) -> list[Decided]:

@@ -13,7 +13,7 @@ from confluent_kafka import Consumer, KafkaError, TopicPartition
 
 from rules.bounded_json import NotReadable
 from stream.brokers.connect import consumer_config
-from stream.core.batch_record import read_batch
+from stream.core.batch_record import internal_offsets, read_batch
 from stream.errors import RiskstreamError
 from stream.settings import Settings
 from stream.worker.log import Place
@@ -38,6 +38,7 @@ class RecordedTrust:
         self._first: dict[int, int] = {}
         self._until: dict[int, int] = {}
         self._untrusted: dict[int, set[int]] = {}
+        self._left_out: dict[int, set[int]] = {}
 
     def own(self, starts: Mapping[int, int], reader: KafkaReader) -> None:
         """Begin with these partitions, each from its next feedback offset on."""
@@ -51,7 +52,7 @@ class RecordedTrust:
     def release(self) -> None:
         """Follow nothing."""
         self._consumer.unassign()
-        self._first, self._until, self._untrusted = {}, {}, {}
+        self._first, self._until, self._untrusted, self._left_out = {}, {}, {}, {}
 
     def close(self) -> None:
         """Let go of the connection."""
@@ -81,6 +82,7 @@ class RecordedTrust:
             self._first.setdefault(number, start)
             self._until[number] = stop
             self._untrusted.setdefault(number, set()).update(batch["untrusted"])
+            self._left_out.setdefault(number, set()).update(internal_offsets(batch, "feedback"))
 
     def until(self, number: int) -> int:
         """Feedback below this offset of a partition has been decided about."""
@@ -95,6 +97,10 @@ class RecordedTrust:
             untrusted.discard(offset)  # asked once
             return False
         return True
+
+    def left_out(self, number: int, offset: int) -> bool:
+        """Whether rows never took a feedback record, as it could not be read or walked: it ends no hold either."""
+        return offset in self._left_out.get(number, ())
 
     def _begin(self, number: int, start: int, reader: KafkaReader) -> int:
         """Where to read batch records from, to know about feedback from ``start`` on."""

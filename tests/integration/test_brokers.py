@@ -215,5 +215,5 @@ def test_a_wrong_password_is_told_from_a_broker_that_is_away(tmp_path: Path) -> 
 
 
 def test_tls_to_a_plain_listener_is_called_tls(kafka: DevelopmentKafka) -> None:
-    with pytest.raises(BrokerNotReachable, match=r"TLS failed.*RISKSTREAM_SECURITY_PROTOCOL"):
+    with pytest.raises(BrokerNotReachable, match=r"speaks no TLS, but RISKSTREAM_SECURITY_PROTOCOL"):
         check_reachable(Settings(broker=kafka.bootstrap, security_protocol="SSL"))

@@ -55,7 +55,9 @@ def test_no_line_of_a_log_or_list_is_forged_by_a_record(line: Any, until: Any, t
     packs = tmp_path / "packs"
     packs.mkdir()
     shutil.copy(SHIPPED / "person_transfer.yaml", packs)
-    published = line.command("policy", "publish", str(packs), "--by", HOSTILE)
+    refused = line.command("policy", "publish", str(packs), "--by", HOSTILE)
+    assert refused.returncode != 0, "nobody has such a name"
+    published = line.command("policy", "publish", str(packs), "--by", "eve")
     assert published.returncode == 0, published.stderr
     poison(line)
     worker = line.worker(log_format=form, data_directory=tmp_path / "data")
@@ -79,7 +81,7 @@ def test_no_line_of_a_log_or_list_is_forged_by_a_record(line: Any, until: Any, t
     assert "\\nFORGED" in tailed.stdout
     as_json = line.command("alerts", "tail", "--no-follow", "--json")
     assert HOSTILE in [json.loads(said)["alert_id"] for said in as_json.stdout.splitlines()]
-    for called in (published, listed, tailed, as_json):
+    for called in (refused, published, listed, tailed, as_json):
         assert forged(called.stdout + called.stderr) == []
         assert "\x1b" not in called.stdout + called.stderr
         assert "Traceback" not in called.stderr

@@ -15,11 +15,13 @@ from detectors.ensemble import Snapshot, SnapshotError
 from detectors.sound_snapshot import require_sound
 from rules.bounded_json import NotReadable
 from stream.core.batch_record import read_batch
-from stream.core.columns import SCENARIOS
+from stream.core.columns import FEEDBACK_KINDS, SCENARIOS, VERDICTS
 from stream.core.frame import FORWARDED, PROFILED, BrokenFrame, decode_frame, encode_frame
 from stream.core.genesis import first_snapshot
 from stream.core.holds import Hold, Holds, UnknownRow, UnreadableAlert, read_alert
+from stream.core.learning import is_label, label_record
 from stream.core.obligations import read_obligation
+from stream.core.skipped import Skip
 from stream.worker.changelog import read_marker
 from stream.worker.log import Place
 from stream.worker.model_records import PIN_KEY
@@ -224,3 +226,40 @@ def test_a_null_value_of_what_was_never_read_is_harmless(key: bytes) -> None:
     models.take(key, None, 1)
     policies.take(key, None, 1)
     assert models.aside.listed + policies.aside.listed == []
+
+
+@QUICK
+@given(value=ANY | mutated(Skip(7, 1_000, transactions=frozenset({2})).encoded()))
+def test_what_a_frame_was_left_out_is_read_or_refused(value: bytes) -> None:
+    with suppress(NotReadable):
+        assert Skip.of(value).frame is not None
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        b'{"rows":[1]}',
+        b'{"highest":[1],"sequence":1}',
+        b'{"internal":5}',
+        b'{"topics":[]}',
+        b'{"rates_table":{}}',
+        b"[]",
+    ],
+)
+def test_a_marker_that_its_readers_could_not_use_is_refused(value: bytes) -> None:
+    with pytest.raises(NotReadable):
+        read_marker(value)
+
+
+@pytest.mark.parametrize("value", [b'"internal":5', b'"internal":{"feedback":7}', b'"internal":{"feedback":["7"]}'])
+def test_a_batch_record_that_its_readers_could_not_use_is_refused(value: bytes) -> None:
+    with pytest.raises(NotReadable):
+        read_batch(BATCH[:-1] + b"," + value + b"}")
+
+
+@given(kind=st.integers(0, len(FEEDBACK_KINDS) - 1), verdict=st.integers(0, len(VERDICTS) - 1), back=st.booleans())
+def test_every_label_that_is_written_is_read_as_one(kind: int, verdict: int, back: bool) -> None:
+    forwarded = np.zeros(1, FORWARDED)[0]
+    forwarded["transaction_id"], forwarded["feedback_id"] = b"t-1", b"f-1"
+    forwarded["kind"], forwarded["verdict"], forwarded["takes_back"] = kind, verdict, back
+    assert is_label(label_record(forwarded))

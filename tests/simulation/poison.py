@@ -107,8 +107,8 @@ def _raising_receive(real: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def _raising_learn(real: Callable[..., Any]) -> Callable[..., Any]:
-    def learn(rows: Any, customers: Any, feedback: Any, slots: Any, customer_slots: Any, *rest: Any) -> None:
-        real(rows, customers, feedback, slots, customer_slots, *rest)
+    def learn(rows: Any, customers: Any, told: Any, feedback: Any, *rest: Any) -> None:
+        real(rows, customers, told, feedback, *rest)
         explode(_first(feedback["feedback_id"] == FEEDBACK_POISON))
 
     return learn
