@@ -233,5 +233,6 @@ def test_a_day_of_work_rest_and_a_rolling_restart_raises_no_page(line: Any, tmp_
         # no copies, no partition that stands, no certificates, no part that fails, nobody has judged anything
         assert without_data <= {
             "Standby copies behind", "Records deleted unread", "Certificates end in", "Parts that do not work",
+            "Partitions that stand at a record, batches refused",
             "Judged alerts that were genuine",
         }  # fmt: skip
