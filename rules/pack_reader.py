@@ -375,7 +375,8 @@ def _currencies(fields: Fields) -> Currencies:
     if reference not in CODES:
         inner.complain(inner.item, f"reference: '{reference}' is no ISO 4217 currency")
         reference = "EUR"
-    rates = []
+    rates: list[Rate] = []
+    begun: set[tuple[str, int]] = set()
     for item in inner.items("rates", required=True):
         row = Fields(item, fields.problems, "a rate")
         code = row.text("currency", "", required=True)
@@ -386,14 +387,18 @@ def _currencies(fields: Fields) -> Currencies:
         digits = row.integer("digits", own, 0, 4)
         if known and digits != own:
             row.complain(item, f"{code} has {own} decimals (ISO 4217), not {digits}; leave 'digits' out")
-        rates.append(
-            Rate(
-                code if known else "XXX",
-                own,
-                row.number("rate", 1.0, 1e-9, 1e9, required=True),
-                row.instant("valid_from", 0, required=True),
-            )
+        rate = Rate(
+            code if known else "XXX",
+            own,
+            row.number("rate", 1.0, 1e-9, 1e9, required=True),
+            row.instant("valid_from", 0, required=True),
         )
+        if known and (code, rate.valid_from) in begun:
+            row.complain(item, f"a second rate of {code} that begins at the same time; keep the right one")
+        if code == reference and rate.rate != 1.0:
+            row.complain(item, f"{code} is the reference currency: its rate is 1, not {rate.rate:g}")
+        begun.add((code, rate.valid_from))
+        rates.append(rate)
         row.finish()
     fresh_until = inner.instant("fresh_until", ALWAYS_US)
     inner.finish()

@@ -147,17 +147,36 @@ def _forbidden(rule: Rule, term: Term, schema: Schema) -> Iterator[Problem]:
         yield rule.when.item.problem("slips lead to a reminder alone; remove slips from this condition")
 
 
+def outdated(packs: Sequence[Pack], now_us: int) -> Iterator[Problem]:
+    """Warnings of lists and rates that are out of date for every payment from ``now_us`` on, µs since 1970."""
+    for pack in packs:
+        keys = pack.item.value if isinstance(pack.item.value, dict) else {}
+        if pack.fresh_until <= now_us and "fresh_until" in keys:
+            yield keys["fresh_until"].warning(_OUTDATED.format("lists", "list"))
+        table = keys["currencies"].value if "currencies" in keys else None
+        if pack.common is not None and pack.common.currencies.fresh_until <= now_us and isinstance(table, dict):
+            yield table["fresh_until"].warning(_OUTDATED.format("rates", "rates"))
+
+
+_OUTDATED = (
+    "this time has passed: the {0} are out of date, and every payment is decided with the failed dependency '{1}'; "
+    "bring the {0} up to date, then this time"
+)
 _BY_RATES = ("amount_reference", "remote_day_reference", "unauthenticated_reference")
+_SUMS_BY_RATES = (
+    "sum_hour", "sum_day", "sum_week", "sum_month", "remote_sum_24h", "unauthenticated_sum", "payee_inflow_day",
+)  # fmt: skip
 
 
 def _rates(rule: Rule, term: Term, schema: Schema, common: Common) -> Iterator[Problem]:
     """A hard rule that hangs on rates does not see a payment in a currency without one."""
     names = {schema.variables[column].name for column in columns_read(term)}
-    found = [name for name in _BY_RATES if name in names]
+    found = [name for name in (*_BY_RATES, *_SUMS_BY_RATES) if name in names]
     if rule.hard and found:
+        lack = "is missing for" if found[0] in _BY_RATES else "leaves out"
         known = len({rate.currency for rate in common.currencies.rates})
         yield rule.when.item.warning(
-            f"hangs on '{found[0]}', which is missing for a payment in a currency without a rate ({known} have one): this "
+            f"hangs on '{found[0]}', which {lack} a payment in a currency without a rate ({known} have one): this "
             f"rule does not see it, and 'failure: rates: {direction(common.failure, 'rates')}' decides; add the rates "
             "of currencies that you expect"
         )

@@ -48,7 +48,8 @@ def command(file: Path, map_file: Path | None, out: Path | None, as_json: bool) 
     if out is not None and out.exists():
         raise UsageError(f"{out}: is there already; name another file, or remove it")
     if map_file is not None:
-        text, questions, column_map = map_file.read_text("utf-8"), [], load_column_map(map_file)
+        column_map = load_column_map(map_file)
+        text, questions = map_file.read_bytes().decode("utf-8", "replace"), []
     else:
         proposal = propose(file)
         text, questions = proposal.text, proposal.questions
@@ -57,7 +58,10 @@ def command(file: Path, map_file: Path | None, out: Path | None, as_json: bool) 
             for line in text.removesuffix("\n").split("\n"):
                 say(line)
         else:
-            out.write_text(text, "utf-8")
+            try:
+                out.write_text(text, "utf-8")
+            except OSError as error:
+                raise UsageError(f"{out}: {error.strerror}; --out names a file that can be written") from error
             say(f"{out}: {len(questions)} questions to answer", err=True)
     rows, refused = _read(file, column_map)
     for line in (*(orjson.dumps(row).decode() for row in rows), *refused):

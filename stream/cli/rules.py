@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,7 @@ import click
 
 from rules.examples import ExampleResult, run_examples
 from rules.policy import Policy, check_files, shipped
+from rules.policy_check import outdated
 from rules.problem import Problem, errors
 from stream.cli.options import json_option, print_json
 from stream.cli.say import say
@@ -101,7 +103,10 @@ def _policy(paths: tuple[Path, ...]) -> Policy:
 
 
 def _check(paths: tuple[Path, ...]) -> list[Problem]:
-    return check_files(paths, SCHEMA) if paths else shipped().check(SCHEMA)
+    problems = check_files(paths, SCHEMA) if paths else shipped().check(SCHEMA)
+    if errors(problems):
+        return problems
+    return sorted({*problems, *outdated(_policy(paths).packs, time.time_ns() // 1000)})
 
 
 def _run(policy: Policy) -> list[ExampleResult]:

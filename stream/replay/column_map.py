@@ -139,11 +139,19 @@ def parse_column_map(name: str, content: bytes) -> ColumnMap:
     for place, field in column_map.every_field.items():
         for option, message in field.useless(place[-1]):
             raise column_map.wrong((*place, option), f"{place[-1]}: {message}")
+    _sign_account_amount(column_map)
     if column_map.file.thousands == column_map.file.decimal:
         raise column_map.wrong(
             ("file", "thousands"), "decimal and thousands mark are the same; decimal: says the other"
         )
     return column_map
+
+
+def _sign_account_amount(column_map: ColumnMap) -> None:
+    """Where the amount of a payment stands below zero, that in the account's currency may do so too."""
+    account = column_map.fields.get("account_amount_minor")
+    if account is not None and column_map.fields["amount_minor"].sign == "expense_negative":
+        column_map.fields["account_amount_minor"] = account.model_copy(update={"sign": "expense_negative"})
 
 
 def _texts(item: Item) -> Any:

@@ -178,7 +178,7 @@ def _converter(name: str, field: FieldMap, terms: Terms) -> Callable[[Any], Any]
     if name in TIMES:
         return TimeReader(field, terms.marks)
     if name in AMOUNTS:
-        return _amount(field, terms.marks)
+        return _amount(name, field, terms.marks)
     if name in PLACES:
         return lambda cell: float(decimal_of(cell, terms.marks))
     word = _word(field, terms)
@@ -236,8 +236,10 @@ def _boolean(text: str) -> bool:
     raise ValueError("neither true nor false")
 
 
-def _amount(field: FieldMap, marks: Marks) -> Callable[[Any], int]:
+def _amount(name: str, field: FieldMap, marks: Marks) -> Callable[[Any], int]:
     scale = field.scale
+    if name == "account_amount_minor" and field.sign is not None:  # amount_minor says that it was paid
+        return lambda cell: minor_units(abs(decimal_of(cell, marks)), scale)
 
     def convert(cell: Any) -> int:
         if type(cell) is int and scale == 1 and 0 <= cell < 10**18:

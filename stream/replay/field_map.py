@@ -214,7 +214,9 @@ class FieldMap(BaseModel):
             yield ("scale", "scale and minor are two answers to one question; give one")
         if "minor" in given and name != "amount_minor":
             yield ("minor", "the account's currency is not in the file; give scale")
-        if "sign" in given and self.column is None:
+        if "sign" in given and name != "amount_minor":
+            yield ("sign", "sign is for amount_minor: it says which rows are payments")
+        elif "sign" in given and self.column is None:
             yield ("sign", "sign goes with column")
 
 

@@ -170,15 +170,16 @@ def _local(field: FieldMap) -> bool:
 
 
 def _check_native(column_map: ColumnMap, place: tuple[str, ...], field: FieldMap, kind: pa.DataType | None) -> None:
-    """A column of timestamps is a time already."""
-    if kind is None or not pa.types.is_timestamp(kind):
+    """A column of timestamps or of dates is a time already."""
+    if kind is None or not (pa.types.is_timestamp(kind) or pa.types.is_date(kind)):
         return
+    held = f"{field.column} holds {'timestamps' if pa.types.is_timestamp(kind) else 'dates'}"
     if field.unit is not None:
-        raise column_map.wrong((*place, "unit"), f"{place[-1]}: unit has no effect: {field.column} holds timestamps")
+        raise column_map.wrong((*place, "unit"), f"{place[-1]}: unit has no effect: {held}")
     if field.format is not None and not set(field.formats) & {"timestamp", "iso"}:
-        raise column_map.wrong(
-            (*place, "format"), f"{place[-1]}: format has no effect: {field.column} holds timestamps"
-        )
+        raise column_map.wrong((*place, "format"), f"{place[-1]}: format has no effect: {held}")
+    if not isinstance(kind, pa.TimestampType):
+        return
     for option in ("zone", "repeated"):
         if kind.tz is not None and option in field.model_fields_set:
             raise column_map.wrong(

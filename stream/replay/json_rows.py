@@ -23,7 +23,9 @@ BLOCK_ROWS = 4_096
 _READ_BYTES = 1 << 20
 _BEYOND_A_DOUBLE = re.compile(rb"[0-9]{16}|[0-9.][0-9]{15}|[0-9][eE]")
 """Lines whose numbers a double might not hold as they stand; reading them exactly is slower."""
-_SPACE = re.compile(r"[\s,]*")
+_SPACE = re.compile(r"[ \t\r\n]*")
+_HALF_A_PAIR = re.compile(r"\\u[dD][89a-fA-F]")
+"""Escapes of UTF-16 surrogates; two of them make one character, one alone is no text."""
 _ENCODED = ("utf-8", "utf-8-sig", "ascii")
 
 
@@ -120,7 +122,23 @@ def _said(error: Exception) -> str:
 def _parsed(line: bytes) -> Any:
     if _BEYOND_A_DOUBLE.search(line) is None:
         return orjson.loads(line)
-    return _DECODER.decode(line.decode("utf-8"))
+    text = line.decode("utf-8")
+    record = _DECODER.decode(text)
+    if _HALF_A_PAIR.search(text) and not _is_text(record):
+        raise ValueError(_HALF)
+    return record
+
+
+_HALF = "a surrogate (\\ud800 to \\udfff) without its other half"
+
+
+def _is_text(value: Any) -> bool:
+    """Whether all texts of a value can be written as UTF-8."""
+    if isinstance(value, dict):
+        return all(_is_text(name) and _is_text(inner) for name, inner in value.items())
+    if isinstance(value, list):
+        return all(map(_is_text, value))
+    return not isinstance(value, str) or not any("\ud800" <= letter <= "\udfff" for letter in value)
 
 
 def _refuse_constant(name: str) -> Any:
@@ -158,7 +176,9 @@ def _array(path: Path, form: FileForm) -> _Records:
         for record, line in text.items(count):
             if not isinstance(record, dict):
                 unreadable[len(records)] = "not a JSON object"
-            records.append(record if isinstance(record, dict) else {})
+            elif text.escaped and not _is_text(record):
+                unreadable[len(records)] = f"not JSON: {_HALF}"
+            records.append({} if len(records) in unreadable else record)
             lines.append(line)
             count[0] += 1
             if len(records) >= BLOCK_ROWS:
@@ -177,6 +197,8 @@ class _Streamed:
         self._blocks, self._path = blocks, path
         self._decoder = codecs.getincrementaldecoder("utf-8")()
         self._text, self._at, self._line, self._ended = "", 0, 1, False
+        self.escaped = False
+        """Whether the item read last has escapes of surrogates."""
 
     def begin(self) -> None:
         """Behind the bracket that opens the array."""
@@ -186,14 +208,29 @@ class _Streamed:
 
     def items(self, count: list[int]) -> Iterator[tuple[Any, int]]:
         """Each item with the line it begins on."""
-        while True:
-            if not self._to_item():
-                raise self._cut(count[0])
-            if self._text[self._at] == "]":
-                return
+        last = self._mark(count[0]) == "]"
+        while not last:
             item, end = self._item(count[0])
+            self.escaped = _HALF_A_PAIR.search(self._text, self._at, end) is not None
             yield item, self._line
             self._pass(end)
+            mark = self._mark(count[0])
+            last = mark == "]"
+            if mark not in (",", "]"):
+                raise self._wrong("no comma between two items of the array", count[0])
+            if not last:
+                self._pass(self._at + 1)
+                if self._mark(count[0]) in (",", "]"):
+                    raise self._wrong("a comma with no item behind it", count[0])
+        self._pass(self._at + 1)
+        if self._to_text():
+            raise self._wrong("the array ends here, and more stands behind it: two files in one? split them", count[0])
+
+    def _mark(self, rows: int) -> str:
+        """The next character that is no blank."""
+        if not self._to_text():
+            raise self._cut(rows)
+        return self._text[self._at]
 
     def _item(self, rows: int) -> tuple[Any, int]:
         while True:
@@ -206,16 +243,15 @@ class _Streamed:
                 if self._ended:
                     raise self._cut(rows) from error
                 if far:
-                    raise RiskstreamError(
-                        f"{self._path}:{self._line}: not JSON: {_said(error)}; {rows:,} rows before it"
-                    ) from error
+                    raise self._wrong(_said(error), rows) from error
             if len(self._text) - self._at > MAX_LINE_BYTES:
                 raise RiskstreamError(
                     f"{self._path}:{self._line}: an object of more than {MAX_LINE_BYTES} characters, or not JSON"
                 )
             self._more()
 
-    def _to_item(self) -> bool:
+    def _to_text(self) -> bool:
+        """To the next character that is no blank; False where none is left."""
         while True:
             match = _SPACE.match(self._text, self._at)
             self._pass(self._at if match is None else match.end())
@@ -239,6 +275,9 @@ class _Streamed:
     def _pass(self, end: int) -> None:
         self._line += self._text.count("\n", self._at, end)
         self._at = end
+
+    def _wrong(self, what: str, rows: int) -> RiskstreamError:
+        return RiskstreamError(f"{self._path}:{self._line}: not JSON: {what}; {rows:,} rows before it")
 
     def _cut(self, rows: int) -> RiskstreamError:
         return RiskstreamError(

@@ -14,7 +14,7 @@ from stream.core.columns import ID_BYTES
 from stream.errors import RiskstreamError, UsageError
 from stream.replay.cells import nothing, text_of
 from stream.replay.rows import listed
-from stream.replay.tables import tables
+from stream.replay.tables import kind_of, tables
 from stream.replay.truth_index import TruthIndex
 
 GENUINE, FRAUD, UNLABELLED = 0, 1, -1
@@ -107,6 +107,7 @@ class Truth:
     def __init__(self, path: Path) -> None:
         self._index = TruthIndex()
         self._overlong, self._overlong_example = 0, ""
+        told = False
         for table in tables(path, ["transaction_id", "fraud"], optional=("attack",)):
             lines = table.lines.tolist()
             for index, text in table.unreadable.items():
@@ -115,7 +116,8 @@ class Truth:
             named = [_id(cell, path, line) for cell, line in zip(ids, lines, strict=True)]
             codes = [_code(cell, path, line) for cell, line in zip(frauds, lines, strict=True)]
             attacks = listed(table.columns["attack"]) if "attack" in table.columns else [None] * len(ids)
-            kinds = ["" if cell is None else text_of(cell) for cell in attacks]
+            kinds = [_attack(cell, path, line) for cell, line in zip(attacks, lines, strict=True)]
+            told = told or any(code != UNLABELLED for code in codes)
             self._index.add(named, np.array(codes, np.int8), kinds)
             overlong = [name for name in named if len(name) > ID_BYTES]
             self._overlong += len(overlong)
@@ -124,6 +126,8 @@ class Truth:
             )
         if not len(self._index) and not self._overlong:
             raise UsageError(f"{path}: no labels in it; a TRUTH file has {', '.join(COLUMNS)}")
+        if not told and kind_of(path) == "jsonl":
+            raise UsageError(f"{path}: no row of it has a value of fraud; a TRUTH file has {', '.join(COLUMNS)}")
 
     def __len__(self) -> int:
         return len(self._index)
@@ -159,6 +163,13 @@ def _id(cell: Any, path: Path, line: int) -> bytes:
         return text_of(cell).encode("utf-8", "replace")
     except ValueError as error:
         raise RiskstreamError(f"{path}:{line}: transaction_id: {error}") from error
+
+
+def _attack(cell: Any, path: Path, line: int) -> str:
+    try:
+        return "" if cell is None else text_of(cell)
+    except ValueError as error:
+        raise RiskstreamError(f"{path}:{line}: attack: {error}") from error
 
 
 def _code(cell: Any, path: Path, line: int) -> int:

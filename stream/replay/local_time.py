@@ -18,6 +18,13 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _LATEST_US = 253_402_300_799_999_999
 _EARLIEST_US = -62_135_596_800_000_000
 _RFC3339 = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(?:\.[0-9]{1,6})?Z")
+_ISO = re.compile(
+    r"\d{4}-?(?:\d{2}-?\d{2}|W\d{2}-?\d)(?:[T ]\d{2}(?::?\d{2}(?::?\d{2}(?:[.,]\d+)?)?)?)?"
+    r"(?:Z|[+-]\d{2}(?::?\d{2}(?::?\d{2})?)?)?",
+    re.ASCII | re.IGNORECASE,
+)
+"""What ``datetime.fromisoformat`` may be asked: it takes any character between day and clock, and 10.11 for 10:00:00.11."""
+_CLOCK = re.compile(r"\d{2}:\d{2}(?::\d{2}(?:\.\d{1,6})?)?", re.ASCII)
 REPEATED, NEVER, SECOND = "repeated", "never", "second"
 
 
@@ -73,6 +80,7 @@ class TimeReader:
             It cannot be read, or in more than one way.
         """
         if type(cell) is str and self._readers[0] is _iso and len(self._readers) == 1 and _RFC3339.fullmatch(cell):
+            _iso(cell)
             return cell
         found = {self._instant(read) for read in dict.fromkeys(self._readings(cell))}
         if len(found) > 1:
@@ -152,7 +160,7 @@ def joined(cells: list[Any]) -> Any:
         clock = cells[1]
         if isinstance(clock, datetime):
             clock = clock.time()
-        if isinstance(clock, str):
+        if isinstance(clock, str) and _CLOCK.fullmatch(clock):
             clock = time.fromisoformat(clock)
         if isinstance(clock, time):
             return datetime.combine(start, clock)
@@ -189,10 +197,12 @@ def _counted(start: datetime, unit: Decimal, marks: Marks) -> Callable[[Any], da
 
 def _iso(cell: Any) -> datetime:
     text = text_of(cell)
+    if _ISO.fullmatch(text) is None:
+        raise ValueError("not an ISO 8601 date and time; format: says what it is")
     try:
         return datetime.fromisoformat(text)
     except ValueError as error:
-        raise ValueError("not an ISO 8601 date and time; format: says what it is") from error
+        raise ValueError("no such day or time of day") from error
 
 
 def _by_pattern(pattern: str) -> Callable[[Any], datetime]:

@@ -92,3 +92,28 @@ def test_days_and_months_that_could_be_either_are_asked(tmp_path: Path) -> None:
     path.write_text("id,account,date,amount\nt1,a,03/04/2026,1.5\nt2,a,05/06/2026,2.5\n")
     found, _ = looked(path)
     assert any("reads as %d/%m/%Y and as %m/%d/%Y; which one is it?" in question for question in found["questions"])
+
+
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        (("--columns", "absent.yaml"), "absent.yaml: No such file or directory; --columns names a column map"),
+        (("--columns", "latin.yaml"), "latin.yaml:1:6: not UTF-8"),
+        (("--out", "no/such/map.yaml"), "no/such/map.yaml: No such file or directory; --out names a file"),
+    ],
+)
+def test_a_map_that_cannot_be_read_or_written_is_wrong_usage(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, options: tuple[str, ...], says: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("d.csv").write_text("id,account,date,amount\nt1,a,2026-03-01,1.5\n")
+    Path("latin.yaml").write_bytes("# Geb\u00fchr\n".encode("latin-1"))
+    with pytest.raises(UsageError, match=says):
+        CliRunner().invoke(command, ["d.csv", *options], catch_exceptions=False)
+
+
+def test_a_clock_with_a_point_is_proposed_as_no_iso_time(tmp_path: Path) -> None:
+    path = tmp_path / "d.csv"
+    path.write_text("id,account,date,amount\nt1,a,2026-03-01 10.11,1.5\n")
+    found, _ = looked(path)
+    assert any("how are the times of date written?" in question for question in found["questions"])

@@ -10,6 +10,7 @@ import pytest
 from rules.condition import pack_code
 from rules.currency import Currencies, Rate
 from rules.policy import Policy
+from rules.policy_check import outdated
 from rules.problem import PackError
 from stream.core.features import SCHEMA
 
@@ -59,6 +60,16 @@ def test_no_rate_is_missing_and_never_zero() -> None:
         ),
         ("{reference: EUR, rates: [{currency: RMB, rate: 1, valid_from: 2026-01-01}]}", "no ISO 4217 currency"),
         ("{reference: EUR, rates: [{currency: EUR, rate: 1}]}", "needs 'valid_from:'"),
+        (
+            "{reference: EUR, rates: [{currency: EUR, rate: 1, valid_from: 2026-01-01}, {currency: USD, rate: 0.9, valid_from: "
+            "2026-01-01}, {currency: USD, rate: 0.8, valid_from: 2026-01-01}]}",
+            "c.yaml:3:140: a second rate of USD",
+        ),
+        (
+            "{reference: EUR, rates: [{currency: EUR, rate: 1, valid_from: 2026-01-01}, {currency: EUR, rate: 1.1, valid_from: "
+            "2026-02-01}]}",
+            "its rate is 1, not 1.1",
+        ),
     ],
 )
 def test_a_bad_rate_is_refused(currencies: str, says: str) -> None:
@@ -91,6 +102,10 @@ rules:
         ("has(remote_day_reference) && remote_day_reference > 6400.0", "outcome: review", True),
         ("has(amount_reference) && amount_reference > 6400.0", "weight: 1", False),
         ("count_day > 9.0", "outcome: challenge", False),
+        ("sum_day > 900.0", "outcome: challenge", True),
+        ("remote_sum_24h > 900.0", "outcome: challenge", True),
+        ("payee_inflow_day > 900.0", "outcome: challenge", True),
+        ("payee_inflow_day > 900.0", "weight: 1", False),
     ],
 )
 def test_a_hard_rule_that_hangs_on_rates_is_warned_of(when: str, what: str, warned: bool) -> None:
@@ -98,3 +113,11 @@ def test_a_hard_rule_that_hangs_on_rates_is_warned_of(when: str, what: str, warn
     found = [problem for problem in problems if "currency without a rate" in problem.message]
     assert [(problem.severity, problem.line) for problem in found] == ([("warning", 6)] if warned else [])
     assert all("challenge_strong" in problem.message for problem in found)
+
+
+@pytest.mark.parametrize(("now_us", "warned"), [(0, []), (1_785_000_000_000_000, [2, 3])])
+def test_rates_and_lists_that_are_out_of_date_already_are_warned_of(now_us: int, warned: list[int]) -> None:
+    text = "pack: c\nfresh_until: 2026-01-08\ncurrencies: {reference: EUR, fresh_until: 2026-01-09, rates: "
+    text += "[{currency: EUR, rate: 1, valid_from: 2026-01-01}]}\nkind: common\n"
+    found = sorted(outdated(Policy.from_files({"c.yaml": text.encode()}).packs, now_us))
+    assert [(problem.severity, problem.line) for problem in found] == [("warning", line) for line in warned]

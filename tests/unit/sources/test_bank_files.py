@@ -385,6 +385,7 @@ def test_words_that_yaml_takes_for_other_things_are_the_text_that_stands_there(t
         ("", {"amount_minor": "{column: amount, scale: 100, minor: by_currency}"}, r"map.yaml:7:34: .*two answers"),
         ("", {"amount_minor": "{column: amount, scale: -100}"}, r"map.yaml:7:34: .*greater than 0"),
         ("", {"amount_minor": "{constant: 5, sign: expense_negative}"}, r"map.yaml:7:31: .*goes with column"),
+        ("", {"account_amount_minor": "{column: amount, sign: expense_negative}"}, r"map.yaml:10:42: .*sign is for amount_minor"),
         ("", {"payee_id": "{column: payee, split: ;}"}, r"map.yaml:5:29: .*split is for lists"),
         ("", {"channel": "{constant: app, values: {a: app}}"}, r"map.yaml:9:28: .*a constant needs none"),
         ("", {"channel": "{column: payee, hash: true}"}, r"map.yaml:9:28: .*hash is for ids"),
@@ -411,6 +412,70 @@ def test_a_zone_for_timestamps_that_have_one_is_refused(tmp_path: Path) -> None:
     pq.write_table(pa.table(table), tmp_path / "z.parquet")
     with pytest.raises(UsageError, match=r"map.yaml:6:28: event_time: zone has no effect"):
         read(tmp_path / "z.parquet", map_text(event_time="{column: at, zone: Asia/Tokyo}"))
+
+
+@pytest.mark.parametrize("cell", [
+    "2026-03-01 10.11", "2026-03-01T10.11", "1711110912345", "2026-03-01x10:00", "2026-02-30T10:00:00Z",
+    "2026-03-01T23:59:60Z", "2026-03-01T24:00:00Z", "2026-02-30 10:00",
+])  # fmt: skip
+@pytest.mark.parametrize("zone", ["UTC", "Europe/Berlin"])
+def test_what_is_no_time_of_iso_8601_refuses_its_row_alone(tmp_path: Path, cell: str, zone: str) -> None:
+    rows = f"t1,a,p,{cell},1\nt2,a,p,{AT},1\nt3,a,p,20260301T090000Z,1\n"
+    path = written(tmp_path / "n.csv", "id,account,payee,at,amount\n" + rows)
+    accepted, refused = read(path, map_text(event_time=f"{{column: at, zone: {zone}}}"))
+    assert [row["event_time"] for row in accepted] == [AT, AT]
+    assert [(line, reason) for line, reason, _ in refused] == [(2, "bad_time")]
+
+
+@pytest.mark.parametrize(
+    ("clock", "form", "instant"),
+    [
+        ("10.11", "iso", None),
+        ("10.11", '"%Y-%m-%d %H.%M"', "2026-03-01T10:11:00Z"),
+        ("10:11", "iso", "2026-03-01T10:11:00Z"),
+    ],
+)
+def test_a_typed_date_and_a_written_clock_go_by_the_format(
+    tmp_path: Path, clock: str, form: str, instant: str | None
+) -> None:
+    table = {"id": ["1"], "account": ["a"], "payee": ["p"], "day": [date(2026, 3, 1)], "clock": [clock], "amount": [1]}
+    pq.write_table(pa.table(table), tmp_path / "d.parquet")
+    accepted, _ = read(tmp_path / "d.parquet", map_text(event_time=f"{{join: [day, clock], format: {form}}}"))
+    assert [row["event_time"] for row in accepted] == ([instant] if instant else [])
+
+
+@pytest.mark.parametrize("option", ["unit: hours, start: 2026-01-01T00:00:00Z", "format: unix_s", 'format: "%d.%m.%Y"'])
+def test_the_form_of_a_count_or_a_text_is_refused_for_dates(tmp_path: Path, option: str) -> None:
+    table = {"id": ["1"], "account": ["a"], "payee": ["p"], "at": [date(2026, 3, 1)], "amount": [1]}
+    pq.write_table(pa.table(table), tmp_path / "d.parquet")
+    assert read(tmp_path / "d.parquet", map_text())[0][0]["event_time"] == "2026-03-01T00:00:00Z"
+    with pytest.raises(UsageError, match=r"map.yaml:6:28: event_time: (unit|format) has no effect: at holds dates"):
+        read(tmp_path / "d.parquet", map_text(event_time=f"{{column: at, {option}}}"))
+
+
+@pytest.mark.parametrize("amount", ["-18.00", "18.00"])
+def test_the_amount_in_the_accounts_currency_may_have_the_sign_of_the_payment(tmp_path: Path, amount: str) -> None:
+    rows = f"t1,a,p,{AT},-20.00,{amount}\nt2,a,p,{AT},20.00,{amount}\n"
+    path = written(tmp_path / "n.csv", "id,account,payee,at,amount,own\n" + rows)
+    text = map_text(amount_minor="{column: amount, scale: 100, sign: expense_negative}",
+                    account_amount_minor="{column: own, scale: 100}")  # fmt: skip
+    accepted, refused = read(path, text)
+    assert [(row["amount_minor"], row["account_amount_minor"]) for row in accepted] == [(2000, 1800)]
+    assert refused == []
+
+
+@pytest.mark.parametrize("name", ["half.jsonl", "half.json"])
+@pytest.mark.parametrize("long", ["", ', "n": 12345678901234567890'])
+@pytest.mark.parametrize("field", ['"payee": "x\\ud800y"', '"payee": "p", "more": ["x\\udc00"]'])
+def test_half_a_surrogate_refuses_its_row_alone(tmp_path: Path, name: str, long: str, field: str) -> None:
+    rest = f'"account": "a", "at": "{AT}", "amount": 1{long}'
+    rows = [f'{{"id": "t1", {field}, {rest}}}', f'{{"id": "t2", "payee": "\\ud83d\\ude00", {rest}}}']
+    text = "\n".join(rows) if name.endswith("l") else "[" + ",\n".join(rows) + "]"
+    accepted, refused = read(
+        written(tmp_path / name, text), map_text(payee_id="{column: payee, values: {}, default: p}")
+    )
+    assert [row["transaction_id"] for row in accepted] == ["t2"]
+    assert [(line, reason) for line, reason, _ in refused] == [(1, "malformed")]
 
 
 def broken(directory: Path) -> Iterator[tuple[Path, str]]:
@@ -447,6 +512,14 @@ def broken(directory: Path) -> Iterator[tuple[Path, str]]:
             ("header.csv", b"id,account,payee,at,amount\n", r"header.csv: no row behind the header"),
             ("blank.jsonl", b"\n \n", r"blank.jsonl: empty, no line in it"),
             ("table.jsonl", csv, r"table.jsonl:1: not JSON"),
+            (
+                "two.json",
+                b'[{"id": "b"}]\n[{"id": "c"}]',
+                r"two.json:2: not JSON: the array ends here, and more stands behind",
+            ),
+            ("tail.json", b'[{"id": "b"}] xxx', r"tail.json:1: not JSON: the array ends here"),
+            ("comma.json", b'[{"id": "b"}\n{"id": "c"}]', r"comma.json:2: not JSON: no comma between two items"),
+            ("commas.json", b'[{"id": "b"},\n,{"id": "c"}]', r"commas.json:2: not JSON: a comma with no item behind"),
             (
                 "cut.json",
                 b'[{"id": "b", "account": "a"},\n{"id": "c',

@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from stream.core.rfc3339 import parse
-from stream.errors import UsageError
+from stream.errors import RiskstreamError, UsageError
 from stream.replay.column_map import load_column_map
 from stream.replay.schedule import Schedule, parse_delay
 from stream.replay.sources import Chunk, open_source
@@ -273,6 +273,26 @@ def test_a_truth_file_labels_what_it_names(tmp_path: Path, kind: str) -> None:
     assert chunk.labels.fraud.tolist() == [0, 0, 1, 0, -1, -1]
     assert chunk.labels.attack == ["", "", "scam", "", "", ""]
     assert [refusal.reason for refusal in chunk.decoded.refused] == ["malformed"]
+
+
+@pytest.mark.parametrize(
+    ("line", "says"),
+    [
+        (
+            {"transaction_id": "t1", "is_fraud": 1},
+            "truth.jsonl: no row of it has a value of fraud; .*transaction_id, fraud",
+        ),
+        ({"transaction_id": "t1", "fraud": 1, "attack": ["scam"]}, "truth.jsonl:1: attack: a list where one value"),
+        ({"transaction_id": "t1", "fraud": 1, "attack": {"kind": "scam"}}, "truth.jsonl:1: attack: an object"),
+    ],
+)
+def test_a_truth_file_without_labels_that_can_be_read_is_refused(
+    tmp_path: Path, line: dict[str, Any], says: str
+) -> None:
+    truth = tmp_path / "truth.jsonl"
+    truth.write_text(json.dumps(line), "utf-8")
+    with pytest.raises(RiskstreamError, match=says):
+        open_source(transactions(tmp_path, 6), truth=truth)
 
 
 def test_a_label_is_known_when_the_event_time_has_come_to_it(tmp_path: Path) -> None:
