@@ -32,7 +32,7 @@ Examples:
     epilog=_EXAMPLES,
     help="Look at FILE (CSV, JSON, Parquet, .xlsx) and propose a column map. What the look cannot tell becomes a QUESTION in "
     "it; what has no answer yet is refused, never guessed. Then ten rows are shown as they would be read, and those that would "
-    "be refused. Exit status 1 where no row could be read. The form of a map: docs/files.md.",
+    "be refused. Exit status 1 where no row could be read; with --columns, where one is refused. The form of a map: docs/files.md.",
 )
 @click.argument("file", type=_FILE)
 @click.option("--columns", "map_file", type=_FILE, help="Show rows as this map reads them; propose nothing.")
@@ -63,17 +63,20 @@ def command(file: Path, map_file: Path | None, out: Path | None, as_json: bool) 
             except OSError as error:
                 raise UsageError(f"{out}: {error.strerror}; --out names a file that can be written") from error
             say(f"{out}: {len(questions)} questions to answer", err=True)
-    rows, refused = _read(file, column_map)
+    rows, refused = _read(file, column_map, whole=map_file is not None)
     for line in (*(orjson.dumps(row).decode() for row in rows), *refused):
         say(f"  {line}")
     if as_json:
         print_json({"map": text, "questions": questions, "rows": rows, "refused": refused})
-    if not rows:
+    if not rows or (refused and map_file is not None):
         click.get_current_context().exit(1)
 
 
-def _read(file: Path, column_map: ColumnMap) -> tuple[list[Any], list[str]]:
-    """Ten rows as they are read, and why some of them would be refused."""
+def _read(file: Path, column_map: ColumnMap, *, whole: bool) -> tuple[list[Any], list[str]]:
+    """Ten rows as they are read, and why some of them would be refused; ``whole``: without those that are refused.
+
+    A proposal has open questions: its rows are shown as far as they can be read.
+    """
     from stream.replay.sources import open_source
 
     try:
@@ -86,7 +89,7 @@ def _read(file: Path, column_map: ColumnMap) -> tuple[list[Any], list[str]]:
     refused: list[str] = []
     try:
         for chunk in islice(source.chunks(SHOWN_ROWS), 1):
-            rows = [orjson.loads(value) for value in chunk.values if value]
+            rows = [orjson.loads(value) for value in (chunk.accepted_values if whole else chunk.values) if value]
             lines = [] if chunk.lines is None else chunk.lines.tolist()
             refused = [f"{file}:{lines[one.index]}: {one.reason}: {one.message}" for one in chunk.decoded.refused]
     except RiskstreamError as error:

@@ -99,7 +99,7 @@ def command(
         say(line, err=True)
     if as_json:
         print_json(summary)
-    if watch.problem or (met is not None and met.nothing):
+    if watch.problem or source.remarks().get("no_payment") or (met is not None and met.nothing):
         click.get_current_context().exit(1)
 
 

@@ -62,7 +62,7 @@ def _summary(options: ReplayOptions) -> dict[str, Any]:
 
 def _told(options: ReplayOptions, summary: dict[str, Any], gates: list[Any], *, as_json: bool) -> bool:
     """Show what came of it, write the report, check the gates; returns whether there is a problem: a gate that failed,
-    labels that met no payment, rows of a file that were refused."""
+    labels that met no payment, rows of a file that were refused, a file without a payment."""
     from stream.replay.gates import check_all
     from stream.replay.report import write_report
     from stream.replay.screen import budget_lines, summary_lines, what_if_lines
@@ -78,4 +78,5 @@ def _told(options: ReplayOptions, summary: dict[str, Any], gates: list[Any], *, 
     if as_json:
         print_json(summary)
     failed = any(result.failed for result in results)
-    return failed or summary.get("labels", {}).get("met") == 0 or (options.is_file and summary["dead"] > 0)
+    unread = options.is_file and (summary["dead"] > 0 or summary.get("no_payment", False))
+    return failed or summary.get("labels", {}).get("met") == 0 or unread

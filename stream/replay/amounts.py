@@ -101,6 +101,24 @@ def by_currency(number: Decimal, currency: str, *, noisy: bool) -> int:
     return units
 
 
+def check_point(cell: Any, currency: str, marks: Marks) -> None:
+    """Refuse an amount in major units whose mark may group thousands: 1.250 is 1250 in some files, and 1.25 in others.
+
+    Raises
+    ------
+    ValueError
+        Its text has three decimals, the last one 0, and its currency has others.
+    """
+    if not isinstance(cell, str) or marks.thousands is not None or MINOR_UNIT_DIGITS.get(currency) in (None, 3):
+        return
+    if re.fullmatch(rf"\D*[0-9]{{1,3}}{re.escape(marks.decimal)}[0-9]{{2}}0\D*", cell):
+        other = "," if marks.decimal == "." else "."
+        raise ValueError(
+            f'does "{marks.decimal}" group thousands? file: {{decimal: "{other}", thousands: "{marks.decimal}"}}; '
+            f'if it is the decimal mark: file: {{decimal: "{marks.decimal}", thousands: "{other}"}}'
+        )
+
+
 def negative(cell: Any, marks: Marks) -> bool | None:
     """Whether a cell is a number below zero; None for zero and for what is no number."""
     if nothing(cell):

@@ -91,7 +91,10 @@ class ColumnMap(BaseModel):
         for place, field in self.every_field.items():
             if column in field.wanted:
                 return place
-        return ("rows",)
+        for number, condition in enumerate(self.rows):
+            if condition.column == column:
+                return ("rows", str(number), "column")
+        raise KeyError(column)
 
     def wrong(self, place: tuple[str, ...], message: str) -> UsageError:
         """An error at a place of the map: ``file:line:column: what``."""
@@ -163,10 +166,16 @@ def _texts(item: Item) -> Any:
     return item.text
 
 
+_KINDS = ("SignColumn", "str", "list[str]")
+"""Kinds that one option may be of; they stand in the places of errors, and in no map."""
+
+
 def _first(document: Item, error: ValidationError) -> str:
-    first = error.errors(include_url=False)[0]
-    message = first["msg"].removeprefix("Value error, ")
-    place = tuple(str(part) for part in first["loc"])
+    found = error.errors(include_url=False)
+    at = found[0]["loc"][:3]
+    deepest = max((one for one in found if one["loc"][:3] == at), key=lambda one: len(one["loc"]))
+    message = deepest["msg"].removeprefix("Value error, ")
+    place = tuple(str(part) for part in deepest["loc"] if part not in _KINDS and not str(part).startswith("literal["))
     return _placed(document, (*place, message.split(":", 1)[0]), f"{'.'.join(place) or 'column map'}: {message}")
 
 

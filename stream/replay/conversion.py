@@ -13,7 +13,7 @@ import numpy as np
 import pyarrow as pa
 
 from stream.contracts.refusal import Reason
-from stream.replay.amounts import Marks, by_currency, decimal_of, is_noisy, minor_units
+from stream.replay.amounts import Marks, by_currency, check_point, decimal_of, is_noisy, minor_units
 from stream.replay.cells import text_of
 from stream.replay.field_map import AMOUNTS, LISTS, PLACES, TIMES, FieldMap
 from stream.replay.local_time import TimeReader, joined
@@ -95,7 +95,9 @@ def amounts_by_currency(field: FieldMap, rows: Rows, currencies: list[Any], term
 
         def convert(cell: Any, currency: Any = currency) -> int:
             number = _paid(decimal_of(cell, terms.marks), field)
-            return by_currency(number, currency if isinstance(currency, str) else "", noisy=is_noisy(cell))
+            code = currency if isinstance(currency, str) else ""
+            check_point(cell, code, terms.marks)
+            return by_currency(number, code, noisy=is_noisy(cell))
 
         out.append(_one(cell, convert, field, "amount_minor"))
     return out

@@ -119,6 +119,8 @@ class FieldMap(BaseModel):
     @field_validator("format")
     @classmethod
     def _known_formats(cls, given: str | list[str]) -> str | list[str]:
+        if not given:
+            raise ValueError("no format in it; leave format out where times are ISO 8601")
         for form in [given] if isinstance(given, str) else given:
             _check_format(form)
         if isinstance(given, list) and sum(form in UNIX_UNITS for form in given) > 1:
@@ -188,11 +190,14 @@ class FieldMap(BaseModel):
                 (option, "a constant needs none; write the value itself") for option in given & {"values", "default"}
             )
         if name in TIMES:
-            yield from self._useless_of_time(given)
+            yield from self._useless_of_time(name, given)
         if name in AMOUNTS:
             yield from self._useless_of_amount(name, given)
 
-    def _useless_of_time(self, given: set[str]) -> Iterator[tuple[str, str]]:
+    def _useless_of_time(self, name: str, given: set[str]) -> Iterator[tuple[str, str]]:
+        counted = [form for form in self.formats if form in UNIX_UNITS]
+        if self.join is not None and (self.unit is not None or counted):
+            yield ("unit" if self.unit is not None else "format", "a join is a text of several parts and no number")
         if (self.unit is None) != (self.start is None):
             yield ("unit" if self.start is None else "start", "unit and start go together")
         if self.unit is not None:
@@ -208,6 +213,9 @@ class FieldMap(BaseModel):
             yield from ((option, f"{option} has no effect: {why}") for option in wrong)
         elif "repeated" in given and not turns(self.zone):
             yield ("repeated", f"no hour comes twice in {self.zone}; give the zone of the times")
+        elif name == "decide_by" and self.repeated == "by_order" and turns(self.zone):
+            option = "repeated" if "repeated" in given else "zone"
+            yield (option, "rows are in no order of decide_by: repeated: first, second or refuse says which hour it is")
 
     def _useless_of_amount(self, name: str, given: set[str]) -> Iterator[tuple[str, str]]:
         if {"scale", "minor"} <= given:
@@ -240,7 +248,10 @@ def _check_format(form: str) -> None:
     except re.error as error:
         raise ValueError(f"a directive stands twice in {form!r}") from error
     used = set(re.findall(r"%(.)", form.replace("%%", "")))
-    dated = used & set("cxjs") or (used & set("mbB") and "d" in used) or {"V", "u"} <= used or used & set("UW")
+    weekday = used & set("aAwu")
+    if "G" in used and not ("V" in used and weekday):
+        raise ValueError(f"{form!r}: %G is the year of a week: it goes with %V and a day of the week such as %u")
+    dated = used & set("cxj") or (used & set("mbB") and "d" in used) or (used & set("GUW") and weekday)
     if not (used & set("YyGcx") and dated):
         raise ValueError(f"{form!r} does not name year, month and day; join: [date, time] puts columns together")
     if "I" in used and "p" not in used:

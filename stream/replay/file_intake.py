@@ -46,11 +46,11 @@ class FileIntake:
             if name in TIMES and _local(field)
         }
         self._unseen = set(column_map.columns) if kind_of(path) == "jsonl" else set()
-        self._descending = False
+        self._payments = 0
 
     def rows(self) -> Iterator[Rows]:
         """The payments of the file, in blocks."""
-        chosen = (rows for rows in map(self._choice, self._blocks()) if len(rows))
+        chosen = self._chosen()
         if not self._readers:
             yield from chosen
             return
@@ -70,7 +70,8 @@ class FileIntake:
         """What a reader of the results must know.
 
         ``left_out``: rows that are no payments, by column and value. ``repeated_times``: local times that come twice,
-        ``repeated_second``: those of them read as the second one; ``skipped_times``: those that no clock showed.
+        ``repeated_second``: those of them read as the second one; ``repeated_in_disorder``: those read by the order of
+        rows that are in none; ``skipped_times``: those that no clock showed. ``no_payment``: all rows were left out.
         ``columns_without_a_value``: names of the map that no row of a JSON file had.
         """
         turned = [reader.turned for reader in self._readers.values()]
@@ -78,9 +79,17 @@ class FileIntake:
             "left_out": {column: dict(counter.most_common()) for column, counter in self._choice.left_out.items()},
             "repeated_times": sum(one.repeated for one in turned),
             "repeated_second": sum(one.second for one in turned),
+            "repeated_in_disorder": sum(one.repeated for one in turned if one.disordered),
             "skipped_times": sum(one.never for one in turned),
             "columns_without_a_value": sorted(self._unseen),
+            "no_payment": bool(self._choice.left_out) and not self._payments,
         }
+
+    def _chosen(self) -> Iterator[Rows]:
+        for rows in map(self._choice, self._blocks()):
+            self._payments += len(rows)
+            if len(rows):
+                yield rows
 
     def _blocks(self) -> Iterator[Rows]:
         try:

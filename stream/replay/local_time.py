@@ -38,11 +38,14 @@ class Turned:
         Those that come twice; how many of them were read as the second one.
     never
         Those that the clock skipped.
+    disordered
+        Times that lie before the time of the row before them (after it, where the newest row is the first).
     """
 
     repeated: int = 0
     second: int = 0
     never: int = 0
+    disordered: int = 0
 
 
 @dataclass
@@ -118,6 +121,8 @@ class TimeReader:
             if self.field_map.repeated == "refuse":
                 raise ValueError(f"the clocks of {self.field_map.zone} skip this time")
         if self.field_map.repeated == "by_order":
+            last = instant if self._before is None else self._before
+            self.turned.disordered += instant > last if self.descending else instant < last
             self._before = instant
         return instant
 

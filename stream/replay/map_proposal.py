@@ -231,6 +231,7 @@ def _look_at_cells(cells: dict[str, list[Any]], draft: _Draft) -> None:
         draft.asked.append(f"do {', '.join(nulls)} stand for no value?")
     amount = _found(cells, "amount_minor")
     numbers = [text_of(cell) for cell in cells.get(amount or "", []) if isinstance(cell, str)]
+    pointed = [number for number in numbers if "." in number]
     if any(re.search(r",[0-9]{1,2}\D*$", number) for number in numbers):
         draft.options["decimal"] = '","'
         if any("." in number for number in numbers):
@@ -241,6 +242,11 @@ def _look_at_cells(cells: dict[str, list[Any]], draft: _Draft) -> None:
             draft.asked.append(
                 f"{amount}: does a comma group thousands (as it stands here), or is it the decimal mark?"
             )
+    elif pointed and all(re.search(r"[0-9]\.[0-9]{3}\D*$", number) for number in pointed):
+        draft.asked.append(
+            f"{amount}: is a point the decimal mark (as it stands here), or does it group thousands? "
+            'file: {decimal: ",", thousands: "."}'
+        )
 
 
 def _found(cells: dict[str, list[Any]], name: str) -> str | None:

@@ -75,6 +75,13 @@ def remark_lines(remarks: Mapping[str, Any]) -> Iterator[str]:
     for column, values in remarks.get("left_out", {}).items():
         shown = ", ".join(f"{value or '(empty)'} {rows:,}" for value, rows in list(values.items())[:SHOWN_KINDS])
         yield f"  left out, no payments: {sum(values.values()):,} rows by column {column}: {shown}"
+    if remarks.get("no_payment"):
+        yield "  no row of the file is a payment: are the values under rows: (and sign:) right?"
+    if remarks.get("repeated_in_disorder"):
+        yield (
+            f"  REPEATED TIMES NOT IN ORDER: the rows are in no order of time, and {remarks['repeated_in_disorder']:,} local times "
+            "come twice: which one each is cannot be told; repeated: first, second or refuse in the map says it"
+        )
     if remarks.get("repeated_times"):
         yield (
             f"  {remarks['repeated_times']:,} local times come twice as clocks go back; {remarks['repeated_second']:,} "

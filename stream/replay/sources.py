@@ -236,7 +236,10 @@ def _told(refusal: Refusal, wrong: Mapping[int, Unread], column_map: ColumnMap) 
     unread = wrong.get(refusal.index)
     if unread is not None:
         return Refusal(refusal.index, unread.reason, unread.message)
-    for name, field in column_map.fields.items():
+    said = re.match(r"field ([a-z_.]+)", refusal.message)
+    names = [said[1], *column_map.fields] if said is not None and said[1] in column_map.fields else column_map.fields
+    for name in names:
+        field = column_map.fields[name]
         if re.search(rf"(?<![a-z_]){re.escape(name)}(?![a-z_])", refusal.message):
             return Refusal(refusal.index, refusal.reason, f"{refusal.message} ({field.source})")
     return refusal

@@ -117,3 +117,22 @@ def test_a_clock_with_a_point_is_proposed_as_no_iso_time(tmp_path: Path) -> None
     path.write_text("id,account,date,amount\nt1,a,2026-03-01 10.11,1.5\n")
     found, _ = looked(path)
     assert any("how are the times of date written?" in question for question in found["questions"])
+
+
+def test_points_before_three_digits_are_asked_about(tmp_path: Path) -> None:
+    path = tmp_path / "d.csv"
+    path.write_text("id,account,date,amount\nt1,a,2026-03-01,1.250\nt2,a,2026-03-02,2.000\n")
+    found, _ = looked(path)
+    assert any("amount: is a point the decimal mark" in question for question in found["questions"])
+
+
+def test_with_a_map_refused_rows_are_no_rows_and_the_exit_status_is_1(tmp_path: Path) -> None:
+    path, map_path = tmp_path / "d.csv", tmp_path / "map.yaml"
+    path.write_text("id,account,date,amount\nt1,a,2026-03-01,1\nt 2,a,2026-03-02,2\n")
+    map_path.write_text(
+        "fields: {transaction_id: {column: id}, account_id: {column: account}, event_time: {column: date}, "
+        "amount_minor: {column: amount}, currency: {constant: EUR}, channel: {constant: app}}"
+    )
+    shown, result = looked(path, "--columns", str(map_path))
+    assert [row["transaction_id"] for row in shown["rows"]] == ["t1"]
+    assert (len(shown["refused"]), result.exit_code) == (1, 1)

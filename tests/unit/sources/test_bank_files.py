@@ -385,6 +385,18 @@ def test_words_that_yaml_takes_for_other_things_are_the_text_that_stands_there(t
         ("", {"amount_minor": "{column: amount, scale: 100, minor: by_currency}"}, r"map.yaml:7:34: .*two answers"),
         ("", {"amount_minor": "{column: amount, scale: -100}"}, r"map.yaml:7:34: .*greater than 0"),
         ("", {"amount_minor": "{constant: 5, sign: expense_negative}"}, r"map.yaml:7:31: .*goes with column"),
+        ("", {"decide_by": "{column: at, zone: Europe/Berlin}"}, r"map.yaml:10:27: decide_by: rows are in no order of decide_by"),
+        ("", {"decide_by": "{column: at, zone: Europe/Berlin, repeated: by_order}"}, r"map.yaml:10:48: .*in no order"),
+        ("", {"event_time": "{column: at, format: []}"}, r"map.yaml:6:28: .*no format in it"),
+        ("", {"event_time": "{join: [at, id], format: unix_s}"}, r"map.yaml:6:32: .*a join is a text"),
+        ("", {"event_time": "{join: [at, id], unit: days, start: 2026-01-01T00:00:00Z}"}, r"map.yaml:6:32: .*a join is"),
+        ("", {"event_time": '{column: at, format: "%Y %U"}'}, r"map.yaml:6:28: .*does not name year"),
+        ("", {"event_time": '{column: at, format: "%Y %W"}'}, r"map.yaml:6:28: .*does not name year"),
+        ("", {"event_time": '{column: at, format: "%G-%m-%d"}'}, r"map.yaml:6:28: .*%G is the year of a week"),
+        ("", {"event_time": '{column: at, format: "%Y-%V-%u"}'}, r"map.yaml:6:28: .*does not name year"),
+        ("rows: [{column: id, in: [x]}, {column: kind, in: [y]}]", {}, r"map.yaml:1:32: .*no column kind"),
+        ("", {"amount_minor": "{column: amount, sign: {column: dir}}"}, r"map.yaml:7:34: fields.amount_minor.sign.paid: Field required"),
+        ("", {"amount_minor": "{column: amount, sign: {column: dir, paid: D}}"}, r"map.yaml:7:54: .*sign.paid: .*valid list"),
         ("", {"account_amount_minor": "{column: amount, sign: expense_negative}"}, r"map.yaml:10:42: .*sign is for amount_minor"),
         ("", {"payee_id": "{column: payee, split: ;}"}, r"map.yaml:5:29: .*split is for lists"),
         ("", {"channel": "{constant: app, values: {a: app}}"}, r"map.yaml:9:28: .*a constant needs none"),
@@ -476,6 +488,60 @@ def test_half_a_surrogate_refuses_its_row_alone(tmp_path: Path, name: str, long:
     )
     assert [row["transaction_id"] for row in accepted] == ["t2"]
     assert [(line, reason) for line, reason, _ in refused] == [(1, "malformed")]
+
+
+@pytest.mark.parametrize(
+    ("cell", "code", "head", "minor"),
+    [
+        ("1.250", "EUR", "", None), ("-1.000", "EUR", "", None), ("150.000", "JPY", "", None), ("1.250", "KWD", "", 1250),
+        ("1.250", "EUR", 'file: {decimal: ",", thousands: "."}', 125000),
+        ("1.250", "EUR", 'file: {decimal: ".", thousands: ","}', 125), ("1.25", "EUR", "", 125), ("5.0000", "EUR", "", 500),
+    ],
+)  # fmt: skip
+def test_a_mark_that_may_group_thousands_is_asked_for(
+    tmp_path: Path, cell: str, code: str, head: str, minor: int | None
+) -> None:
+    path = written(tmp_path / "n.csv", f"id,account,payee,at,amount\nt1,a,p,{AT},{cell}\n")
+    text = map_text(head, amount_minor="{column: amount, minor: by_currency}", currency=f"{{constant: {code}}}")
+    accepted, refused = read(path, text)
+    assert [row["amount_minor"] for row in accepted] == ([] if minor is None else [minor])
+    if minor is None and not cell.startswith("-"):
+        assert 'column amount: does "." group thousands?' in refused[0][2]
+
+
+def test_a_decimal_of_parquet_says_its_mark_itself(tmp_path: Path) -> None:
+    amounts = pa.array([Decimal("5.0000"), Decimal("1.250")], pa.decimal128(19, 4))
+    table = {"id": ["1", "2"], "account": ["a"] * 2, "payee": ["p"] * 2, "at": [AT] * 2, "amount": amounts}
+    pq.write_table(pa.table(table), tmp_path / "d.parquet")
+    accepted, _ = read(tmp_path / "d.parquet", map_text(amount_minor="{column: amount, minor: by_currency}"))
+    assert [row["amount_minor"] for row in accepted] == [500, 125]
+
+
+@pytest.mark.parametrize("by_account", [False, True])
+def test_repeated_times_of_rows_in_no_order_are_said(tmp_path: Path, by_account: bool) -> None:
+    night = [*NIGHT, *NIGHT] if by_account else NIGHT
+    rows = "".join(f"t{n},a{n // 6},p,2026-10-25 {local}:00,1\n" for n, (local, _) in enumerate(night))
+    path = written(tmp_path / "night.csv", "id,account,payee,at,amount\n" + rows)
+    text = map_text(event_time="{column: at, zone: Europe/Berlin}")
+    result = replayed(path, text, "--sort", "--json")
+    assert json.loads(result.stdout.splitlines()[-1])["repeated_in_disorder"] == (8 if by_account else 0)
+    assert ("REPEATED TIMES NOT IN ORDER" in result.stdout) is by_account
+    said = replayed(path, text.replace("Berlin}", "Berlin, repeated: first}"), "--sort", "--json")
+    assert json.loads(said.stdout.splitlines()[-1])["repeated_in_disorder"] == 0
+
+
+def test_a_file_without_a_payment_is_said_and_ends_with_1(tmp_path: Path) -> None:
+    path = written(tmp_path / "card.csv", CARD)
+    result = replayed(path, map_text("rows: [{column: state, in: [ok]}]"), "--json")
+    assert result.exit_code == 1
+    assert json.loads(result.stdout.splitlines()[-1])["no_payment"] is True
+    assert "no row of the file is a payment: are the values under rows:" in result.stdout
+
+
+def test_a_refusal_names_the_column_of_its_own_field(tmp_path: Path) -> None:
+    path = written(tmp_path / "n.csv", f"id,account,payee,at,amount,cur\nt1,a,p,{AT},1,DEM\n")
+    _, refused = read(path, map_text(currency="{column: cur}"))
+    assert [message.split(" (")[-1] for _, _, message in refused] == ["column cur)"]
 
 
 def broken(directory: Path) -> Iterator[tuple[Path, str]]:

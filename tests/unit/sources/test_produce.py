@@ -44,9 +44,9 @@ def broker() -> Iterator[EmbeddedBroker]:
         yield running
 
 
-def produce(directory: Path, broker: EmbeddedBroker, rows: list[str], *options: str) -> Result:
+def produce(directory: Path, broker: EmbeddedBroker, rows: list[str], *options: str, head: str = "") -> Result:
     (directory / "bank.csv").write_text(HEADER + "".join(f"{row}\n" for row in rows), "utf-8")
-    (directory / "map.yaml").write_text(MAP, "utf-8")
+    (directory / "map.yaml").write_text(head + MAP, "utf-8")
     arguments = [str(directory / "bank.csv"), "--columns", str(directory / "map.yaml"), "--json"]
     return CliRunner().invoke(command, [*arguments, "--broker", broker.bootstrap, *options])
 
@@ -106,6 +106,12 @@ def test_rows_that_the_contract_refuses_are_reported_not_sent_and_exit_with_1(
     summary = json.loads(result.stdout.splitlines()[-1])
     assert (summary["transactions"], summary["refused"]) == (4, 1)
     assert sum(map(len, consume(broker, "bank.transactions.v1", 4).values())) == 4
+
+
+def test_a_file_without_a_payment_is_said_and_exits_with_1(tmp_path: Path, broker: EmbeddedBroker) -> None:
+    result = produce(tmp_path, broker, ROWS[:3], head="rows: [{column: account, in: [A0]}]")
+    assert result.exit_code == 1
+    assert "no row of the file is a payment" in result.stderr
 
 
 def test_the_rate_is_kept_and_the_limit_ends_it(tmp_path: Path, broker: EmbeddedBroker) -> None:
