@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from decimal import Decimal
@@ -15,7 +16,7 @@ import pyarrow as pa
 from stream.contracts.refusal import Reason
 from stream.replay.amounts import Marks, by_currency, check_point, decimal_of, is_noisy, minor_units
 from stream.replay.cells import text_of
-from stream.replay.field_map import AMOUNTS, LISTS, PLACES, TIMES, FieldMap
+from stream.replay.field_map import AMOUNTS, LISTS, PLACES, TIMES, FieldMap, SignColumn
 from stream.replay.local_time import TimeReader, joined
 from stream.replay.rows import Rows, listed
 
@@ -182,13 +183,20 @@ def _converter(name: str, field: FieldMap, terms: Terms) -> Callable[[Any], Any]
     if name in AMOUNTS:
         return _amount(name, field, terms.marks)
     if name in PLACES:
-        return lambda cell: float(decimal_of(cell, terms.marks))
+        return lambda cell: _degrees(decimal_of(cell, terms.marks))
     word = _word(field, terms)
     if name in LISTS:
         return _list(field, word)
     if name == "customer.vulnerable":
         return lambda cell: _boolean(word(cell))
     return word
+
+
+def _degrees(number: Decimal) -> float:
+    degrees = float(number)
+    if not math.isfinite(degrees):
+        raise OverflowError("beyond all degrees")
+    return degrees
 
 
 def _list(field: FieldMap, word: Callable[[Any], str]) -> Callable[[Any], list[str]]:
@@ -256,6 +264,12 @@ def _paid(number: Decimal, field: FieldMap) -> Decimal:
     if field.sign == "expense_negative":
         number = -number
     if number < 0:
-        hint = "" if field.sign is not None else "; where negative is paid out: sign: expense_negative"
+        hint = (
+            "; where negative is paid out: sign: expense_negative"
+            if field.sign is None
+            else f"; {field.sign.column} says that it was paid: correct the row, or what sign: paid: lists"
+            if isinstance(field.sign, SignColumn)
+            else ""
+        )
         raise OverflowError(f"below zero{hint}")
     return number

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import codecs
 import gzip
+import re
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -24,9 +25,9 @@ _SIGNATURES = (
     (b"BZh", "compressed with bzip2: unpack it"),
     (b"\xfd7zXZ\x00", "compressed with xz: unpack it"),
     (b"7z\xbc\xaf\x27\x1c", "a 7z archive: unpack it"),
-    (b"Rar!", "a rar archive: unpack it"),
+    (b"Rar!\x1a\x07", "a rar archive: unpack it"),
     (b"\xd0\xcf\x11\xe0", "an old Office file (.xls): save it as .xlsx or CSV"),
-    (b"%PDF", "a PDF: ask for the export as CSV"),
+    (b"%PDF-", "a PDF: ask for the export as CSV"),
     (b"SQLite format 3", "an SQLite database: export its table as CSV"),
     (b"ORC", "ORC: write it as Parquet"),
     (b"Obj\x01", "Avro: write it as Parquet or JSON lines"),
@@ -34,6 +35,9 @@ _SIGNATURES = (
     (b"/annex/objects/", "a git-annex pointer, not the file itself: git annex get fetches it"),
     (b"../.git/annex/", "a git-annex pointer, not the file itself: git annex get fetches it"),
 )
+_LETTERS = (b"PAR1", b"BZh", b"ORC")
+"""Signatures that may as well be the name of a column."""
+_BINARY = re.compile(rb"[\x00-\x08\x0e-\x1f\x7f]")
 _MARKUP = (b"<!doctype", b"<html", b"<?xml", b"<document")
 _MARKS = (
     (codecs.BOM_UTF8, "utf-8-sig"),
@@ -51,7 +55,7 @@ def foreign(head: bytes) -> str | None:
     'a Git LFS pointer, not the file itself: git lfs pull fetches it'
     """
     for signature, words in _SIGNATURES:
-        if head.startswith(signature):
+        if head.startswith(signature) and (signature not in _LETTERS or _BINARY.search(head)):
             return words
     start = head.removeprefix(codecs.BOM_UTF8).lstrip()[:16].lower()
     if start.startswith(_MARKUP):

@@ -13,6 +13,8 @@ from stream.replay.rows import Rows, listed
 
 MAX_VALUES = 100
 """Most values of a column that are counted apart."""
+MAX_SHOWN = 100
+"""Most characters of a value under which it is counted."""
 OTHERS = "(others)"
 EMPTY = ""
 
@@ -64,11 +66,12 @@ class RowChoice:
 
     def _count(self, column: str, value: str) -> None:
         counter = self.left_out.setdefault(column, Counter())
+        value = value[:MAX_SHOWN]
         counter[value if value in counter or len(counter) < MAX_VALUES else OTHERS] += 1
 
 
 def _text(cell: Any) -> str:
     try:
-        return EMPTY if cell is None else text_of(cell)[:100]
+        return EMPTY if cell is None else text_of(cell)
     except ValueError:
         return "(no text)"

@@ -538,6 +538,37 @@ def test_a_file_without_a_payment_is_said_and_ends_with_1(tmp_path: Path) -> Non
     assert "no row of the file is a payment: are the values under rows:" in result.stdout
 
 
+@pytest.mark.parametrize("name", ["ORC_ID", "PAR1", "BZh"])
+def test_a_header_may_begin_like_the_signature_of_another_format(tmp_path: Path, name: str) -> None:
+    path = written(tmp_path / "n.csv", f"{name},account,payee,at,amount\nt1,a,größer,{AT},1\n")
+    accepted, _ = read(path, map_text(transaction_id=f'{{column: "{name}"}}', payee_id="{constant: p}"))
+    assert [row["transaction_id"] for row in accepted] == ["t1"]
+    path.write_bytes(f"{name}\x00\x01\x15".encode())
+    with pytest.raises(RiskstreamError, match="not what its name says"):
+        read(path, map_text())
+
+
+def test_values_of_rows_are_compared_to_their_last_character(tmp_path: Path) -> None:
+    path = written(
+        tmp_path / "n.csv", f"id,account,payee,at,amount,state\nt1,a,p,{AT},1,{'x' * 120}\nt2,a,p,{AT},1,{'x' * 121}\n"
+    )
+    accepted, _ = read(path, map_text(f"rows: [{{column: state, in: [{'x' * 121}]}}]"))
+    assert [row["transaction_id"] for row in accepted] == ["t2"]
+
+
+def test_a_place_beyond_all_degrees_refuses_its_row(tmp_path: Path) -> None:
+    path = written(tmp_path / "n.csv", f"id,account,payee,at,amount,lat\nt1,a,p,{AT},1,1e400\nt2,a,p,{AT},1,48.5\n")
+    accepted, refused = read(path, map_text(lat="{column: lat}", lon="{constant: 1}"))
+    assert [row["transaction_id"] for row in accepted] == ["t2"]
+    assert refused == [(2, "out_of_range", "column lat: beyond all degrees")]
+
+
+def test_a_paid_amount_below_zero_is_refused_with_what_to_do(tmp_path: Path) -> None:
+    text = map_text(amount_minor="{column: amount, scale: 100, sign: {column: dir, paid: [D]}}")
+    _, refused = read(written(tmp_path / "card.csv", CARD), text)
+    assert "below zero; dir says that it was paid: correct the row, or what sign: paid: lists" in refused[0][2]
+
+
 def test_a_refusal_names_the_column_of_its_own_field(tmp_path: Path) -> None:
     path = written(tmp_path / "n.csv", f"id,account,payee,at,amount,cur\nt1,a,p,{AT},1,DEM\n")
     _, refused = read(path, map_text(currency="{column: cur}"))
