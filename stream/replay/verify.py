@@ -196,6 +196,9 @@ def _frames(recorded: Recorded, partition: int, result: Verified) -> Iterator[tu
     transactions = _Cursor(recorded.read("bank.transactions.v1", partition))
     feedback = _Cursor(recorded.read("bank.feedback.v1", partition))
     rates: Currencies | None = None
+    if stored.marker is not None and stored.marker["sequence"] == 0:
+        # a snapshot of a partition into which nothing has come yet
+        stored.compare(_account_tables(hop), {"highest": int(hop.highest[0])})
     for item in recorded.read("riskstream-accounts-batches", partition):
         try:
             batch = read_batch(item.value)

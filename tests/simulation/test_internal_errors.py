@@ -6,6 +6,7 @@ import asyncio
 import random
 from collections import Counter
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import orjson
@@ -60,7 +61,8 @@ def forget_offsets(patch: pytest.MonkeyPatch) -> None:
     record = AccountsHop._record_batch
 
     def without(self: AccountsHop, *rest: Any) -> None:
-        record(self, *rest[:-1], [])
+        *others, walked = rest
+        record(self, *others, replace(walked, internal=[]))
 
     patch.setattr(AccountsHop, "_record_batch", without)
 
