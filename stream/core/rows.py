@@ -67,6 +67,13 @@ def _mark(changed: Any, slots: Any) -> None:
             changed[slots[i]] = True
 
 
+def _key_of(dtype: np.dtype[np.void]) -> tuple[int, int]:
+    fields = dtype.fields
+    assert fields is not None
+    key, offset = fields["key"][:2]
+    return int(offset), int(key.itemsize)
+
+
 class RowTable:
     """Rows of one dtype, found by hash.
 
@@ -201,11 +208,17 @@ class RowTable:
 
     @property
     def key_field(self) -> tuple[int, int]:
-        """Where the key stands in a row of any version, and how long it is at most, bytes."""
-        fields = self.dtype.fields
-        assert fields is not None
-        key, offset = fields["key"][:2]
-        return int(offset), int(key.itemsize)
+        """Where the key stands in a row of this version, and how long it is at most in any, bytes."""
+        return _key_of(self.dtype)
+
+    def key_starts(self, stored: Packed) -> npt.NDArray[np.int64]:
+        """Where the key begins in the bytes of rows that are :meth:`readable`, int64[n]: older versions had it elsewhere."""
+        starts = stored.starts.astype(np.int64)
+        versions = stored.data[starts] + 256 * stored.data[starts + 1].astype(np.int64)
+        offsets = np.zeros(len(stored), np.int64)
+        for version, layout in self._layouts.items():
+            offsets[versions == version] = _key_of(layout.dtype)[0]
+        return starts + offsets
 
     def put(self, stored: Packed) -> None:
         """Store whole rows as they were written (recovery); later ones of the same key win.

@@ -124,9 +124,9 @@ def _are_rows(records: Records, table: RowTable, prefix: int) -> npt.NDArray[np.
     """Which records hold a row that this table reads, under that row's own key behind a prefix."""
     good = table.readable(records.values) & (records.keys.lengths > prefix)
     places = np.flatnonzero(good)
-    offset, width = table.key_field
+    _, width = table.key_field
     good[places] = same_keys(
         records.keys.data, records.keys.starts[places] + prefix, records.keys.lengths[places] - prefix,
-        records.values.data, records.values.starts[places] + offset, width,
+        records.values.data, table.key_starts(records.values.chosen(good)), width,
     )  # fmt: skip
     return good
