@@ -142,7 +142,7 @@ def versions(newest: Policy, came_us: int) -> Versions:
     made.policies.founding = policy()
     files = dict(newest.files)
     record = PolicyRecord(newest.version, files, "chen", came_us, 0, approved_by="okafor", approved_at=came_us)
-    made._take("risk.policies.v1", newest.version.encode(), encode(record), came_us // 1000)
+    made._take("risk.policies.v1", newest.version.encode(), encode(record), 0, came_us // 1000)
     made._refresh()
     assert made.decider().policy_version == newest.version
     return made
