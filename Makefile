@@ -11,6 +11,8 @@ PIP := .venv/bin/python -m pip --disable-pip-version-check --no-input
 LOCK := build/uv/bin/uv pip compile --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate --no-header --quiet
 # What `make demo` hands to the command, e.g. make demo ARGS="--seconds 20 --seed 7"; pytest's for `make test`.
 ARGS ?=
+# Test files side by side: integration tests mostly wait, so three keep two cores busy.
+JOBS ?= 3
 
 .PHONY: help machine setup setup-dev demo test soak lock clean
 
@@ -33,7 +35,7 @@ test: machine setup-dev ## lint, types, layers, doctests, unit, property, integr
 	@echo "compiling the core and checking types, side by side"
 	@.venv/bin/python -m stream.warm_up & compiling=$$!; .venv/bin/mypy; checked=$$?; wait $$compiling && exit $$checked
 	.venv/bin/lint-imports
-	.venv/bin/pytest --doctest-modules -m "not soak" stream detectors rules tests $(ARGS)
+	.venv/bin/pytest -n $(JOBS) --dist loadfile --no-loadscope-reorder --doctest-modules -m "not soak" stream detectors rules tests $(ARGS)
 
 soak: machine setup-dev ## the tests that take longer than the test budget
 	.venv/bin/pytest -m soak --timeout 7200 tests $(ARGS)
