@@ -429,11 +429,20 @@ class AccountsHop(RowOwner[AccountPartition]):
             outcomes = self._decode_feedback(partition, taken[1], None)
             owner.left_out(batch)
             trusted = ~np.isin(outcomes.columns["offset"], batch["untrusted"])
-            rates = recorded_rates(batch, owner.rates, self.rates())
+            rates = self._recorded_rates(batch, owner.rates)
             owner.core.process(decoded.columns, outcomes.columns[trusted], rates)
             # a record from before rates were recorded: the next batch must hold its table
             owner.rates = rates if batch.get("rates") is not None else None
             owner.sequence = batch["sequence"]
+
+    def _recorded_rates(self, batch: Mapping[str, Any], before: Currencies | None) -> Currencies:
+        try:
+            return recorded_rates(batch, before, self.rates())
+        except RatesLost as error:
+            if not self.settings.accept_lost_records:
+                raise
+            logger.error("%s; lost records are accepted: walked with the rates in force", error)
+            return self.rates()
 
     def _decode_transactions(self, partition: int, records: Records) -> Decoded:
         return decode_transactions(

@@ -6,13 +6,13 @@ import logging
 import re
 import ssl
 import time
-from collections.abc import Callable, Iterable, Iterator
-from datetime import UTC, datetime
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
+from stream.brokers.certificate import validity
 from stream.errors import RiskstreamError
 from stream.settings import Settings
 
@@ -21,35 +21,10 @@ NAME = "riskstream_certificate_expiry_seconds"
 LOOK_S = 60.0
 """A file is read again so often: who renews a certificate writes it anew."""
 _PEM = re.compile(rb"-----BEGIN CERTIFICATE-----.*?-----END CERTIFICATE-----", re.DOTALL)
-_SEQUENCE, _EXPLICIT_VERSION, _UTC_TIME, _GENERALIZED_TIME = 0x30, 0xA0, 0x17, 0x18
 
 
 class UnreadableCertificate(RiskstreamError):
     """A file of the settings has no certificate that can be read."""
-
-
-def not_after(der: bytes) -> float:
-    """When a certificate ends, s since the epoch (RFC 5280, 4.1.2.5).
-
-    Raises
-    ------
-    UnreadableCertificate
-        It is not DER of an X.509 certificate.
-    """
-    try:
-        body = _contents(_contents(der, _SEQUENCE), _SEQUENCE)
-        fields = list(_elements(body))
-        # version (absent in v1), serial number, signature, issuer, validity
-        validity = fields[4 if fields[0][0] == _EXPLICIT_VERSION else 3][1]
-        tag, value = list(_elements(validity))[1]
-        text = value.decode("ascii")
-        if tag == _UTC_TIME:
-            text = ("19" if int(text[:2]) >= 50 else "20") + text
-        elif tag != _GENERALIZED_TIME:
-            raise ValueError(f"a time of type {tag}")
-        return datetime.strptime(text, "%Y%m%d%H%M%SZ").replace(tzinfo=UTC).timestamp()
-    except (ValueError, IndexError) as error:
-        raise UnreadableCertificate(f"not a certificate: {error}") from error
 
 
 def ends(path: Path) -> list[float]:
@@ -64,7 +39,7 @@ def ends(path: Path) -> list[float]:
         found = _PEM.findall(path.read_bytes())
         if not found:
             raise UnreadableCertificate("no certificate in it")
-        return [not_after(ssl.PEM_cert_to_DER_cert(pem.decode("ascii"))) for pem in found]
+        return [validity(ssl.PEM_cert_to_DER_cert(pem.decode("ascii")))[1].timestamp() for pem in found]
     except (OSError, ValueError, UnreadableCertificate) as error:
         raise UnreadableCertificate(f"{path}: {error}") from error
 
@@ -110,24 +85,3 @@ class CertificateExpiry(Collector):
             except UnreadableCertificate as error:
                 logger.warning("when a certificate ends cannot be told: %s", error)
                 self._known[file] = 0.0
-
-
-def _elements(data: bytes) -> Iterator[tuple[int, bytes]]:
-    """Tag and contents of the DER elements that lie one behind the other."""
-    at = 0
-    while at < len(data):
-        tag, length, at = data[at], data[at + 1], at + 2
-        if length & 0x80:
-            size = length & 0x7F
-            length, at = int.from_bytes(data[at : at + size], "big"), at + size
-        if at + length > len(data):
-            raise ValueError("it is cut off")
-        yield tag, data[at : at + length]
-        at += length
-
-
-def _contents(data: bytes, tag: int) -> bytes:
-    found, contents = next(_elements(data), (0, b""))
-    if found != tag:
-        raise ValueError(f"an element of type {found} where {tag} belongs")
-    return contents

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from stream.core.frame import ForeignFrame, Frame, decode_frame, salvaged
@@ -16,6 +16,10 @@ from stream.worker.log import Headers, Place, Record, Records
 
 logger = logging.getLogger("riskstream.payees")
 PROFILED = "riskstream.profiled"
+GAP = 500
+"""Records that lie so near to each other are read in one go: a request costs more than what it skips."""
+Originals = Callable[[Iterable[tuple[Place, int]]], Mapping[tuple[Place, int], Record]]
+"""Records of inputs as they came, by place and offset; those that are gone are missing."""
 TRANSACTIONS, FEEDBACK = "bank.transactions.v1", "bank.feedback.v1"
 
 
@@ -35,6 +39,35 @@ class FrameCulprit(Culprit):
 
     at: int = -1
     is_feedback: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class _LeftOut:
+    """A record of an input that is not walked: whose fault, where it lies, and its place in the frame."""
+
+    culprit: FrameCulprit
+    source: Place
+    offset: int
+    mark: str
+
+
+def runs(wanted: Sequence[tuple[Place, int]]) -> Iterator[tuple[Place, int, int]]:
+    """Spans to read so that each place and offset (sorted) is met, each at most ``GAP`` records further than wanted.
+
+    >>> here, there = Place("in", 0), Place("in", 1)
+    >>> [(at.partition, *span) for at, *span in runs([(here, 7), (here, 9), (here, 5_000), (there, 3)])]
+    [(0, 7, 10), (0, 5000, 5001), (1, 3, 4)]
+    """
+    begun: tuple[Place, int, int] | None = None
+    for place, offset in wanted:
+        if begun is not None and begun[0] == place and offset < begun[2] + GAP:
+            begun = place, begun[1], offset + 1
+            continue
+        if begun is not None:
+            yield begun
+        begun = place, offset, offset + 1
+    if begun is not None:
+        yield begun
 
 
 class FrameTrial:
@@ -99,40 +132,48 @@ class FrameTrial:
         return skips
 
     def letters(
-        self,
-        found: Iterable[FrameCulprit],
-        topic: Callable[[str], str],
-        original: Callable[[Place, int], Record | None],
-    ) -> Iterator[Letter]:
+        self, found: Iterable[FrameCulprit], topic: Callable[[str], str], originals: Originals
+    ) -> Iterator[Letter]:  # fmt: skip
         """The dead letters: of each transaction and feedback the record that it came from; of a frame that cannot be read
         its bytes too."""
-        frames = dict(self._frames)
-        for culprit in found:
-            if culprit.at >= 0:
-                frame = frames[culprit.offset]
-                record = (frame.feedback if culprit.is_feedback else frame.transactions)[culprit.at]
-                yield self._letter(culprit, record, culprit.at, culprit.is_feedback, topic, original)
-                continue
-            value = self._records.value(self._records.offsets.tolist().index(culprit.offset)) or b""
-            headers = dead_letter(self._place, culprit.offset, REASON, culprit.message)
-            yield Letter(self._place.topic + ".dlq", None, value, headers)
-            left = salvaged(value)
-            for is_feedback, records in ((False, left.transactions), (True, left.feedback)):
-                for at, record in enumerate(records):
-                    yield self._letter(culprit, record, at, is_feedback, topic, original)
+        blamed = list(found)
+        left = [of_record for culprit in blamed for of_record in self._left_out(culprit, topic)]
+        known = originals([(record.source, record.offset) for record in left])
+        for culprit in blamed:
+            if culprit.at < 0:
+                value = self._records.value(self._records.offsets.tolist().index(culprit.offset)) or b""
+                headers = dead_letter(self._place, culprit.offset, REASON, culprit.message)
+                yield Letter(self._place.topic + ".dlq", None, value, headers)
+        for record in left:
+            yield self._letter(record, known.get((record.source, record.offset)))
 
-    def _letter(
-        self, culprit: FrameCulprit, record: object, at: int, is_feedback: bool, topic: Callable[[str], str],
-        original: Callable[[Place, int], Record | None],
-    ) -> Letter:  # fmt: skip
-        source = Place(topic(FEEDBACK if is_feedback else TRANSACTIONS), int(record["source_partition"]))  # type: ignore[index]
-        offset = int(record["source_offset"])  # type: ignore[index]
-        found = original(source, offset)
+    def _left_out(self, culprit: FrameCulprit, topic: Callable[[str], str]) -> list[_LeftOut]:
+        """The records that go with a culprit: itself, or all that a frame holds which cannot be read."""
+        if culprit.at >= 0:
+            frame = dict(self._frames)[culprit.offset]
+            records = (frame.feedback if culprit.is_feedback else frame.transactions)[culprit.at : culprit.at + 1]
+            spans = [(culprit.is_feedback, culprit.at, records)]
+        else:
+            whole = salvaged(self._records.value(self._records.offsets.tolist().index(culprit.offset)) or b"")
+            spans = [(False, 0, whole.transactions), (True, 0, whole.feedback)]
+        return [
+            _LeftOut(
+                culprit, Place(topic(FEEDBACK if is_feedback else TRANSACTIONS), int(record["source_partition"])),
+                int(record["source_offset"]), f"{'f' if is_feedback else ''}{at}",
+            )
+            for is_feedback, first, records in spans
+            for at, record in enumerate(records, first)
+        ]  # fmt: skip
+
+    def _letter(self, record: _LeftOut, found: Record | None) -> Letter:
         gone = "" if found is not None else "; its record is not on its topic any more"
-        mark = f"{self._place.topic}/{self._place.partition}/{culprit.offset}/{'f' if is_feedback else ''}{at}"
-        headers = [*dead_letter(source, offset, REASON, culprit.message + gone), (PROFILED, mark.encode())]
+        mark = f"{self._place.topic}/{self._place.partition}/{record.culprit.offset}/{record.mark}"
+        headers = [
+            *dead_letter(record.source, record.offset, REASON, record.culprit.message + gone),
+            (PROFILED, mark.encode()),
+        ]
         return Letter(
-            source.topic + ".dlq", found.key if found is not None else None,
+            record.source.topic + ".dlq", found.key if found is not None else None,
             found.value if found is not None else None, headers,
         )  # fmt: skip
 

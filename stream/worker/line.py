@@ -22,6 +22,7 @@ from stream.worker.changelog import RowsRefused
 from stream.worker.commits import CommitThread
 from stream.worker.counts import Counts
 from stream.worker.deciding import Deciders
+from stream.worker.frame_trial import runs
 from stream.worker.isolation import OutOfPlace, PartitionStopped, WalkFailed
 from stream.worker.lane import Lane
 from stream.worker.log import Place, Publisher, PublishFailed, Record, Records
@@ -86,7 +87,7 @@ class Line:
         self.transactional = log.transactional
         self.metrics = metrics
         self.accounts = AccountsHop(settings, partitions, versions.trusts, versions.rates)
-        self.payees = PayeesHop(settings, versions, self._original)
+        self.payees = PayeesHop(settings, versions, self._originals)
         if standbys is not None:
             standbys.hops = (self.accounts, self.payees)
         room = 2 * settings.batch_records, 2 * settings.batch_bytes  # one batch waits while one is walked
@@ -387,7 +388,7 @@ class Line:
         self.ready = False
         # a publisher is not closed while it is asked for something
         if taken is not None and not isinstance(error, PublishFailed):
-            await asyncio.wait([asyncio.wrap_future(taken)], timeout=self.commit_limit_s)
+            await self._ended(lane, asyncio.wrap_future(taken))
         fenced = isinstance(error, PublishFailed) and error.fenced
         self.failures += not fenced
         self.trouble = str(error) or repr(error)
@@ -422,18 +423,22 @@ class Line:
         self.metrics.internal_error(error.hop, "stopped")
         logger.critical("%s", error, exc_info=cause)
 
-    def _original(self, place: Place, offset: int) -> Record | None:
-        """A record of an input as it came; None where it is not there any more."""
+    def _originals(self, places: Iterable[tuple[Place, int]]) -> dict[tuple[Place, int], Record]:
+        """Records of inputs as they came, by place and offset; those that are not there any more are missing."""
+        wanted = sorted(set(places))
+        found: dict[tuple[Place, int], Record] = {}
         reader = self._log.reader()
         try:
-            low, _ = reader.watermarks(place)
-            found = [record for chunk in reader.read(place, max(low, offset), offset + 1) for record in chunk]
+            for place, start, end in runs(wanted):
+                low, _ = reader.watermarks(place)
+                for chunk in reader.read(place, max(low, start), end):
+                    found.update({(place, record.offset): record for record in chunk})
         except ReadFailed as error:
             # the broker's trouble is not the record's: the batch is given up, and tried again
-            raise PublishFailed(f"the record of a dead letter cannot be read: {error}") from error
+            raise PublishFailed(f"the records of dead letters cannot be read: {error}") from error
         finally:
             reader.close()
-        return next((record for record in found if record.offset == offset), None)
+        return {at: found[at] for at in wanted if at in found}
 
     def _offsets(self, lane: Lane, batch: Mapping[Place, Records], due: Iterable[int]) -> dict[Place, int]:
         """Where a hop stands once a batch is walked. Rows alone are fenced like a batch: by the offsets they stand for."""
@@ -452,20 +457,25 @@ class Line:
 
         began = self._clock()
         commit = asyncio.get_running_loop().run_in_executor(lane.commits, commit_taken)
+        if await self._ended(lane, commit):
+            return await commit
+        raise PublishFailed(f"a commit has not ended within {self._clock() - began:.0f} s and is given up")
+
+    async def _ended(self, lane: Lane, request: asyncio.Future[None]) -> bool:
+        """Wait for what a publisher was asked; False once it took longer than a commit may, or a rebalance does not wait
+        for it any more: the lane lets go of that publisher then."""
         waits = lane.waits = asyncio.Event()
-        commit.add_done_callback(lambda _: waits.set())
-        try:
+        request.add_done_callback(lambda _: waits.set())
+        with suppress(TimeoutError):
             async with asyncio.timeout(self.commit_limit_s):
                 await waits.wait()
-        except TimeoutError:
-            pass  # given up below, as where a rebalance does not wait for it
         lane.waits = None
-        if commit.done():
-            return await commit
-        # nothing else may be asked of that publisher; the next one of its name fences it
-        commit.add_done_callback(lambda late: late.cancelled() or late.exception())
+        if request.done():
+            return True
+        # nothing else may be asked of it; the next one of its name fences it
+        request.add_done_callback(lambda late: late.cancelled() or late.exception())
         lane.commits, lane.publisher = CommitThread(), None
-        raise PublishFailed(f"a commit has not ended within {self._clock() - began:.0f} s and is given up")
+        return False
 
     def _walk(self, lane: Lane, publisher: Publisher, batch: Mapping[Place, Records]) -> Callable[[], None]:
         """Process a batch; returns what to count once it is committed."""

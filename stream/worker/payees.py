@@ -6,7 +6,7 @@ batch record: recovery walks the frames behind the last marker again.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from rules.bounded_json import NotReadable
@@ -23,9 +23,9 @@ from stream.settings import Settings
 from stream.worker.changelog import RowsRefused
 from stream.worker.checkpoint import Marker, write_rows
 from stream.worker.deciding import Deciders, Deciding, Verdict
-from stream.worker.frame_trial import FrameTrial
+from stream.worker.frame_trial import FrameTrial, Originals
 from stream.worker.isolation import PartitionStopped, WalkFailed, refuse_out_of_place, refuse_too_many, walking_again
-from stream.worker.log import Headers, Place, Publisher, PublishFailed, Reader, Record, Records
+from stream.worker.log import Headers, Place, Publisher, PublishFailed, Reader, Records
 from stream.worker.lost_records import refuse_lost
 from stream.worker.made_anew import refuse_anew
 from stream.worker.replica import Replica
@@ -62,15 +62,15 @@ class PayeesHop(RowOwner[PayeePartition]):
     ----------
     versions
         Model and policy in force.
-    original
-        The record at an offset of an input, None where it is not there any more.
+    originals
+        Records of inputs as they came, by place and offset.
     internal
         Records that the last batch left out.
     """
 
     settings: Settings
     versions: Deciders
-    original: Callable[[Place, int], Record | None] = lambda place, offset: None
+    originals: Originals = lambda places: {}
     name: str = "payees"
     internal: int = 0
     aside: SetAside = field(default_factory=SetAside)
@@ -142,7 +142,7 @@ class PayeesHop(RowOwner[PayeePartition]):
         for skip in skips:
             owner.skips.by_frame[skip.frame] = skip
             publisher.send(self._skipped(partition).topic, skip.encoded(), partition=partition)
-        for letter in frames.letters(found, self.settings.topic, self.original):
+        for letter in frames.letters(found, self.settings.topic, self.originals):
             publisher.send(letter.topic, letter.value, letter.key, headers=letter.headers)
         self.internal += len(found)
 

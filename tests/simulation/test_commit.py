@@ -174,6 +174,36 @@ def test_a_rebalance_waits_for_a_commit_as_long_as_its_budget_says_and_the_batch
     assert log.end(INPUT) == line.positions[INPUT]
 
 
+def test_a_budget_bounds_a_batch_that_failed_while_the_coordinator_does_not_answer(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    log, line = a_day()
+    reasons: list[str] = []
+    line.on_lost = reasons.append
+    take_all(log, line)
+    publisher = line.lanes["accounts"].publisher
+    let_go = threading.Event()
+    monkeypatch.setattr(publisher, "take", lambda offsets: let_go.wait(30))
+
+    def fails(*arguments: object) -> None:
+        raise ValueError("a walk that fails")
+
+    monkeypatch.setattr(line, "_walk", fails)
+
+    async def revoke_in_a_failed_batch() -> bool:
+        stepping = asyncio.create_task(line.step("accounts"))
+        await asyncio.sleep(0)  # the batch has failed, its requests are under way
+        await line.pause(budget_s=0.05)
+        waited_for = let_go.is_set()
+        await stepping
+        let_go.set()
+        return waited_for
+
+    assert not asyncio.run(revoke_in_a_failed_batch()), "nobody waited for the coordinator"
+    assert line.lanes["accounts"].publisher is None, "a publisher that is still asked for something is let go"
+    assert "a walk that fails" in reasons[0]
+
+
 def test_a_budget_that_is_not_used_up_lets_the_commit_end() -> None:
     log, line = a_day()
     take_all(log, line)
