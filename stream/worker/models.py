@@ -83,6 +83,8 @@ class ModelLog:
     """Versions of which something was read that cannot be one: what the oracle names."""
     _partial: dict[str, _Partial] = field(default_factory=dict)
     _unusable: frozenset[str] = frozenset()
+    _read_at: dict[str, int] = field(default_factory=dict)
+    """Offset of the record that made a version complete."""
 
     @property
     def founding(self) -> Snapshot:
@@ -125,7 +127,7 @@ class ModelLog:
     def unusable(self, version: str, why: str) -> None:
         """Set a version aside that was read well and cannot score."""
         self._unusable = self._unusable | {version}
-        self.aside.refuse(Place(self.topic, 0), -1, version.encode(), None, "unusable", why)
+        self.aside.refuse(Place(self.topic, 0), self._read_at.get(version, -1), version.encode(), None, "unusable", why)
 
     def settle(self) -> None:
         """Say that the topic was read to its end: versions of which chunks are missing are listed; should those come
@@ -156,6 +158,9 @@ class ModelLog:
         if len(partial.chunks) == count:
             del self._partial[version]
             self._complete(version, b"".join(partial.chunks[n] for n in range(count)))
+            self._read_at = {
+                known: at for known, at in {**self._read_at, version: offset}.items() if known in self.complete
+            }
             for left in list(self._partial):
                 self._incomplete(self._partial.pop(left))
         while len(self._partial) > MAX_PARTIAL:

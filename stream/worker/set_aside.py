@@ -125,7 +125,9 @@ class SetAside:
             if not known:
                 self._counts[topic, reason] += 1
             while len(self._refused) > MAX_LISTED:
-                del self._refused[next(iter(self._refused))]
+                # those that somebody knows go first
+                gone = next((old for old, of in self._refused.items() if of.quarantined_by), next(iter(self._refused)))
+                del self._refused[gone]
             counts = dict(self._counts)
         logger.error("set aside: %s", refused)
         self._changed(counts)

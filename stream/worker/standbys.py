@@ -12,6 +12,7 @@ import threading
 from collections.abc import Iterable, Sequence
 from typing import Any, Final, Protocol
 
+from stream.core.rows import RowsFull, UnknownSchema
 from stream.errors import RiskstreamError
 from stream.worker.changelog import RowsRefused
 from stream.worker.log import Place, Reader
@@ -143,7 +144,7 @@ class Standbys:
                     break
                 try:
                     self._follow(hop, partition)
-                except RowsRefused as error:
+                except (RowsRefused, RowsFull, UnknownSchema) as error:
                     # one changelog that cannot be read: the copies of the others are kept up to date
                     refused.append(str(error))
                     with self._lock:

@@ -68,25 +68,25 @@ class Topology:
         """End the thread."""
         self.thread.stop(LOOK_S)
 
-    def look(self) -> None:
-        """Look once; a change ends the process.
+    def look(self, *, in_turn: bool = True) -> None:
+        """Look once; a change ends the process. Looks out of turn do not count for how long a topic is gone.
 
         Raises
         ------
         BrokerNotReachable
             It cannot be told.
         """
-        anew = self._anew(topic_ids(self._client, self._names))
+        anew = self._anew(topic_ids(self._client, self._names), in_turn=in_turn)
         problem = mismatch(existing_partitions(self._client, self._settings), self._settings, self._partitions)
         if anew or problem:
             logger.critical("%s", "; ".join(filter(None, (anew, problem and f"{CHANGED} {problem}"))))
             logging.shutdown()
             self._end(EXIT_STATUS)
 
-    def _anew(self, ids: Mapping[str, str]) -> str:
+    def _anew(self, ids: Mapping[str, str], *, in_turn: bool) -> str:
         """Why this worker ends where topics are not those that it began with; empty where they are."""
         anew = sorted(name for name, known in ids.items() if self._ids.setdefault(name, known) != known)
-        self._gone = {name: self._gone.get(name, 0) + 1 for name in self._ids if name not in ids}
+        self._gone = {name: self._gone.get(name, 0) + in_turn for name in self._ids if name not in ids}
         gone = sorted(name for name, looks in self._gone.items() if looks >= GONE_LOOKS)
         if not anew and not gone:
             return ""
@@ -103,7 +103,7 @@ class Topology:
             It cannot be told now: the batch must not be written.
         """
         try:
-            self.look()
+            self.look(in_turn=False)
         except BrokerNotReachable as error:
             raise PublishFailed(f"a record on a wrong partition, and {error}") from error
 

@@ -235,13 +235,16 @@ class Versions:
         if topic == self._models_topic:
             self.models.take(key, value, offset)
             found = CHUNK.fullmatch(key or b"")
-            if found is not None and value:
+            if found is not None and value and not self._is_aside("risk.models.v1", offset):
                 self._note((found[1] + (found[2] or b"")).decode(), at_ms * 1000)
             return
         self.policies.take(key, value, offset)
         record = self.policies.records.get((key or b"").decode("ascii", "replace"))
-        if record is not None:
+        if record is not None and not self._is_aside("risk.policies.v1", offset):
             self._note(record.version, max(at_ms * 1000, record.valid_from))
+
+    def _is_aside(self, topic: str, offset: int) -> bool:
+        return self.aside.holds(topic, 0, offset)
 
     def _refresh(self) -> None:
         """Let what is in force now decide. A policy or model that cannot is set aside, and the next one asked; where

@@ -201,6 +201,25 @@ def test_what_is_kept_of_refused_records_is_bounded_and_counted_on() -> None:
     assert counts == {("risk.policies.v1", "foreign"): 3 * MAX_LISTED - 1}
 
 
+def test_of_refused_records_those_that_somebody_knows_are_let_go_first() -> None:
+    aside = SetAside()
+    for offset in range(MAX_LISTED):
+        aside.refuse(Place("risk.policies.v1", 0), offset, b"k", b"v", "foreign", "no")
+    aside.quarantine(*quarantine_record(aside.listed[7], "okafor", 5))
+    aside.refuse(Place("risk.policies.v1", 0), MAX_LISTED, b"k", b"v", "foreign", "no")
+    assert {refused.offset for refused in aside.open} == set(range(MAX_LISTED + 1)) - {7}
+
+
+def test_each_model_that_cannot_score_is_listed_at_its_record() -> None:
+    log = ModelLog(FIRST)
+    two = [_altered(biases=np.array([bias, 0.0])) for bias in (-3.0, -2.0)]
+    for offset, snapshot in enumerate(two):
+        for key, value in chunks(snapshot):
+            log.take(key, value, offset)
+        log.unusable(snapshot.version, "it cannot score")
+    assert [refused.offset for refused in log.aside.listed] == [0, 1]
+
+
 def test_a_policy_whose_records_are_all_gone_is_known_to_be_lost_until_somebody_knows() -> None:
     log = PolicyLog()
     log.take(b"p-0123456789ab", b"written over", 4)
