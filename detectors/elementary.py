@@ -44,14 +44,14 @@ def _head_tail(value: Decimal, unit: float = 0.0) -> tuple[float, float]:
     return head, float(value - Decimal(head))
 
 
-def _arc_tangent(x: Fraction) -> Decimal:
-    """Euler's series, for 0 <= x <= 1."""
-    total = term = x / (1 + x * x)
-    factor, n = x * x / (1 + x * x), 1
-    while term > Fraction(1, 10**_DIGITS):
-        term = (term * factor * Fraction(2 * n, 2 * n + 1)).limit_denominator(10 ** (_DIGITS + 20))
-        total, n = total + term, n + 1
-    return Decimal(total.numerator) / Decimal(total.denominator)
+def _arc_tangent(x: int, y: int) -> Decimal:
+    """Arc tangent of x / y by Euler's series, for 0 <= x <= y; in integers, as it is computed whenever this is imported."""
+    term, whole, n = 10 ** (_DIGITS + 20) * x * y // (x * x + y * y), 0, 1
+    while term:
+        whole += term
+        term = term * 2 * n * x * x // ((2 * n + 1) * (x * x + y * y))
+        n += 1
+    return Decimal(whole).scaleb(-_DIGITS - 20)
 
 
 def _tables() -> tuple[NDArray[np.float64], ...]:
@@ -62,8 +62,8 @@ def _tables() -> tuple[NDArray[np.float64], ...]:
         parts = [
             _head_tail((Decimal(j) / _PARTS).ln(), 1.0 / _SPLIT**2) if j else (0.0, 0.0) for j in range(2 * _PARTS)
         ]
-        arcs = [_head_tail(_arc_tangent(Fraction(j, _ARCS))) for j in range(_ARCS + 1)]
-        quarter = _head_tail(_arc_tangent(Fraction(1)) * 2, 1.0 / 2.0**33)
+        arcs = [_head_tail(_arc_tangent(j, _ARCS)) for j in range(_ARCS + 1)]
+        quarter = _head_tail(_arc_tangent(1, 1) * 2, 1.0 / 2.0**33)
         whole = _head_tail(ln2, 1.0 / _SPLIT**2), _head_tail(ln2 / _STEPS, 1.0 / _SPLIT**2)
     return (
         np.array(steps), np.array(parts), np.array(arcs), np.array([*whole, quarter]),

@@ -29,7 +29,7 @@ _SIDES: dict[Unusual, tuple[float, float]] = {
 }  # fmt: skip
 _LOG, _CODE = 1, 3
 _ONE_BITS = np.int64(0x3FF0000000000000)
-_NATURAL = log(2.0) / 2.0**52
+_NATURAL = log.py_func(2.0) / 2.0**52  # its plain form: loading compiled code takes every command a second
 
 
 @dataclass(frozen=True, slots=True)
