@@ -16,7 +16,7 @@ from numba import njit
 from numpy.typing import NDArray
 
 from detectors.boosted_trees import BoostedTrees
-from detectors.elementary import exp, log
+from detectors.elementary import exp, log, plain
 from detectors.online_logistic import probability
 from detectors.snapshot import require_array
 
@@ -25,7 +25,7 @@ WHOLE = 65_536
 """Weights fade in whole numbers: no order of adding can show."""
 EIGHTHS = 8
 """Steps of age in a half-life."""
-_LEFT = np.array([*(round(WHOLE * exp.py_func(-log.py_func(2.0) * step / EIGHTHS)) for step in range(4 * EIGHTHS)), 0])
+_LEFT = np.array([*(round(WHOLE * plain(exp)(-plain(log)(2.0) * step / EIGHTHS)) for step in range(4 * EIGHTHS)), 0])
 """What is left of a row by its age in steps: nothing behind four half-lives."""
 _SAMPLE_SHIFT = 32  # sample by the upper half of the hash: the join buffer samples by the lower one
 

@@ -17,6 +17,7 @@ Logarithm Function, ACM TOMS 16 (1990). IEEE 754-2019, clause 5.
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from decimal import Decimal, localcontext
 from fractions import Fraction
 from typing import Any, Final
@@ -84,6 +85,11 @@ _ONE_BITS, _MANTISSA, _HALF_BIT = np.int64(0x3FF0000000000000), np.int64(0x000FF
 _QUARTER_BITS, _EXPONENT_SHIFT, _BIAS = np.int64(1 << 51), np.int64(52), np.int64(1023)
 _S3, _S5, _S7, _S9, _S11, _S13, _S15 = (float(Fraction((-1) ** (n // 2), math.factorial(n))) for n in range(3, 17, 2))
 _C4, _C6, _C8, _C10, _C12, _C14, _C16 = (float(Fraction((-1) ** (n // 2), math.factorial(n))) for n in range(4, 18, 2))
+
+
+def plain(function: Callable[[float], float]) -> Callable[[float], float]:
+    """The Python form of a function here, which gives the same: loading compiled code takes an import a second."""
+    return getattr(function, "py_func", function)
 
 
 @njit(cache=True, nogil=True)

@@ -14,7 +14,7 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from detectors.elementary import log
+from detectors.elementary import log, plain
 
 Scale = Literal["linear", "log", "flag", "code"]
 Unusual = Literal["both", "high", "low", "no"]
@@ -29,7 +29,7 @@ _SIDES: dict[Unusual, tuple[float, float]] = {
 }  # fmt: skip
 _LOG, _CODE = 1, 3
 _ONE_BITS = np.int64(0x3FF0000000000000)
-_NATURAL = log.py_func(2.0) / 2.0**52  # its plain form: loading compiled code takes every command a second
+_NATURAL = plain(log)(2.0) / 2.0**52
 
 
 @dataclass(frozen=True, slots=True)
