@@ -45,6 +45,9 @@ def _place_compiled_code() -> None:
     caches = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "riskstream"
     own = caches / f"numba-{digest.hexdigest()[:16]}"
     os.environ["NUMBA_CACHE_DIR"] = str(own)
+    os.environ.setdefault(
+        "NUMBA_CACHE_LOCATOR_CLASSES", "stream.compiled_cache.OfTheseSources,UserProvidedCacheLocator"
+    )
     if not own.exists():
         others = sorted(caches.glob("numba-*"), key=lambda path: path.stat().st_mtime) if caches.exists() else []
         for outdated in others[:-_KEPT]:

@@ -66,8 +66,9 @@ def test_every_file_that_compiled_code_imports_is_in_the_digest() -> None:
         if name not in seen:
             seen.add(name)
             waiting += [other for other in imported(known[name]) if other in known]
-    # the package itself makes the digest: it holds nothing that compiled code takes
-    missing = sorted(str(known[name].relative_to(ROOT)) for name in seen - {"stream"} if known[name] not in covered)
+    # these two place the cache: they hold nothing that compiled code takes
+    seen -= {"stream", "stream.compiled_cache"}
+    missing = sorted(str(known[name].relative_to(ROOT)) for name in seen if known[name] not in covered)
     assert not missing, f"add to _COMPILED in stream/__init__.py: {missing}"
 
 
@@ -93,13 +94,21 @@ def cache_of(root: Path) -> str:
     return done.stdout.strip()
 
 
-@pytest.fixture
-def copied(tmp_path: Path) -> Path:
-    for source in [*stream.compiled_sources(), ROOT / "stream" / "__init__.py"]:
-        place = tmp_path / source.relative_to(ROOT)
+def copy_to(root: Path) -> Path:
+    """All that compiled code is made of, in another place."""
+    for source in [
+        *stream.compiled_sources(),
+        *(ROOT / "stream" / name for name in ("__init__.py", "compiled_cache.py")),
+    ]:
+        place = root / source.relative_to(ROOT)
         place.parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(source, place)
-    return tmp_path
+    return root
+
+
+@pytest.fixture
+def copied(tmp_path: Path) -> Path:
+    return copy_to(tmp_path)
 
 
 @pytest.mark.parametrize("name", ["stream/contracts/json_object.py", "stream/errors.py", "rules/ladder.py"])
@@ -116,6 +125,22 @@ def test_a_module_in_a_folder_of_its_own_takes_another_cache(copied: Path) -> No
     (copied / "stream" / "core" / "deeper").mkdir()
     (copied / "stream" / "core" / "deeper" / "limits.py").write_text("MOST = 1\n", "utf-8")
     assert cache_of(copied) != before
+
+
+def test_two_checkouts_of_the_same_sources_share_what_is_compiled(tmp_path: Path) -> None:
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("NUMBA_")}
+    program = "import stream; from detectors.elementary import exp; print(exp(1.0))"
+    seen = []
+    for name in ("here", "in another place"):
+        root = copy_to(tmp_path / name)
+        subprocess.run(
+            [sys.executable, "-c", program], cwd=root, check=True,
+            env={**environment, "PYTHONPATH": str(root), "XDG_CACHE_HOME": str(tmp_path / "cache")},
+        )  # fmt: skip
+        files = (path for path in (tmp_path / "cache").rglob("*") if path.is_file())
+        seen.append(sorted((str(path), path.stat().st_mtime_ns) for path in files))
+    assert any(path.endswith(".nbc") for path, _ in seen[0])
+    assert seen[0] == seen[1], "nothing was compiled again"
 
 
 def test_a_cache_that_an_interrupted_run_left_is_not_taken_for_complete(
