@@ -13,7 +13,8 @@ DECISIONS = "risk.decisions.v1"
 
 
 def verify_topic(topic: str, settings: Settings, *, as_json: bool) -> int:
-    """Compute everything again behind a decisions topic and compare; returns the exit status.
+    """Compute everything again behind a decisions topic and compare; returns the exit status: 1 for a difference, and where
+    there was nothing to compare.
 
     Parameters
     ----------
@@ -38,7 +39,12 @@ def verify_topic(topic: str, settings: Settings, *, as_json: bool) -> int:
     say(f"compared {counts or 'nothing'} in {time.monotonic() - began:.1f} s")
     for difference in result.differences:
         say(str(difference), colour="red")
-    say("every byte as computed" if result.equal else "the record differs from what it leads to")
+    if not result.counts and result.equal:
+        say(
+            f"nothing to compare: the line of {line.topic(DECISIONS)} has decided nothing; is RISKSTREAM_TOPIC_PREFIX right?"
+        )
+    else:
+        say("every byte as computed" if result.equal else "the record differs from what it leads to")
     if as_json:
         print_json(
             {
@@ -47,4 +53,4 @@ def verify_topic(topic: str, settings: Settings, *, as_json: bool) -> int:
                 "differences": [{"where": d.where, "what": d.what} for d in result.differences],
             }
         )
-    return 0 if result.equal else 1
+    return 0 if result.equal and result.counts else 1

@@ -146,3 +146,10 @@ def test_an_honest_line_is_equal_and_every_tampering_is_named(rested: Any) -> No
 
 def render(moment: datetime) -> str:
     return moment.strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def test_a_line_that_has_decided_nothing_is_not_called_equal(line: Any) -> None:
+    verified = line.command("replay", "--verify", line.settings.topic("risk.decisions.v1"), "--json")
+    assert verified.returncode == 1
+    assert "nothing to compare" in verified.stdout
+    assert "every byte" not in verified.stdout
