@@ -35,6 +35,7 @@ test: machine setup-dev ## lint, types, layers, doctests, unit, property, integr
 	@echo "compiling the core and checking types, side by side"
 	@.venv/bin/python -m stream.warm_up & compiling=$$!; .venv/bin/mypy; checked=$$?; wait $$compiling && exit $$checked
 	.venv/bin/lint-imports
+	@.venv/bin/python -c 'from stream.brokers.kafka_artefacts import jars; jars(print)'
 	.venv/bin/pytest -n $(JOBS) --dist loadfile --no-loadscope-reorder --doctest-modules -m "not soak" stream detectors rules tests $(ARGS)
 
 soak: machine setup-dev ## the tests that take longer than the test budget
