@@ -231,8 +231,29 @@ class Settings(BaseModel):
     ] = 100.0
     seed: Annotated[int, Field(ge=0, description="Seed of everything random in the models.")] = 42
     hash_key_file: Annotated[
-        str, Field(description="File with the key (16 bytes or more) of tokens that a column map makes of names: hash.")
+        str,
+        Field(
+            description="File with the key (16 bytes or more) of tokens: of names in column maps (hash), of account numbers in "
+            "ISO 20022 messages."
+        ),
     ] = ""
+
+    iso20022_channel: Annotated[
+        str,
+        Field(
+            pattern="^(app|web|pos|atm|branch|call|api)$",
+            description="Channel of payments that come as ISO 20022 messages, which do not say it.",
+        ),
+    ] = "api"
+    iso20022_zone: Annotated[
+        str, Field(description="Zone of times without an offset in ISO 20022 messages, e.g. Europe/Berlin.")
+    ] = "UTC"
+    iso20022_max_bytes: Annotated[
+        int, Field(ge=65_536, le=1 << 30, description="Most bytes of one ISO 20022 document.")
+    ] = 16 << 20
+    iso20022_max_depth: Annotated[
+        int, Field(ge=16, le=256, description="Most elements inside each other in an ISO 20022 document.")
+    ] = 64
 
     metrics_port: Annotated[
         int, Field(ge=0, le=65535, description="Port of /metrics, /live and /ready; 0 picks one.")

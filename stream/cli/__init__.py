@@ -16,6 +16,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "worker": ("stream.cli.worker", "Decide about transactions: the Faust worker."),
     "produce": ("stream.cli.produce", "Send a CSV, JSON, Parquet or .xlsx file to the input topics."),
     "map": ("stream.cli.map", "Look at a file and propose its column map; show how its rows would be read."),
+    "iso20022": ("stream.cli.iso20022", "Read ISO 20022 messages from files: records of the contract."),
     "simulate": ("stream.cli.simulate", "Make a small bank's traffic, with the truth in a file of its own."),
     "alerts": ("stream.cli.alerts", "Read the alert topic."),
     "review": ("stream.cli.review", "Send a reviewer's verdict on an alert."),

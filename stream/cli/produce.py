@@ -37,7 +37,7 @@ Examples:
 
 @click.command(
     epilog=_EXAMPLES,
-    help="Send FILE (CSV, JSON, Parquet, .xlsx) to the input topics, keyed by customer, in file order. Kafka stamps the "
+    help="Send FILE (CSV, JSON, Parquet, .xlsx, ISO 20022 .xml) to the input topics, keyed by customer, in file order. Kafka stamps the "
     "records with the wall clock. Frauds among the labels become feedback (chargeback, actor chargeback:file) once "
     "the event time has come to theirs plus the label delay; labels due after the last transaction are not sent. "
     "Rows that the contract refuses are not sent, are reported, and the exit status is then 1; so it is where no label of "
@@ -47,7 +47,7 @@ Examples:
 @click.argument("file", type=click.Path(dir_okay=False, path_type=Path))
 @click.option(
     "--columns", "map_file", type=click.Path(dir_okay=False, path_type=Path),
-    help="Column map, YAML; JSONL in the contract's own form needs none.",
+    help="Column map, YAML; JSONL in the contract's own form and ISO 20022 messages need none.",
 )  # fmt: skip
 @click.option("--sort", "in_time_order", is_flag=True, help="Put the rows in the order of their event times first.")
 @click.option("--rate", type=click.FloatRange(min=0.001), help="Transactions a second.  [default: as fast as it goes]")

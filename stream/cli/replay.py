@@ -29,7 +29,7 @@ Examples:
 
 @click.command(
     epilog=_EXAMPLES,
-    help="Decide about the transactions of FILE (CSV, JSON, Parquet, .xlsx) as the workers would have, learning from labels "
+    help="Decide about the transactions of FILE (CSV, JSON, Parquet, .xlsx, ISO 20022 .xml) as the workers would have, learning from labels "
     "as they would have come: each is withheld until its payment's event time plus the label delay. Of TOPIC, the "
     "transactions topic, feedback is heard as it arrived; of the decisions topic, what was decided live is measured "
     "and nothing computed. The same history, labels, policy and seed give the same bytes. Rows that the contract "

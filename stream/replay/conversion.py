@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import hmac
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -14,6 +12,7 @@ import numpy as np
 import pyarrow as pa
 
 from stream.contracts.refusal import Reason
+from stream.contracts.token import token
 from stream.replay.amounts import Marks, by_currency, check_point, decimal_of, is_noisy, minor_units
 from stream.replay.cells import text_of
 from stream.replay.field_map import AMOUNTS, LISTS, PLACES, TIMES, FieldMap, SignColumn
@@ -226,15 +225,6 @@ def _word(field: FieldMap, terms: Terms) -> Callable[[Any], str]:
     key = terms.hash_key
     assert key is not None, "a map with hash has a key"
     return lambda cell: token(key, read(cell))
-
-
-def token(key: bytes, text: str) -> str:
-    """The token of a text: HMAC-SHA256 (RFC 2104) as 64 hexadecimal digits.
-
-    >>> token(b"k" * 32, "Café Grün")[:16]
-    'f0328ca1b95aa0e3'
-    """
-    return hmac.new(key, text.encode("utf-8", "surrogatepass"), hashlib.sha256).hexdigest()
 
 
 def _boolean(text: str) -> bool:

@@ -50,7 +50,7 @@ def _rows_of(path: Path) -> int | None:
     """Rows of a file: counted where it says so, else by the length of its first lines."""
     if kind_of(path) == "parquet":
         return count_of(path)
-    if kind_of(path) == "xlsx" or path.suffix.lower() == ".gz":
+    if kind_of(path) in ("xlsx", "xml") or path.suffix.lower() == ".gz":
         return None
     with path.open("rb") as file:
         sample = file.read(_SAMPLE_BYTES)

@@ -10,7 +10,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from stream.errors import UsageError
+from stream.hash_key import HOW, read_hash_key
 from stream.replay.amounts import Marks
 from stream.replay.column_map import ColumnMap
 from stream.replay.conversion import Terms, cells_of, read_at_once, time_values
@@ -25,7 +25,6 @@ from stream.settings import load
 
 ORDER_ROWS = 1_000
 """So many first rows tell whether a file begins with the newest."""
-MIN_HASH_KEY_BYTES = 16
 
 
 class FileIntake:
@@ -161,17 +160,9 @@ def hash_key_for(column_map: ColumnMap) -> bytes | None:
     if not file:
         raise column_map.wrong(
             (*place, "hash"),
-            "hash needs a key: RISKSTREAM_HASH_KEY_FILE names a file with at least 16 bytes, for instance of: openssl rand -hex 32",
+            f"hash needs a key: {HOW}",
         )
-    try:
-        key = Path(file).read_bytes().strip()
-    except OSError as error:
-        raise UsageError(f"RISKSTREAM_HASH_KEY_FILE: {file}: {error.strerror}") from error
-    if len(key) < MIN_HASH_KEY_BYTES:
-        raise UsageError(
-            f"RISKSTREAM_HASH_KEY_FILE: {file}: {len(key)} bytes; a key has at least {MIN_HASH_KEY_BYTES}: openssl rand -hex 32"
-        )
-    return key
+    return read_hash_key(file)
 
 
 def _local(field: FieldMap) -> bool:

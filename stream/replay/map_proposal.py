@@ -13,7 +13,7 @@ from typing import Any
 import orjson
 import pyarrow as pa
 
-from stream.errors import RiskstreamError
+from stream.errors import RiskstreamError, UsageError
 from stream.replay.amounts import Marks, decimal_of
 from stream.replay.cells import text_of
 from stream.replay.delimited import default_delimiter
@@ -95,6 +95,8 @@ def propose(path: Path) -> Proposal:
         It cannot be read as what its name says.
     """
     kind = kind_of(path)
+    if kind == "xml":
+        raise UsageError(f"{path}: ISO 20022 messages need no map: produce and replay read them as they are")
     draft = _Draft()
     names = _LOOKS[kind](path, draft)
     if not names:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
+
+from stream.contracts.refusal import Refused
 
 Column: TypeAlias = "list[Any] | pa.Array[Any]"
 """Cells of a column: plain values, or an Arrow array of timestamps."""
@@ -27,13 +29,13 @@ class Rows:
     values
         The n rows as they are, where they are JSON of the contract already.
     unreadable
-        By the index of a row that is no row of such a file: what is wrong with it.
+        By the index of a row that is no row of such a file: what is wrong with it; ``malformed`` where it is text.
     """
 
     lines: npt.NDArray[np.int64]
     columns: dict[str, Column] = field(default_factory=dict)
     values: list[bytes] | None = None
-    unreadable: dict[int, str] = field(default_factory=dict)
+    unreadable: Mapping[int, str | Refused] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.lines)
@@ -64,7 +66,8 @@ class Rows:
         """One behind the other."""
         if len(parts) == 1:
             return parts[0]
-        unreadable, start = {}, 0
+        unreadable: dict[int, str | Refused] = {}
+        start = 0
         for part in parts:
             unreadable.update({index + start: text for index, text in part.unreadable.items()})
             start += len(part)

@@ -17,19 +17,23 @@ import numpy as np
 import numpy.typing as npt
 import orjson
 
-from stream.contracts.refusal import PRECEDENCE
+from stream.contracts.refusal import PRECEDENCE, Refused
 from stream.contracts.transaction import Transaction
 from stream.core.decode import Decoded, Refusal, decode_transactions
 from stream.errors import UsageError
+from stream.iso20022.terms import Terms as MessageTerms
+from stream.message_terms import terms_of
 from stream.replay.amounts import Marks
 from stream.replay.column_map import ColumnMap
 from stream.replay.conversion import Terms, Unread, amounts_by_currency, field_values
 from stream.replay.file_intake import FileIntake, check_form, hash_key_for
 from stream.replay.json_rows import is_array
 from stream.replay.labels import UNLABELLED, Labels, Truth, fraud_code
+from stream.replay.message_rows import message_rows
 from stream.replay.rows import Rows, regrouped
 from stream.replay.tables import CHUNK_ROWS, kind_of, lines
 from stream.replay.time_order import NO_TIME, in_time_order
+from stream.settings import load
 
 _NO_BOUND_MS = 2**60
 
@@ -119,15 +123,17 @@ class Source:
     Parameters
     ----------
     path
-        CSV, TSV, JSON, Parquet or a workbook; CSV and JSON may be gzipped.
+        CSV, TSV, JSON, Parquet, a workbook or ISO 20022 messages; CSV and JSON may be gzipped.
     column_map
-        How columns become fields; None for JSONL that is contract-shaped already.
+        How columns become fields; None for JSONL that is contract-shaped already, and for messages.
     truth
         Labels from a file of their own; they go before the map's.
     terms
         What the reading of cells depends on.
     in_time_order
         Whether rows are put in the order of their event times.
+    messages
+        How ISO 20022 messages are read, where the file holds such.
     """
 
     def __init__(
@@ -138,8 +144,10 @@ class Source:
         terms: Terms = Terms(),  # noqa: B008 - frozen
         *,
         in_time_order: bool = False,
+        messages: MessageTerms | None = None,
     ) -> None:
         self.path = path
+        self._messages = messages
         self._map = column_map
         self._truth = truth
         self._terms = terms
@@ -186,7 +194,9 @@ class Source:
         What depends on the rows before is done here, where rows go by in order: which rows are payments, and which of
         two instants a local time is.
         """
-        if self._map is None:
+        if self._messages is not None:
+            chosen = message_rows(self.path, self._messages)
+        elif self._map is None:
             chosen = lines(self.path)
         else:
             self._intake = FileIntake(self.path, self._map, self._terms)
@@ -204,12 +214,14 @@ class Source:
             values = json_rows(self._map, raw, self._terms, wrong)
             if self._truth is None and not self._unlabelled:
                 labels = own_labels(self._map, raw, self._terms, wrong)
+        else:
+            wrong = unread_rows(raw)
         for index in wrong:
             values[index] = b""
         places = np.arange(first_row, first_row + len(values))
         decoded = decode_transactions(values, places, np.zeros(len(values), np.int64), 0, 1, future_ms=_NO_BOUND_MS)
         decoded.columns["timestamp"] = decoded.columns["event_time"] // 1000
-        if self._map is not None:
+        if self._map is not None or wrong:
             decoded = replace(decoded, refused=[_told(one, wrong, self._map) for one in decoded.refused])
         labels = None if labels is None else labels[decoded.accepted]
         return Chunk(first_row, values, decoded, labels, position=first_row + len(values), lines=raw.lines)
@@ -220,7 +232,7 @@ class Source:
 
     def reader(self) -> Source:
         """What reads rows elsewhere: this without the TRUTH file's labels."""
-        other = Source(self.path, self._map, None, self._terms)
+        other = Source(self.path, self._map, None, self._terms, messages=self._messages)
         other._unlabelled = self._truth is not None
         return other
 
@@ -231,11 +243,13 @@ class Source:
         return times
 
 
-def _told(refusal: Refusal, wrong: Mapping[int, Unread], column_map: ColumnMap) -> Refusal:
+def _told(refusal: Refusal, wrong: Mapping[int, Unread], column_map: ColumnMap | None) -> Refusal:
     """A refusal with the column that its field comes from."""
     unread = wrong.get(refusal.index)
     if unread is not None:
         return Refusal(refusal.index, unread.reason, unread.message)
+    if column_map is None:
+        return refusal
     said = re.match(r"field ([a-z_.]+)", refusal.message)
     names = [said[1], *column_map.fields] if said is not None and said[1] in column_map.fields else column_map.fields
     for name in names:
@@ -265,8 +279,7 @@ def json_rows(column_map: ColumnMap, rows: Rows, terms: Terms, wrong: dict[int, 
     if len(values) < len(names):
         amount = column_map.fields["amount_minor"]
         values["amount_minor"] = amounts_by_currency(amount, rows, values["currency"], terms)
-    for index, text in rows.unreadable.items():
-        wrong[index] = Unread("malformed", text)
+    wrong.update(unread_rows(rows))
     for column in values.values():
         gather_unread(column, wrong)
     documents = _objects(top, [values[name] for name in top])
@@ -278,6 +291,14 @@ def json_rows(column_map: ColumnMap, rows: Rows, terms: Terms, wrong: dict[int, 
     if not wrong:
         return [orjson.dumps(document) for document in documents]
     return [b"" if index in wrong else orjson.dumps(document) for index, document in enumerate(documents)]
+
+
+def unread_rows(rows: Rows) -> dict[int, Unread]:
+    """Rows that are none of their file, by index."""
+    return {
+        index: Unread(why.reason, why.message) if isinstance(why, Refused) else Unread("malformed", why)
+        for index, why in rows.unreadable.items()
+    }
 
 
 def own_labels(column_map: ColumnMap, rows: Rows, terms: Terms, wrong: dict[int, Unread]) -> Labels | None:
@@ -337,7 +358,12 @@ def open_source(
         No such file, no map where one is needed, or options of the map that can have no effect on this file.
     """
     kind = kind_of(path)
-    if column_map is None:
+    messages = None
+    if kind == "xml":
+        if column_map is not None:
+            raise UsageError(f"{path}: ISO 20022 messages say themselves what is what: --columns has no effect on them")
+        terms, messages = Terms(), terms_of(load())
+    elif column_map is None:
         if kind != "jsonl":
             raise UsageError(
                 f"{path}: a {kind} file needs a column map: --columns MAP.yaml (riskstream map {path} proposes one)"
@@ -350,4 +376,5 @@ def open_source(
     else:
         check_form(column_map, path, kind)
         terms = Terms(Marks(column_map.file.decimal, column_map.file.thousands), hash_key_for(column_map))
-    return Source(path, column_map, None if truth is None else Truth(truth), terms, in_time_order=in_time_order)
+    labels = None if truth is None else Truth(truth)
+    return Source(path, column_map, labels, terms, in_time_order=in_time_order, messages=messages)

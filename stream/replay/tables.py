@@ -18,13 +18,13 @@ from stream.replay.sheets import sheet_rows
 CHUNK_ROWS = 20_000
 _KINDS = {
     ".jsonl": "jsonl", ".ndjson": "jsonl", ".json": "jsonl", ".csv": "csv", ".tsv": "csv", ".txt": "csv",
-    ".parquet": "parquet", ".pq": "parquet", ".xlsx": "xlsx", ".xlsm": "xlsx",
+    ".parquet": "parquet", ".pq": "parquet", ".xlsx": "xlsx", ".xlsm": "xlsx", ".xml": "xml",
 }  # fmt: skip
 _PACKED = ("jsonl", "csv")
 
 
 def kind_of(path: Path) -> str:
-    """``csv``, ``jsonl``, ``parquet`` or ``xlsx``, by the file's name.
+    """``csv``, ``jsonl``, ``parquet``, ``xlsx`` or ``xml``, by the file's name.
 
     Raises
     ------
@@ -40,7 +40,7 @@ def kind_of(path: Path) -> str:
     kind = _KINDS.get(suffixes[-1] if suffixes else "")
     if kind is None:
         raise UsageError(
-            f"{path}: name it .csv, .tsv, .jsonl, .json, .parquet or .xlsx, so that it can be read as such"
+            f"{path}: name it .csv, .tsv, .jsonl, .json, .parquet, .xlsx or .xml, so that it can be read as such"
         )
     if packed and kind not in _PACKED:
         raise UsageError(f"{path}: only CSV and JSON are read from gzip; unpack it")

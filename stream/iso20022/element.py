@@ -1,0 +1,105 @@
+"""An element of a message: its name without the namespace, its text, its children; and where it stands."""
+
+from __future__ import annotations
+
+from stream.contracts.refusal import Reason
+
+
+class Unreadable(Exception):
+    """A part of a message that cannot be read.
+
+    Parameters
+    ----------
+    reason
+        Of its dead letter.
+    element
+        Where; None where the document itself is meant.
+    message
+        What is wrong, without text of the payload.
+    below
+        Names of elements below ``element`` that are meant but not there.
+    """
+
+    def __init__(self, reason: Reason, element: Element | None, message: str, *below: str) -> None:
+        super().__init__(message)
+        self.reason: Reason = reason
+        self.message = message
+        self.path = "" if element is None else "/".join((element.path, *below))
+        self.definition = ""
+        """The message that it is about, where another than the one that is read."""
+
+
+class Element:
+    """One element of a message's namespace. What is of another namespace is not in the tree.
+
+    Parameters
+    ----------
+    name
+        Without namespace and prefix.
+    text
+        Its own text, without white space at both ends.
+    attributes
+        By name.
+    parent
+        None of the outermost.
+    line
+        Of the document, from 1; 0 where it is not known.
+    """
+
+    __slots__ = ("attributes", "children", "line", "name", "parent", "text")
+
+    def __init__(
+        self, name: str, text: str, attributes: dict[str, str] | None = None, parent: Element | None = None, line: int = 0
+    ) -> None:  # fmt: skip
+        self.name, self.text, self.attributes, self.parent, self.line = name, text, attributes, parent, line
+        self.children: list[Element] = []
+
+    def all(self, name: str) -> list[Element]:
+        """Its children of a name."""
+        return [child for child in self.children if child.name == name]
+
+    def one(self, *names: str) -> Element | None:
+        """The element at the end of a path below, None where there is none.
+
+        Raises
+        ------
+        Unreadable
+            There are two where one may be: which of them is meant nobody can say.
+        """
+        here = self
+        for name in names:
+            found = None
+            for child in here.children:
+                if child.name == name:
+                    if found is not None:
+                        raise Unreadable("out_of_range", child, "comes twice where one may be")
+                    found = child
+            if found is None:
+                return None
+            here = found
+        return here
+
+    def needed(self, *names: str) -> Element:
+        """As :meth:`one`; it must be there.
+
+        Raises
+        ------
+        Unreadable
+            It is not.
+        """
+        found = self.one(*names)
+        if found is None:
+            raise Unreadable("missing", self, "is absent", *names)
+        return found
+
+    @property
+    def path(self) -> str:
+        """Where it stands, as an XPath of local names; a place among its like is counted from 1."""
+        steps: list[str] = []
+        here: Element | None = self
+        while here is not None:
+            like = [here] if here.parent is None else here.parent.all(here.name)
+            place = next(number for number, one in enumerate(like, 1) if one is here)
+            steps.append(here.name if len(like) == 1 else f"{here.name}[{place}]")
+            here = here.parent
+        return "/" + "/".join(reversed(steps))

@@ -1,0 +1,33 @@
+"""How ISO 20022 messages are read: terms from the settings."""
+
+from __future__ import annotations
+
+from typing import cast
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+from stream.contracts.transaction import Channel
+from stream.errors import UsageError
+from stream.hash_key import HOW, read_hash_key
+from stream.iso20022.limits import Limits
+from stream.iso20022.terms import Terms
+from stream.settings import Settings
+
+
+def terms_of(settings: Settings) -> Terms:
+    """The terms that settings say.
+
+    Raises
+    ------
+    UsageError
+        There is no key, or no such zone.
+    """
+    if not settings.hash_key_file:
+        raise UsageError(f"account numbers become tokens, which needs a key: {HOW}")
+    try:
+        zone = ZoneInfo(settings.iso20022_zone)
+    except (ZoneInfoNotFoundError, ValueError, OSError) as error:
+        raise UsageError(f"RISKSTREAM_ISO20022_ZONE: no time zone {settings.iso20022_zone!r}: {error}") from error
+    return Terms(
+        read_hash_key(settings.hash_key_file), cast(Channel, settings.iso20022_channel), zone,
+        Limits(settings.iso20022_max_bytes, settings.iso20022_max_depth),
+    )  # fmt: skip
