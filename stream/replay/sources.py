@@ -11,7 +11,7 @@ import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -21,19 +21,19 @@ from stream.contracts.refusal import PRECEDENCE, Refused
 from stream.contracts.transaction import Transaction
 from stream.core.decode import Decoded, Refusal, decode_transactions
 from stream.errors import UsageError
-from stream.iso20022.terms import Terms as MessageTerms
-from stream.message_terms import terms_of
 from stream.replay.amounts import Marks
 from stream.replay.column_map import ColumnMap
 from stream.replay.conversion import Terms, Unread, amounts_by_currency, field_values
 from stream.replay.file_intake import FileIntake, check_form, hash_key_for
 from stream.replay.json_rows import is_array
 from stream.replay.labels import UNLABELLED, Labels, Truth, fraud_code
-from stream.replay.message_rows import message_rows
 from stream.replay.rows import Rows, regrouped
 from stream.replay.tables import CHUNK_ROWS, kind_of, lines
 from stream.replay.time_order import NO_TIME, in_time_order
 from stream.settings import load
+
+if TYPE_CHECKING:
+    from stream.iso20022.terms import Terms as MessageTerms
 
 _NO_BOUND_MS = 2**60
 
@@ -195,6 +195,8 @@ class Source:
         two instants a local time is.
         """
         if self._messages is not None:
+            from stream.replay.message_rows import message_rows  # a parser that no other file needs
+
             chosen = message_rows(self.path, self._messages)
         elif self._map is None:
             chosen = lines(self.path)
@@ -362,6 +364,8 @@ def open_source(
     if kind == "xml":
         if column_map is not None:
             raise UsageError(f"{path}: ISO 20022 messages say themselves what is what: --columns has no effect on them")
+        from stream.message_terms import terms_of
+
         terms, messages = Terms(), terms_of(load())
     elif column_map is None:
         if kind != "jsonl":
