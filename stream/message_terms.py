@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from typing import cast
+from typing import Any, cast
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from stream.contracts.transaction import Channel
 from stream.errors import UsageError
 from stream.hash_key import HOW, read_hash_key
 from stream.iso20022.limits import Limits
+from stream.iso20022.original import REJECT_REASONS, Rail
 from stream.iso20022.terms import Terms
 from stream.settings import Settings
 
@@ -31,3 +32,13 @@ def terms_of(settings: Settings) -> Terms:
         read_hash_key(settings.hash_key_file), cast(Channel, settings.iso20022_channel), zone,
         Limits(settings.iso20022_max_bytes, settings.iso20022_max_depth),
     )  # fmt: skip
+
+
+def reject_reasons_of(settings: Settings) -> dict[Rail, str]:
+    """The reason of a refusal for each rail; those that the setting does not name keep theirs.
+
+    >>> reject_reasons_of(Settings(iso20022_reject_reasons="cbpr=AG01"))["cbpr"]
+    'AG01'
+    """
+    said: Any = dict(pair.split("=") for pair in settings.iso20022_reject_reasons.split(","))
+    return {**REJECT_REASONS, **said}

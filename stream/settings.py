@@ -255,6 +255,37 @@ class Settings(BaseModel):
         int, Field(ge=16, le=256, description="Most elements inside each other in an ISO 20022 document.")
     ] = 64
 
+    iso20022_reject_reasons: Annotated[
+        str,
+        Field(
+            pattern="^(sepa|cbpr|fednow|other)=[A-Z0-9]{1,4}(,(sepa|cbpr|fednow|other)=[A-Z0-9]{1,4})*$",
+            description="Reason of a refusal (pacs.002 RJCT) by rail; rails that are not named keep their default.",
+        ),
+    ] = "sepa=MS03,cbpr=RR04,fednow=FRAD,other=MS03"
+    gateway_retention_hours: Annotated[
+        int,
+        Field(
+            ge=1,
+            description="Retention of bank.iso20022.v1 and its dead letters, which hold the bank's own numbers, hours.",
+        ),
+    ] = 24 * 7
+    gateway_days: Annotated[
+        float,
+        Field(
+            gt=0,
+            le=800,
+            description="The gateway knows a payment for so long after its message, days: to answer and recall.",
+        ),
+    ] = 30.0
+    gateway_payments: Annotated[
+        int,
+        Field(
+            ge=1_000,
+            le=20_000_000,
+            description="Most payments that the gateway knows at once (about 1.5 KB each); the oldest are forgotten.",
+        ),
+    ] = 500_000
+
     metrics_port: Annotated[
         int, Field(ge=0, le=65535, description="Port of /metrics, /live and /ready; 0 picks one.")
     ] = 8000

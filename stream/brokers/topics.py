@@ -54,6 +54,8 @@ class Topic:
         True where the format is riskstream's own and may change with a version.
     stamp
         Who must stamp its records: ``broker`` where times are judged by the stamp (``message.timestamp.type``).
+    own_numbers
+        True where the bank's own numbers stand: rights of its own, and a short retention.
     """
 
     name: str
@@ -63,6 +65,7 @@ class Topic:
     partitioning: Partitioning
     internal: bool = False
     stamp: Stamp = "either"
+    own_numbers: bool = False
 
 
 CLOCK = "riskstream-clock"
@@ -102,7 +105,25 @@ TOPICS: tuple[Topic, ...] = (
     Topic("riskstream-dlq-retried", "dead letter", "which dead letters were sent again", "delete", "own", True),
     Topic("riskstream-holds-rows", "transaction_id", "holds that have not ended", "compact", "line", True),
 )
-"""All topics that riskstream reads or writes."""
+"""All topics that the line reads or writes."""
+
+GATEWAY_ROWS = "riskstream-gateway-rows"
+GATEWAY_TOPICS: tuple[Topic, ...] = (
+    Topic(
+        "bank.iso20022.v1", "as the sender likes", "ISO 20022 messages to the line", "delete", "own", own_numbers=True
+    ),
+    Topic("bank.iso20022.v1.dlq", "as the input", "messages that could not be read", "delete", "own", own_numbers=True),
+    Topic("risk.iso20022.v1", _CUSTOMER, "ISO 20022 messages from the line", "delete", "own"),
+    Topic(
+        GATEWAY_ROWS,
+        "transaction_id",
+        "payments that are to be answered, or may be recalled",
+        "compact",
+        "single",
+        True,
+    ),
+)
+"""Topics of the gateway, which makes them; an installation without one has none of them."""
 
 INPUT = "bank.transactions.v1"
 """The topic whose partition count the line follows: it is the bank's own."""
@@ -116,7 +137,11 @@ def partition_counts(settings: Settings, line: int | None = None) -> dict[str, i
     (3, 1)
     """
     count = line or settings.partitions
-    return {settings.topic(topic.name): 1 if topic.partitioning == "single" else count for topic in TOPICS}
+    return _counts(TOPICS, settings, count)
+
+
+def _counts(topics: Collection[Topic], settings: Settings, line: int) -> dict[str, int]:
+    return {settings.topic(topic.name): 1 if topic.partitioning == "single" else line for topic in topics}
 
 
 def configuration(topic: Topic, settings: Settings) -> dict[str, str]:
@@ -137,7 +162,8 @@ def configuration(topic: Topic, settings: Settings) -> dict[str, str]:
     if topic.name == CLOCK:
         config |= {"retention.ms": str(CLOCK_RETENTION_MS), "segment.ms": str(CLOCK_RETENTION_MS)}
     elif topic.cleanup == "delete":
-        config["retention.ms"] = str(settings.retention_hours * 3_600_000)
+        hours = settings.gateway_retention_hours if topic.own_numbers else settings.retention_hours
+        config["retention.ms"] = str(hours * 3_600_000)
     else:
         config["segment.ms"] = str(3_600_000)  # only closed segments are compacted: keep recovery short
         config["segment.bytes"] = str(64 * 2**20)
@@ -174,6 +200,31 @@ def ensure_topics(settings: Settings, timeout: float = CREATE_TIMEOUT_S) -> int:
         existing = _wait_for(client, settings, set(partition_counts(settings)), timeout)
         _refuse_mismatch(existing, settings, line)
     return line
+
+
+def ensure_gateway_topics(settings: Settings, timeout: float = CREATE_TIMEOUT_S) -> dict[str, int]:
+    """The line's topics and the gateway's, created where they are missing; partitions of the gateway's, by full name.
+
+    Raises
+    ------
+    BrokerNotReachable, RiskstreamError
+        As :func:`ensure_topics`.
+    """
+    line = ensure_topics(settings, timeout)
+    client = admin(settings)
+    wanted = {settings.topic(topic.name): topic for topic in GATEWAY_TOPICS}
+    there = _metadata(client, settings, REACH_TIMEOUT_S)
+    missing = [topic for name, topic in wanted.items() if name not in there]
+    if missing:
+        create_topics(client, missing, settings, line, timeout)
+    counts = _wait_for(client, settings, set(wanted), timeout)
+    rows = settings.topic(GATEWAY_ROWS)
+    if counts[rows] != 1:
+        raise RiskstreamError(
+            f"{rows} has {counts[rows]} partitions, expected 1: whoever has it is the gateway that works. Stop the "
+            "gateways, delete it (payments that are not answered yet are forgotten) and start one again"
+        )
+    return counts
 
 
 def _refuse_mismatch(existing: Mapping[str, int], settings: Settings, line: int) -> None:
@@ -276,7 +327,7 @@ def create_topics(
     RiskstreamError
         The broker refuses (rights, replication, policy) or does not answer within ``timeout`` seconds.
     """
-    counts = partition_counts(settings, line)
+    counts = _counts(topics, settings, line)
     new = {
         settings.topic(topic.name): NewTopic(
             settings.topic(topic.name),

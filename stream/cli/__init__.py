@@ -14,6 +14,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "demo": ("stream.cli.demo", "Watch the whole line work: simulated customers, decisions, alerts."),
     "kafka": ("stream.cli.kafka", "Run a real Apache Kafka on this machine, for development."),
     "worker": ("stream.cli.worker", "Decide about transactions: the Faust worker."),
+    "gateway": ("stream.cli.gateway", "Messages of payment rails into the line, and the line's answers out."),
     "produce": ("stream.cli.produce", "Send a CSV, JSON, Parquet or .xlsx file to the input topics."),
     "map": ("stream.cli.map", "Look at a file and propose its column map; show how its rows would be read."),
     "iso20022": ("stream.cli.iso20022", "Read ISO 20022 messages from files: records of the contract."),

@@ -14,14 +14,12 @@ from lxml import etree
 
 from stream.iso20022.case import Status
 from stream.iso20022.fields import NOT_PROVIDED, rendered
-from stream.iso20022.original import Original, Rail
+from stream.iso20022.original import REJECT_REASONS, Original, Rail
 from stream.iso20022.parties import Agent
 
 STATUS_REPORT: Final = "pacs.002.001.10"
 RECALL: Final = "camt.056.001.08"
 _NAMESPACE: Final = "urn:iso:std:iso:20022:tech:xsd:"
-REJECT_REASONS: Final[Mapping[Rail, str]] = {"sepa": "MS03", "cbpr": "RR04", "fednow": "FRAD", "other": "MS03"}
-"""Why a payment is refused, in the words that each rail understands (ExternalStatusReason1Code)."""
 
 
 def status_report(

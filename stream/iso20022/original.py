@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import Final, Literal, Protocol
 
 from stream.iso20022.parties import Agent
 
 Rail = Literal["sepa", "cbpr", "fednow", "other"]
+REJECT_REASONS: Final[Mapping[Rail, str]] = {"sepa": "MS03", "cbpr": "RR04", "fednow": "FRAD", "other": "MS03"}
+"""Why a payment is refused, in the words that each rail understands (ExternalStatusReason1Code)."""
 
 
 @dataclass(frozen=True, slots=True)

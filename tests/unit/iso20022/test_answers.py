@@ -15,9 +15,9 @@ from xsdata.formats.dataclass.parsers import XmlParser
 from xsdata.formats.dataclass.parsers.config import ParserConfig
 from xsdata.formats.dataclass.serializers import XmlSerializer
 
-from stream.iso20022.answers import RECALL, REJECT_REASONS, STATUS_REPORT, recall, status_report
+from stream.iso20022.answers import RECALL, STATUS_REPORT, recall, status_report
 from stream.iso20022.case import Status
-from stream.iso20022.original import Original, Rail
+from stream.iso20022.original import REJECT_REASONS, Original, Rail
 
 AT = datetime(2026, 3, 1, 10, 0, 1, 500_000, tzinfo=UTC)
 STATES: list[Status] = ["ACTC", "PDNG", "RJCT"]
