@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from stream.brokers.topics import TOPICS, configuration, mismatch, partition_counts
+from stream.brokers.topics import GATEWAY_TOPICS, TOPICS, configuration, mismatch, partition_counts
 from stream.settings import Settings
 
 CONTRACT = {
@@ -56,3 +56,16 @@ def test_topics_free_to_differ_may_differ() -> None:
 def test_three_replicas_ask_for_two_acknowledging_disks() -> None:
     assert configuration(TOPICS[0], Settings(replication_factor=3))["min.insync.replicas"] == "2"
     assert configuration(TOPICS[0], Settings(replication_factor=1))["min.insync.replicas"] == "1"
+
+
+def test_the_gateways_topics_are_no_part_of_a_line_without_one_and_the_banks_own_numbers_go_after_a_week() -> None:
+    table = {topic.name: topic for topic in GATEWAY_TOPICS}
+    assert not table.keys() & {topic.name for topic in TOPICS}
+    hours = {
+        name: int(configuration(topic, Settings())["retention.ms"]) // 3_600_000
+        for name, topic in table.items()
+        if topic.cleanup == "delete"
+    }
+    assert hours == {"bank.iso20022.v1": 168, "bank.iso20022.v1.dlq": 168, "risk.iso20022.v1": 9600}
+    # whoever has the one partition of the rows is the gateway that works
+    assert table["riskstream-gateway-rows"].partitioning == "single"

@@ -20,7 +20,11 @@ VARIABLES = {f"RISKSTREAM_{name.upper()}" for name in Settings.model_fields}
 
 
 def test_the_services_are_those_of_the_line() -> None:
-    assert set(SERVICES) == {"kafka", "worker", "prometheus", "grafana"}
+    assert set(SERVICES) == {"kafka", "worker", "gateway", "prometheus", "grafana"}
+    # who has no messages starts none
+    assert {name: service["profiles"] for name, service in SERVICES.items() if "profiles" in service} == {
+        "gateway": ["iso20022"]
+    }
 
 
 @pytest.mark.parametrize("name", SERVICES)
@@ -57,19 +61,25 @@ def test_a_service_that_ends_is_started_again(name: str) -> None:
     assert SERVICES[name]["restart"] == "unless-stopped"
 
 
-def test_the_worker_is_given_settings_that_exist_with_values_they_take() -> None:
-    environment = SERVICES["worker"]["environment"]
+@pytest.mark.parametrize("name", ["worker", "gateway"])
+def test_a_process_is_given_settings_that_exist_with_values_they_take(name: str) -> None:
+    environment = SERVICES[name]["environment"]
     assert environment.keys() <= VARIABLES
     values = {name.removeprefix("RISKSTREAM_").lower(): value for name, value in environment.items()}
     settings = Settings.model_validate(values)
     host, _, port = settings.broker.partition(":")
     assert host in SERVICES
     assert f"INTERNAL://{host}:{port}" in SERVICES["kafka"]["environment"]["KAFKA_ADVERTISED_LISTENERS"]
-    assert SERVICES["worker"]["expose"] == [str(settings.metrics_port)]
+    assert SERVICES[name]["expose"] == [str(settings.metrics_port)]
+    assert settings.hash_key_file in (
+        "",
+        f"/run/secrets/{'hash_key' if 'hash_key' in SERVICES[name].get('secrets', []) else '?'}",
+    )
 
 
-def test_the_worker_may_do_as_little_as_possible() -> None:
-    worker = SERVICES["worker"]
+@pytest.mark.parametrize("name", ["worker", "gateway"])
+def test_a_process_may_do_as_little_as_possible(name: str) -> None:
+    worker = SERVICES[name]
     assert worker["read_only"] is True
     assert worker["cap_drop"] == ["ALL"]
     assert "no-new-privileges:true" in worker["security_opt"]

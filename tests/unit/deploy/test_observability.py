@@ -15,6 +15,7 @@ import yaml
 from prometheus_client import CollectorRegistry, generate_latest
 
 from stream.core.columns import SCENARIOS as SCENARIO_NAMES
+from stream.gateway.metrics import ANSWERS, GatewayMetrics
 from stream.settings import Settings
 from stream.worker.health_metrics import PARTS
 from stream.worker.holds_session import HoldsMetrics
@@ -80,7 +81,17 @@ METRICS: dict[str, dict[str, set[str]]] = {
     "riskstream_batches_refused_total": {"hop": {"accounts", "payees"}},
     "riskstream_open_transaction_seconds": {"topic": set(), "partition": set()},
     "riskstream_thread_restarts_total": {"thread": set()},
-    "up": {"job": {"riskstream-worker"}},
+    "up": {"job": {"riskstream-worker", "riskstream-gateway"}},
+    "riskstream_gateway_messages_total": {"result": {"converted", "dead"}},
+    "riskstream_gateway_records_total": {"kind": {"transaction", "feedback"}},
+    "riskstream_gateway_answers_total": {"status": set(ANSWERS)},
+    "riskstream_gateway_lag": {"topic": set(), "partition": set()},
+    "riskstream_gateway_active": {},
+    "riskstream_gateway_payments": {},
+    "riskstream_gateway_waiting": {},
+    "riskstream_gateway_waiting_seconds": {},
+    "riskstream_gateway_failures_total": {},
+    "riskstream_gateway_forgotten_total": {},
 }
 """The contract's metrics, with each label's values where it lists them."""
 JUDGED, OVERDUE, EXPIRY = (
@@ -88,14 +99,17 @@ JUDGED, OVERDUE, EXPIRY = (
     "riskstream_holds_overdue",
     "riskstream_certificate_expiry_seconds",
 )
-ELSEWHERE = {"up", JUDGED, OVERDUE, EXPIRY, CLOCK}
+GATEWAY = {name for name in METRICS if name.startswith("riskstream_gateway_")}
+ELSEWHERE = {"up", JUDGED, OVERDUE, EXPIRY, CLOCK, *GATEWAY}
 """Not in the class of the line's metrics."""
 SHOWN_ALONE = {
     "riskstream_in_flight", "riskstream_genuine_matured_total", "riskstream_alerts_event_hour",
     "riskstream_event_hour_seconds", "riskstream_below_line_total", JUDGED,
     "riskstream_recovered_total", "riskstream_standby_lag", "riskstream_end_offset", "riskstream_version_wanted_info",
     "process_resident_memory_bytes", "process_cpu_seconds_total", "process_open_fds", "process_max_fds",
-    "riskstream_batches_refused_total",
+    "riskstream_batches_refused_total", "riskstream_gateway_records_total", "riskstream_gateway_answers_total",
+    "riskstream_gateway_payments", "riskstream_gateway_waiting", "riskstream_gateway_failures_total",
+    "riskstream_gateway_forgotten_total",
 }  # fmt: skip
 """On the board, and no alert: a high value of one is no fault."""
 
@@ -161,6 +175,17 @@ def test_a_worker_serves_the_metrics_of_the_contract_and_no_others() -> None:
     own = {name for name in served if not name.endswith("_created") and not name.startswith("process_")}
     assert own == {name for name in named if not name.startswith("process_")}
     assert set(served) >= named
+
+
+def test_a_gateway_serves_its_metrics_and_no_others_from_the_start() -> None:
+    registry = CollectorRegistry()
+    GatewayMetrics(registry)
+    served = set(re.findall(r"# TYPE (\w+) (?:counter|gauge)", generate_latest(registry).decode()))
+    assert {name for name in served if not name.endswith("_created")} == GATEWAY
+    samples = {(sample.name, *sample.labels.values()) for family in registry.collect() for sample in family.samples}
+    for name in GATEWAY - {"riskstream_gateway_lag"}:
+        for values in product(*METRICS[name].values()):
+            assert (name, *values) in samples
 
 
 def test_series_whose_labels_are_known_are_there_from_the_start() -> None:
@@ -286,12 +311,13 @@ def test_panels_lie_side_by_side_and_read_the_provisioned_source() -> None:
 def test_prometheus_scrapes_every_worker_and_loads_the_rules() -> None:
     config = yaml.safe_load((DEPLOY / "prometheus" / "prometheus.yml").read_text(encoding="utf-8"))
     assert config["rule_files"] == ["alerts.yml"]
-    (job,) = config["scrape_configs"]
     compose = yaml.safe_load((DEPLOY.parent / "docker-compose.yml").read_text(encoding="utf-8"))
-    (target,) = job["dns_sd_configs"]
-    assert job["job_name"] in METRICS["up"]["job"]
-    assert target["names"] == ["worker"]
-    assert compose["services"]["worker"]["expose"] == [str(target["port"])]
+    assert {job["job_name"] for job in config["scrape_configs"]} == METRICS["up"]["job"]
+    for job in config["scrape_configs"]:
+        (target,) = job["dns_sd_configs"]
+        service = job["job_name"].removeprefix("riskstream-")
+        assert target["names"] == [service]
+        assert compose["services"][service]["expose"] == [str(target["port"])]
 
 
 def test_grafana_finds_its_board_and_its_source() -> None:

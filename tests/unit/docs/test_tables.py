@@ -10,6 +10,7 @@ from prometheus_client import CollectorRegistry
 
 from stream import settings_table
 from stream.core import feature_table
+from stream.gateway.metrics import GatewayMetrics
 from stream.settings import Settings
 from stream.worker.clock import BrokerClock
 from stream.worker.holds_session import HoldsMetrics
@@ -37,8 +38,9 @@ def test_the_page_of_operations_names_exactly_the_metrics_that_are_served(root: 
     metrics, holds = Metrics(), CollectorRegistry()
     HoldsMetrics(holds)
     BrokerClock(Settings(), "w", holds)
+    GatewayMetrics(gateway := CollectorRegistry())
     served = set()
-    for registry in (metrics.registry, holds):
+    for registry in (metrics.registry, holds, gateway):
         for family in registry.collect():
             served.add(family.name + ("_total" if family.type == "counter" else ""))
     section = (root / "docs/operations.md").read_text(encoding="utf-8").split("## Metrics")[1].split("## ")[0]
