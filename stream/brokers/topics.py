@@ -246,6 +246,23 @@ def existing_partitions(client: AdminClient, settings: Settings, timeout: float 
     return {name: len(topic.partitions) for name, topic in topics.items() if name in names and topic.error is None}
 
 
+def fewest_copies(client: AdminClient, settings: Settings, timeout: float = REACH_TIMEOUT_S) -> dict[str, int]:
+    """Full name of the table's topics that the broker has, and the replicas of the partition that has the fewest.
+
+    Raises
+    ------
+    BrokerNotReachable
+        It does not answer any more.
+    """
+    names = set(partition_counts(settings))
+    topics = _metadata(client, settings, timeout)
+    return {
+        name: min(len(partition.replicas) for partition in topic.partitions.values())
+        for name, topic in topics.items()
+        if name in names and topic.error is None and topic.partitions
+    }
+
+
 def topic_ids(client: AdminClient, names: Collection[str], timeout: float = REACH_TIMEOUT_S) -> dict[str, str]:
     """The id that the broker gave each topic when it was made, by its full name; topics that it does not have are left
     out. A topic that is deleted and made anew under the same name has another one.

@@ -218,6 +218,7 @@ def _topic_configuration(client: AdminClient, settings: Settings, existing: dict
     resources = [ConfigResource(ResourceType.TOPIC, settings.topic(topic.name)) for topic in here]
     futures = client.describe_configs(resources, request_timeout=10)
     configured = {resource.name: future for resource, future in futures.items()}
+    copies = topics.fewest_copies(client, settings)
     wrong = 0
     for topic in here:
         name = settings.topic(topic.name)
@@ -245,11 +246,24 @@ def _topic_configuration(client: AdminClient, settings: Settings, existing: dict
                 f"max.message.bytes is {actual['max.message.bytes'].value}, expected {wanted['max.message.bytes']}",
                 f"kafka-configs --alter --topic {name} --add-config max.message.bytes={wanted['max.message.bytes']}",
             )
-        stamps = list(_stamps(topic, name, actual))
-        wrong += len(stamps)
-        yield from stamps
+        found = [*_stamps(topic, name, actual), *_too_few_copies(name, copies.get(name, 1), actual)]
+        wrong += len(found)
+        yield from found
     if not wrong:
-        yield Finding("topic settings", "ok", "cleanup, record size and who stamps records are as expected")
+        yield Finding("topic settings", "ok", "cleanup, record size, copies and who stamps records are as expected")
+
+
+def _too_few_copies(name: str, copies: int, actual: dict[str, ConfigEntry]) -> Iterator[Finding]:
+    """Where more copies are to be in sync than there are: Kafka 4.1.1 asks for those that there are, and says nothing."""
+    needed = int(actual["min.insync.replicas"].value or 1)
+    if copies < needed:
+        yield Finding(
+            name,
+            "problem",
+            f"min.insync.replicas is {needed}, and a partition has {copies} replicas: records are acknowledged with {copies}, "
+            "and are lost with those brokers",
+            f"kafka-reassign-partitions to {max(needed + 1, 3)} replicas, or lower min.insync.replicas if {copies} is meant",
+        )
 
 
 def _stamps(topic: topics.Topic, name: str, actual: dict[str, ConfigEntry]) -> Iterator[Finding]:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from confluent_kafka.admin import AdminClient
+from confluent_kafka.admin import AdminClient, AlterConfigOpType, ConfigEntry, ConfigResource, ResourceType
 from confluent_kafka.cimpl import NewTopic
 
 from stream.brokers.kafka import DevelopmentKafka, free_port
@@ -113,3 +113,18 @@ def test_the_doctor_says_where_senders_date_the_records_and_what_that_does(
     )
     assert "message.timestamp.after.max.ms is 3600000" in found[1]["detail"]
     assert "every good record of its batch" in found[1]["detail"]
+
+
+def test_the_doctor_says_where_a_topic_promises_more_copies_than_it_has(
+    tmp_path: Path, kafka: DevelopmentKafka, kafka_settings: Settings
+) -> None:
+    ensure_topics(kafka_settings)
+    name = kafka_settings.topic("risk.decisions.v1")
+    entry = ConfigEntry("min.insync.replicas", "2", incremental_operation=AlterConfigOpType.SET)
+    changed = ConfigResource(ResourceType.TOPIC, name, incremental_configs=[entry])
+    client = AdminClient({"bootstrap.servers": kafka.bootstrap})
+    for future in client.incremental_alter_configs([changed]).values():
+        future.result()
+    status, findings = doctor(tmp_path, kafka_settings)
+    assert status == 1
+    assert "min.insync.replicas is 2, and a partition has 1 replicas" in findings[name]
