@@ -107,8 +107,10 @@ _SAYS = {
 def _message(reason: Reason, detail: ErrorDetails) -> str:
     """One sentence; pydantic's own messages name expected types and limits, never the input."""
     field = ".".join(str(part) for part in detail["loc"])
+    if field == "uetr" and detail["type"] == "string_pattern_mismatch":
+        return "field uetr: not a UUID of version 4 in lower case"
     if reason == "missing":
         return f"field {field} is absent, null or empty"
     if reason == "unsupported":
-        return "field type: only payments are decided about"
+        return "field type: only payments and reversals are taken"
     return f"field {field}: {_SAYS.get(detail['type'], detail['msg'])}"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator, ConfigDict, Field, StringConstraints
 from pydantic_core import PydanticCustomError
 
 from stream.contracts.country import Country
@@ -13,16 +13,22 @@ from stream.contracts.identifier import Identifier
 from stream.contracts.instant import Instant
 from stream.contracts.json_object import load_object
 from stream.contracts.record import InputRecord, read
-from stream.contracts.refusal import Refused
+from stream.contracts.refusal import PRECEDENCE, Refused
 
 MAX_AMOUNT = 10**15
 MAX_SLIPS = 8
 
+Type = Literal["payment", "reversal"]
 Channel = Literal["app", "web", "pos", "atm", "branch", "call", "api"]
 PayeeKind = Literal["person", "merchant", "biller", "wallet", "own"]
 NameCheck = Literal["match", "close", "no_match", "not_possible"]
 AgeBand = Literal["<18", "18-29", "30-44", "45-64", "65+"]
 Amount = Annotated[int, Field(ge=0, le=MAX_AMOUNT)]
+Balance = Annotated[int, Field(ge=-MAX_AMOUNT, le=MAX_AMOUNT)]
+Uetr = Annotated[
+    str, StringConstraints(pattern=r"^[a-f0-9]{8}-[a-f0-9]{4}-4[a-f0-9]{3}-[89ab][a-f0-9]{3}-[a-f0-9]{12}$")
+]
+"""ISO 20022 UUIDv4Identifier."""
 
 
 def _few(slips: list[str] | None) -> list[str] | None:
@@ -54,14 +60,26 @@ class Customer(InputRecord):
 
 
 class Transaction(InputRecord):
-    """A payment attempt about which a decision is wanted.
+    """A payment attempt about which a decision is wanted, or the reversal of one.
 
+    A reversal says that money of a payment came back: it names that payment, and is always approved.
     In input, null or an empty string is an absent field and unknown fields are ignored. The record's key is
     ``customer_id``, else ``account_id``; at most 64 KiB.
     """
 
+    model_config = ConfigDict(
+        json_schema_extra={
+            "if": {"properties": {"type": {"const": "reversal"}}, "required": ["type"]},
+            "then": {
+                "properties": {"original_transaction_id": {"type": "string"}},
+                "required": ["original_transaction_id"],
+            },
+        }
+    )
+
     type: Annotated[
-        Literal["payment"], Field(description="Kind of record; anything but payment is not decided about yet.")
+        Type,
+        Field(description="payment, or reversal: (part of) a payment came back. ISO 20022: pacs.008 or pacs.004."),
     ] = "payment"
     transaction_id: Annotated[
         Identifier,
@@ -130,6 +148,22 @@ class Transaction(InputRecord):
     name_check: Annotated[
         NameCheck | None, Field(description="Result of verification of payee. ISO 20022: acmt.024 Rpt/Vrfctn.")
     ] = None
+    original_transaction_id: Annotated[
+        Identifier | None,
+        Field(
+            description="Of a reversal, and required there: transaction_id of the payment, on the same account. ISO 20022: OrgnlTxId."
+        ),
+    ] = None
+    uetr: Annotated[
+        Uetr | None,
+        Field(description="Unique end-to-end transaction reference, a UUID in lower case. ISO 20022: PmtId/UETR."),
+    ] = None
+    balance_minor: Annotated[
+        Balance | None,
+        Field(
+            description="The account's balance before the payment, minor units of its currency; negative where overdrawn. ISO 20022: none."
+        ),
+    ] = None
     decide_by: Annotated[
         Instant | None,
         Field(description="A decision later than this is counted as missed. ISO 20022: from ReqdExctnDt/DtTm."),
@@ -149,15 +183,16 @@ def read_transaction(value: bytes | None) -> Transaction:
     1. ``too_large``: more than 64 KiB.
     2. ``malformed``: no value, not UTF-8, a byte order mark, not JSON (``NaN`` and ``Infinity`` are not), not an
        object, half a surrogate pair, nested more than 128 deep. Of a name that comes twice the last counts.
-    3. ``unsupported``: ``type`` is a string other than ``payment``; of a reversal only where it names its
-       ``original_transaction_id``: one that names none is ``missing``, whatever else is wrong with it.
-    4. ``missing``: a required field is absent, null or "". Optional ones may be; so may those of ``customer``.
+    3. ``unsupported``: ``type`` is a string other than ``payment`` and ``reversal``.
+    4. ``missing``: a required field is absent, null or "", ``original_transaction_id`` of a reversal among them. Optional
+       ones may be; so may those of ``customer``.
     5. ``wrong_type``: ``true`` is no number; 1.0 and 1e2 are no integers (an integer is fine for lat and lon);
        an item of ``slips`` that is no string.
     6. ``bad_time``: event_time or decide_by is not RFC 3339 (see :mod:`stream.core.rfc3339`).
     7. ``unknown_currency``: a string that is no ISO 4217 code, in capitals, that was in use at event_time.
     8. ``out_of_range``: an id outside its pattern, a word outside its list, an amount outside 0 to 10^15, a
-       latitude outside ±90 or longitude outside ±180, more than 8 slips.
+       latitude outside ±90 or longitude outside ±180, more than 8 slips, a balance outside ±10^15, a UETR that is no
+       UUID of version 4 in lower case.
 
     ``wrong_partition`` and ``future`` need the record's place and are decided by the edge (``stream.core.decode``),
     ``id_conflict`` by the account.
@@ -175,11 +210,17 @@ def read_transaction(value: bytes | None) -> Transaction:
     stream.contracts.refusal.Refused: field event_time is absent, null or empty
     """
     try:
-        return read(Transaction, value)
+        transaction = read(Transaction, value)
     except Refused as refusal:
-        if refusal.reason == "unsupported" and _is_reversal_of_nothing(load_object(value)):
-            raise Refused("missing", "field original_transaction_id is absent, null or empty") from None
+        if PRECEDENCE[refusal.reason] > PRECEDENCE["missing"] and _is_reversal_of_nothing(load_object(value)):
+            raise Refused("missing", _NO_ORIGINAL) from None
         raise
+    if transaction.type == "reversal" and transaction.original_transaction_id is None:
+        raise Refused("missing", _NO_ORIGINAL)
+    return transaction
+
+
+_NO_ORIGINAL = "field original_transaction_id is absent, null or empty"
 
 
 def _is_reversal_of_nothing(document: dict[str, Any]) -> bool:

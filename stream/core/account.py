@@ -24,6 +24,7 @@ from stream.core.account_features import (
     unknown_sums,
 )
 from stream.core.account_maturity import content_mark, mature_due, push_recent
+from stream.core.account_reversal import meet_reversals, take_reversal
 from stream.core.account_row import (
     CONFLICT,
     COUNTRIES,
@@ -41,7 +42,7 @@ from stream.core.account_row import (
 )
 from stream.core.account_unit import take_unit
 from stream.core.customer import fill_customer, fill_own, knows_device, record_customer, take_customer_unit
-from stream.core.frames import put_transaction
+from stream.core.frames import put_reversal, put_transaction
 
 
 @njit(cache=True, nogil=True)
@@ -148,6 +149,7 @@ def profile(
     next_place: Any,
     records: Any,
     status: Any,
+    reversals: Any,
     start: Any,
     stop: Any,
 ) -> None:
@@ -176,6 +178,8 @@ def profile(
         Of the batch's :class:`stream.core.frames.Frames`: a record is put for each transaction that is DECIDED.
     status : uint8[n]
         DECIDED, DUPLICATE or CONFLICT.
+    reversals : int64[4]
+        How many by what became of them (``account_reversal.RESULTS``); added to.
     start, stop : int
         The part.
     """
@@ -202,6 +206,11 @@ def profile(
         highest[0] = max(highest[0], time_us)
         take_unit(row, rates, time_us)
         mature_due(row, time_us, maturity_us)
+        if transaction["original_hash"] != 0:
+            has_customer = customer_slots[i] >= 0
+            reversals[take_reversal(transaction, row, customers[max(customer_slots[i], 0)], has_customer, rates)] += 1
+            put_reversal(records, place)
+            continue
         advance_windows(row, time_us)
         customer = customers[max(customer_slots[i], 0)]
         if customer_slots[i] >= 0:
@@ -232,4 +241,5 @@ def _walk_one(transaction: Any, row: Any, amount: Any, customer: Any, has_custom
     _record_attempt(transaction, row, amount, new_payee, device_known)
     if remote:
         record_remote(row, time_us, amount)
+    meet_reversals(transaction, row)
     return unknown

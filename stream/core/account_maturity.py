@@ -23,6 +23,8 @@ from stream.core.account_row import (
     OPEN,
     PAIR_CHANNELS,
     RECENT,
+    REVERSED_MARK,
+    STATE_MASK,
     STATE_SHIFT,
     UNKNOWN_AMOUNT,
     claim_pair,
@@ -112,19 +114,21 @@ def _mature_place(row: Any, lat100: Any, lon100: Any) -> None:
 @njit(cache=True, nogil=True)
 def state_of(row: Any, entry: Any) -> int:
     """OPEN, ADVERSE or DONE."""
-    return np.int64(row["recent_channel"][entry]) >> STATE_SHIFT
+    return (np.int64(row["recent_channel"][entry]) & STATE_MASK) >> STATE_SHIFT
 
 
 @njit(cache=True, nogil=True)
 def put_state(row: Any, entry: Any, state: Any) -> None:
     """Say what became of an attempt."""
-    row["recent_channel"][entry] = (np.int64(row["recent_channel"][entry]) & CHANNEL_MASK) | (state << STATE_SHIFT)
+    row["recent_channel"][entry] = (np.int64(row["recent_channel"][entry]) & ~STATE_MASK) | (state << STATE_SHIFT)
 
 
 @njit(cache=True, nogil=True)
 def mature_entry(row: Any, entry: Any) -> None:
-    """Let one pending payment become part of what is normal."""
+    """Let one pending payment become part of what is normal, unless its money came back."""
     put_state(row, entry, DONE)
+    if np.int64(row["recent_channel"][entry]) & REVERSED_MARK != 0:
+        return
     seconds = np.int64(row["recent_time"][entry])
     amount = row["recent_amount"][entry]
     channel = np.int64(row["recent_channel"][entry]) & CHANNEL_MASK
@@ -162,14 +166,23 @@ def mature_due(row: Any, time_us: Any, maturity_us: Any) -> None:
 
 
 @njit(cache=True, nogil=True)
-def push_recent(transaction: Any, row: Any, amount: Any, seconds: Any) -> None:
-    """Remember the attempt, which waits to mature; a full ring lets the oldest mature early, and counts that.
-
-    A card verification takes its place in the ring, for retries and feedback, and teaches nothing about amounts."""
+def claim_entry(row: Any) -> int:
+    """The next place in the ring; a full one lets the oldest mature early, and counts that."""
     if row["pending_count"] == RECENT:
         row["matured_early"] = np.int64(row["matured_early"]) + 1
         _drop_oldest(row)
     entry = np.int64(row["recent_next"])
+    row["recent_next"] = (entry + 1) % RECENT
+    row["pending_count"] = np.int64(row["pending_count"]) + 1
+    return entry
+
+
+@njit(cache=True, nogil=True)
+def push_recent(transaction: Any, row: Any, amount: Any, seconds: Any) -> None:
+    """Remember the attempt, which waits to mature.
+
+    A card verification takes its place in the ring, for retries and feedback, and teaches nothing about amounts."""
+    entry = claim_entry(row)
     row["recent_transaction"][entry] = transaction["transaction_hash"]
     row["recent_content"][entry] = content_mark(transaction["content_hash"])
     row["recent_payee"][entry] = transaction["payee_hash"]
@@ -180,8 +193,6 @@ def push_recent(transaction: Any, row: Any, amount: Any, seconds: Any) -> None:
     row["recent_lon"][entry] = math.floor(transaction["lon"] * 100.0 + 0.5) if placed else NO_PLACE
     row["recent_channel"][entry] = transaction["channel"]
     put_state(row, entry, OPEN if transaction["amount_minor"] > 0 else DONE)
-    row["recent_next"] = (entry + 1) % RECENT
-    row["pending_count"] = np.int64(row["pending_count"]) + 1
 
 
 @njit(cache=True, nogil=True)

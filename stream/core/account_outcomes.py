@@ -17,6 +17,7 @@ from stream.core.account_row import (
     EPISODE_US,
     OPEN,
     RECENT,
+    REVERSAL_MARK,
     UNKNOWN_AMOUNT,
     advance_windows,
     authenticated,
@@ -163,6 +164,11 @@ def _supersede(row: Any, told: Any, earlier: Any, found: Any) -> int:
 def _apply_record(row: Any, told: Any, record: Any, found: Any, customer: Any, has_customer: Any) -> None:
     """Find the payment that a record speaks of, apply it, and remember it."""
     payee, amount, made = record["payee_hash"], UNKNOWN_AMOUNT, np.int64(0)
+    entry = find(row["recent_transaction"], record["transaction_hash"])
+    if entry >= 0 and np.int64(row["recent_channel"][entry]) & REVERSAL_MARK != 0:
+        # a reversal is no payment: nothing can be said of it that an account would have to know
+        remember(told, record, 0, amount, made, row["last_seen"], (0, 0), False)
+        return
     entry, earlier = find_pending(row, record["transaction_hash"]), told_of(told, record["transaction_hash"])
     if entry >= 0:
         payee = row["recent_payee"][entry]

@@ -95,7 +95,7 @@ ACCOUNT_ROW = np.dtype(
         ("recent_amount", "f8", (RECENT,)),  # minor units, UNKNOWN_AMOUNT where there was no rate
         ("recent_lat", "i2", (RECENT,)),  # degrees x 100, NO_PLACE where absent
         ("recent_lon", "i2", (RECENT,)),
-        ("recent_channel", "u1", (RECENT,)),  # and STATE_SHIFT bits higher OPEN, ADVERSE or DONE
+        ("recent_channel", "u1", (RECENT,)),  # and STATE_SHIFT bits higher OPEN, ADVERSE or DONE, then two marks
         # remote payments: the last 24 to 28 hours, and since the last passed challenge
         ("day_sums", "i8", (DAY_BINS,)),  # minor units, of the bin number modulo DAY_BINS
         ("day_unknown", "u1"),  # bit of each bin with a payment whose amount is not known
@@ -116,6 +116,9 @@ PAIR_CHANNELS = 0xFE
 OPEN, ADVERSE, DONE = 0, 1, 2
 STATE_SHIFT = 3
 CHANNEL_MASK = (1 << STATE_SHIFT) - 1
+STATE_MASK = 3 << STATE_SHIFT
+REVERSED_MARK, REVERSAL_MARK = 0x20, 0x40
+"""Of an attempt of the ring: money of it came back; it is itself a reversal (``account_reversal.py``)."""
 NO_PLACE = -32768
 UNKNOWN_AMOUNT = -1.0
 MOST_SUM = 2**62

@@ -64,6 +64,7 @@ TRANSACTION = np.dtype(
         ("device_hash", "u8"),  # 0 where absent
         ("transaction_hash", "u8"),
         ("content_hash", "u8"),  # over the canonical content: what makes a repeat a duplicate or a conflict
+        ("original_hash", "u8"),  # of the transaction that a reversal takes back; 0 in a payment
         ("event_time", "i8"),  # µs since the epoch, UTC
         ("decide_by", "i8"),  # µs, ABSENT_TIME where absent
         ("amount_minor", "i8"),  # in `currency`

@@ -198,6 +198,16 @@ def customer_recovered(customer: Any) -> None:
 
 
 @njit(cache=True, nogil=True)
+def customer_reversed(customer: Any, payee: Any, before: Any) -> None:
+    """One payment less to a payee, where the count was the reversing account's (``before``) and not another's larger one."""
+    place = find(customer["pair_payee"], payee & PAYEE_BITS)
+    if place >= 0 and before > 0 and customer["pair_matured"][place] == before:
+        customer["pair_matured"][place] = before - 1
+        if before == 1:
+            customer["pair_max"][place] = 0.0
+
+
+@njit(cache=True, nogil=True)
 def begin_customer(customers: Any, slot: Any, rows: Any, account: Any) -> None:
     """A new customer row takes over what the customer's first account knows."""
     customer, row = customers[slot], rows[account]

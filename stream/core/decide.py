@@ -24,6 +24,7 @@ from rules.priority import below_line
 from stream.core.account_features import UNKNOWN_DAY, UNKNOWN_SINCE
 from stream.core.columns import hash_id
 from stream.core.features import FEATURES, INDEX, MODEL_COLUMNS, SCHEMA
+from stream.core.frame import reversals_of
 from stream.core.genesis import first_snapshot
 from stream.core.receive import Received
 from stream.core.wording import Wording
@@ -144,6 +145,20 @@ def take_inputs(features: Any, columns: Any, most: Any, inputs: Any) -> None:
             inputs[i, k] = most[k] if value > most[k] else value
 
 
+def approve_reversals(verdicts: npt.NDArray[np.void], taken_back: npt.NDArray[np.bool_]) -> None:
+    """Approve what is no payment, whatever was computed for it: scenario ``other``, no risk, no rule, nothing degraded.
+
+    Parameters
+    ----------
+    verdicts
+        ``rules.compiled_policy.CompiledPolicy.dtype`` [n]; changed.
+    taken_back : bool[n]
+    """
+    approved = np.zeros(1, verdicts.dtype)
+    approved["hard_rule"] = -1
+    verdicts[taken_back] = approved
+
+
 class Decider:
     """One model and one policy.
 
@@ -202,8 +217,13 @@ class Decider:
         ids = np.column_stack((transactions["account_hash"], transactions["payee_hash"], transactions["device_hash"]))
         mark_broken(features, _WHOLE, FAILED_STATE, degraded)
         verdicts = self.compiled.evaluate(features, logit_milli, ids, event_time, degraded, self.prior_milli)
+        taken_back = reversals_of(transactions)
+        if taken_back.any():
+            approve_reversals(verdicts, taken_back)
+            anomaly_ppm = np.where(taken_back, np.int32(0), anomaly_ppm)
         touched = verdicts["outcome"] != APPROVE
         explained = np.flatnonzero(touched)
         contributions = self.scorer.contributions(inputs[explained], group[explained])
         sampled = below_line(transactions["transaction_hash"], self._sampled_per_10k[verdicts["scenario"]]) & ~touched
+        sampled &= ~taken_back
         return Decided(received, verdicts, inputs, anomaly_ppm, contributions, explained, sampled)

@@ -239,6 +239,18 @@ def fill_row(transaction: Transaction, row: Any, work: Any) -> None:
     work["scenario_hash"] = columns.hash_id(transaction.scenario or "")
     work["segment_hash"] = _fill_customer(transaction.customer or Customer(), row)
     work["slips_hash"] = _fill_slips(transaction.slips or [], row)
+    _fill_references(transaction, row, work)
+
+
+def _fill_references(transaction: Transaction, row: Any, work: Any) -> None:
+    """What a reversal takes back, and what only the content hash covers."""
+    work["original_hash"] = columns.hash_id(transaction.original_transaction_id or "")
+    work["uetr_hash"] = columns.hash_id(transaction.uetr or "")
+    work["balance_minor"] = transaction.balance_minor or 0
+    work["has_balance"] = transaction.balance_minor is not None
+    work["is_reversal"] = transaction.type == "reversal"
+    if transaction.type == "reversal":
+        row["original_hash"] = work["original_hash"]
 
 
 def _fill_ids(transaction: Transaction, row: Any) -> None:

@@ -14,10 +14,14 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from stream.core.columns import SLIPS
 from stream.core.features import ACCOUNT_WIDTH
 from stream.errors import RiskstreamError
 
-VERSION = 2
+VERSION, VERSION_WITH_REVERSALS = 2, 3
+"""A frame that holds a reversal says so: what knows none would take it for a payment."""
+REVERSAL = 0x80
+assert len(SLIPS) < 8, "the highest bit of the slips says that a record is a reversal"
 _MAGIC = b"RSFR"
 _HEADER = struct.Struct("<4sHHIII")
 
@@ -25,7 +29,7 @@ PROFILED = np.dtype(
     [
         ("source_partition", "i4"),
         ("late", "u1"),
-        ("slips", "u1"),
+        ("slips", "u1"),  # mask over columns.SLIPS; REVERSAL of a reversal
         ("unknown", "u2"),  # sums with an amount that is not known: bits of account_features.py
         ("source_offset", "i8"),
         ("timestamp", "i8"),
@@ -113,6 +117,18 @@ def _chosen(records: npt.NDArray[np.void], places: npt.NDArray[np.int64]) -> npt
     return opaque[places].view(records.dtype)
 
 
+def reversals_of(records: npt.NDArray[np.void]) -> npt.NDArray[np.bool_]:
+    """Which of some records (with ``slips`` as in :data:`PROFILED`) are reversals; bool[n].
+
+    >>> two = np.zeros(2, PROFILED)
+    >>> two["slips"] = 3, REVERSAL
+    >>> reversals_of(two).tolist()
+    [False, True]
+    """
+    found: npt.NDArray[np.bool_] = records["slips"] & REVERSAL != 0
+    return found
+
+
 def encode_frame(transactions: npt.NDArray[np.void], feedback: npt.NDArray[np.void]) -> bytes:
     """The bytes of one frame.
 
@@ -120,7 +136,8 @@ def encode_frame(transactions: npt.NDArray[np.void], feedback: npt.NDArray[np.vo
     >>> len(frame.transactions), len(frame.feedback)
     (2, 1)
     """
-    header = _HEADER.pack(_MAGIC, VERSION, ACCOUNT_WIDTH, PROFILED.itemsize, len(transactions), len(feedback))
+    version = VERSION_WITH_REVERSALS if reversals_of(transactions).any() else VERSION
+    header = _HEADER.pack(_MAGIC, version, ACCOUNT_WIDTH, PROFILED.itemsize, len(transactions), len(feedback))
     return b"".join((header, np.ascontiguousarray(transactions).data, np.ascontiguousarray(feedback).data))
 
 
@@ -135,7 +152,7 @@ def decode_frame(value: bytes | npt.NDArray[np.uint8]) -> Frame:
     if len(value) < _HEADER.size:
         raise BrokenFrame("a record on risk.profiled.v1 is too short for a frame: only riskstream may write there")
     magic, version, width, size, count, feedback = _HEADER.unpack(bytes(value[: _HEADER.size]))
-    if magic != _MAGIC or version != VERSION or width != ACCOUNT_WIDTH or size != PROFILED.itemsize:
+    if not _is_readable(magic, version, width, size):
         kind = ForeignFrame if magic == _MAGIC else BrokenFrame
         raise kind(
             f"a frame of version {version} with {width} features on risk.profiled.v1; this version reads "
@@ -150,13 +167,18 @@ def decode_frame(value: bytes | npt.NDArray[np.uint8]) -> Frame:
     )
 
 
+def _is_readable(magic: bytes, version: int, width: int, size: int) -> bool:
+    known = magic == _MAGIC and version in (VERSION, VERSION_WITH_REVERSALS)
+    return known and width == ACCOUNT_WIDTH and size == PROFILED.itemsize
+
+
 def salvaged(value: bytes) -> Frame:
     """The whole records that the bytes of a broken frame still hold; none where they are no frame of this version."""
     nothing = Frame(np.zeros(0, PROFILED), np.zeros(0, FORWARDED))
     if len(value) < _HEADER.size:
         return nothing
     magic, version, width, size, count, feedback = _HEADER.unpack(value[: _HEADER.size])
-    if magic != _MAGIC or version != VERSION or width != ACCOUNT_WIDTH or size != PROFILED.itemsize:
+    if not _is_readable(magic, version, width, size):
         return nothing
     whole = min(count, (len(value) - _HEADER.size) // PROFILED.itemsize)
     middle = _HEADER.size + whole * PROFILED.itemsize

@@ -13,7 +13,8 @@ import numpy.typing as npt
 from numba import njit
 
 from stream.core import columns
-from stream.core.frame import FORWARDED, PROFILED, encode_frame
+from stream.core.features import ACCOUNT_WIDTH
+from stream.core.frame import FORWARDED, PROFILED, REVERSAL, encode_frame
 
 
 def _words(dtype: np.dtype[np.void], *names: str) -> tuple[int, ...]:
@@ -131,3 +132,20 @@ def put_transaction(transactions: Any, i: Any, records: Any, place: Any, partiti
         begin, end = np.uint64(i * _TRANSACTION_WORDS + _FROM[which]), np.uint64(place * _PROFILED_WORDS + _TO[which])
         for word in range(np.uint64(_ID_WORDS)):
             target[end + word] = source[begin + word]
+
+
+@njit(cache=True, nogil=True)
+def put_reversal(records: Any, place: Any) -> None:
+    """Say of a record that it is a reversal, which has no features.
+
+    Parameters
+    ----------
+    records : PROFILED[n]
+    place
+        Where :func:`put_transaction` put it.
+    """
+    record = records[place]
+    record["slips"] = REVERSAL
+    record["unknown"] = 0
+    for column in range(ACCOUNT_WIDTH):
+        record["features"][column] = 0.0

@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from rules.currency import Currencies
 from rules.policy import shipped
-from stream.core import account, account_outcomes, account_row, customer, told_row
+from stream.core import account, account_outcomes, account_reversal, account_row, customer, told_row
 from stream.core.account_row_history import OLDER
 from stream.core.columns import hash_id
 from stream.core.customer_row_history import OLDER as OLDER_CUSTOMERS
@@ -59,11 +59,14 @@ class Profiled:
         uint8[n] of the transactions: DECIDED, DUPLICATE or CONFLICT (``account.py``).
     repeated_feedback
         Feedback records of the batch that had been told before, and did nothing.
+    reversals
+        How many reversals of the batch by what became of them: ``account_reversal.RESULTS``.
     """
 
     frames: tuple[tuple[int, bytes], ...]
     status: npt.NDArray[np.uint8]
     repeated_feedback: int = 0
+    reversals: tuple[int, ...] = (0,) * len(account_reversal.RESULTS)
 
 
 class AccountHop:
@@ -94,9 +97,10 @@ class AccountHop:
             What amounts are compared by; whoever walks the batch again must have the same. None: the shipped ones.
         """
         frames = Frames(transactions, self.settings.partitions)
-        status = self._profile(transactions, frames, rates or shipped().common.currencies)
+        reversals = np.zeros(len(account_reversal.RESULTS), np.int64)
+        status = self._profile(transactions, frames, rates or shipped().common.currencies, reversals)
         forwarded, repeated = self._learn(feedback)
-        return Profiled(frames.encoded(forwarded), status, repeated)
+        return Profiled(frames.encoded(forwarded), status, repeated, tuple(reversals.tolist()))
 
     def excerpt(self, transactions: npt.NDArray[np.void], feedback: npt.NDArray[np.void]) -> AccountHop:
         """A hop of its own with copies of the rows that these records concern: to try what walking them does."""
@@ -109,7 +113,9 @@ class AccountHop:
         hop.highest[:] = self.highest
         return hop
 
-    def _profile(self, transactions: npt.NDArray[np.void], frames: Frames, rates: Currencies) -> npt.NDArray[np.uint8]:
+    def _profile(
+        self, transactions: npt.NDArray[np.void], frames: Frames, rates: Currencies, reversals: npt.NDArray[np.int64]
+    ) -> npt.NDArray[np.uint8]:
         """Walk the transactions, in parts where a customer's row begins in between; returns what became of each."""
         count = len(transactions)
         status, customer_slots = np.zeros(count, np.uint8), np.empty(count, np.int64)
@@ -122,7 +128,7 @@ class AccountHop:
             account.profile(
                 self.table.rows, self.customers.rows, transactions, slots, customer_slots, rates.arrays, self.settings.maturity_us,
                 self.settings.lateness_us, self.highest, self.partition, frames.to, frames.next, frames.records,
-                status, start, stop,
+                status, reversals, start, stop,
             )  # fmt: skip
             if stop < count:
                 self._customer_slots.begin(transactions, stop)

@@ -13,7 +13,7 @@ from numba import njit
 from stream.core import payee, payee_row
 from stream.core.account_outcomes import FRAUD
 from stream.core.features import FEATURES, WIDTH
-from stream.core.frame import FORWARDED, PROFILED, Frame
+from stream.core.frame import FORWARDED, PROFILED, Frame, reversals_of
 from stream.core.payee_row_history import BUSY_OLDER, OLDER
 from stream.core.payments import payments_of
 from stream.core.rows import RowTable
@@ -132,6 +132,9 @@ class PayeeHop:
         if count == 0:
             return
         hashes = np.ascontiguousarray(transactions["payee_hash"])
+        taken_back = reversals_of(transactions)
+        if taken_back.any():  # no payment to anybody
+            hashes = np.where(taken_back, np.uint64(0), hashes)
         slots = self.table.claim(hashes, transactions["payee_id"], skip_zero=True)
         busy_slots = self.busy.lookup(hashes)
         while done < count:

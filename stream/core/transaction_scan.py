@@ -55,8 +55,11 @@ _CUSTOMER_ID, _PAYEE_ID = _at("customer_id"), _at("payee_id")
 (
     _TYPE, _F_TRANSACTION_ID, _F_ACCOUNT_ID, _F_CUSTOMER_ID, _F_PAYEE_ID, _DEVICE_ID, _EVENT_TIME, _DECIDE_BY,
     _AMOUNT, _ACCOUNT_AMOUNT, _CURRENCY, _COUNTRY, _PAYEE_COUNTRY, _CHANNEL, _PAYEE_KIND, _NAME_CHECK, _SCENARIO,
-    _PURPOSE, _LAT, _LON, _CUSTOMER, _SLIPS,
+    _PURPOSE, _LAT, _LON, _CUSTOMER, _SLIPS, _ORIGINAL, _UETR, _BALANCE,
 ) = range(len(words.FIELDS))  # fmt: skip
+_REVERSAL = words.TYPES.index("reversal")
+_UETR_BYTES, _UETR_DASHES = 36, (8, 13, 18, 23)
+_UETR_VERSION, _UETR_VARIANT = 14, 19
 _SEGMENT, _AGE_BAND, _HOME_COUNTRY, _VULNERABLE = range(len(words.CUSTOMER_FIELDS))
 
 
@@ -78,6 +81,11 @@ WORK = np.dtype(
         ("segment_hash", "u8"),
         ("scenario_hash", "u8"),
         ("slips_hash", "u8"),
+        ("original_hash", "u8"),
+        ("uetr_hash", "u8"),
+        ("balance_minor", "i8"),
+        ("has_balance", "u8"),
+        ("is_reversal", "u8"),
     ]
 )
 """What is known about a record beside its row while it is read."""
@@ -132,6 +140,32 @@ def _take_id(buf: Bytes, tables: Any, row: Any, work: Any, field: int, start: in
     else:
         row["device_hash"] = hashed
     return True
+
+
+@njit(cache=True)
+def _is_uetr(buf: Bytes, start: int, length: int) -> bool:
+    """Whether a text is a UUID of version 4 in the lower case form of ISO 20022's UUIDv4Identifier."""
+    if length != _UETR_BYTES:
+        return False
+    for k in range(_UETR_BYTES):
+        c = buf[start + k]
+        if k in _UETR_DASHES:
+            if c != 45:
+                return False
+        elif not (48 <= c <= 57 or 97 <= c <= 102):
+            return False
+    variant = buf[start + _UETR_VARIANT]
+    return buf[start + _UETR_VERSION] == 52 and (56 <= variant <= 57 or 97 <= variant <= 98)
+
+
+@njit(cache=True)
+def _take_reference(buf: Bytes, tables: Any, work: Any, field: int, start: int, length: int) -> bool:
+    """An id that only its hash is kept of: the transaction that is reversed, the UETR."""
+    if field == _ORIGINAL:
+        work["original_hash"] = hash_bytes(buf, start, length)
+        return _is_id(buf, tables, start, length)
+    work["uetr_hash"] = hash_bytes(buf, start, length)
+    return _is_uetr(buf, start, length)
 
 
 @njit(cache=True)
@@ -200,6 +234,7 @@ def _take_word(buf: Bytes, tables: Any, row: Any, work: Any, field: int, start: 
         row["name_check"] = max(code, 0)
     elif field == _TYPE:
         code = words.find(tables, words.TYPE, buf, start, length)
+        work["is_reversal"] = 1 if code == _REVERSAL else 0
     elif field == _SCENARIO:
         code = max(words.find(tables, words.SCENARIO, buf, start, length), 0)
         row["scenario_hint"] = code
@@ -222,6 +257,8 @@ def _take_text(buf: Bytes, tables: Any, row: Any, work: Any, field: int, start: 
         return _take_time(buf, tables, row, work, field, start, length)
     if _CURRENCY <= field <= _PAYEE_COUNTRY:
         return _take_code(buf, tables, row, work, field, start, length)
+    if field == _ORIGINAL or field == _UETR:  # noqa: SIM109 - compiled
+        return _take_reference(buf, tables, work, field, start, length)
     return _take_word(buf, tables, row, work, field, start, length)
 
 
@@ -253,10 +290,14 @@ def _take_place(buf: Bytes, tables: Any, row: Any, work: Any, field: int, p: int
 def _take_number(buf: Bytes, tables: Any, row: Any, work: Any, field: int, p: int) -> int:
     if field == _LAT or field == _LON:  # noqa: SIM109 - compiled
         return _take_place(buf, tables, row, work, field, p)
-    end, value = read_integer(buf, p)
+    negative = field == _BALANCE and buf[p] == 45
+    end, value = read_integer(buf, p + 1 if negative else p)
     if end < 0 or value > _MAX_AMOUNT:
         return -1
-    if field == _AMOUNT:
+    if field == _BALANCE:
+        work["balance_minor"] = -value if negative else value
+        work["has_balance"] = 1
+    elif field == _AMOUNT:
         row["amount_minor"] = value
     elif field == _ACCOUNT_AMOUNT:
         row["account_amount_minor"] = value
@@ -428,6 +469,10 @@ def _fill_defaults(tables: Any, row: Any, work: Any) -> bool:
         return False
     if row["event_time"] >= tables["currency_ends"][row["currency"]]:
         return False
+    if work["is_reversal"] != 0:
+        if work["original_hash"] == 0:
+            return False
+        row["original_hash"] = work["original_hash"]
     if row["account_amount_minor"] < 0:
         row["account_amount_minor"] = row["amount_minor"]
     if row["customer_hash"] == 0:

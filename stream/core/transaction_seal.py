@@ -49,7 +49,13 @@ def _content_hash(row: Any, work: Any, lat: int, lon: int) -> Any:
     h = chain(h, work["purpose_hash"])
     h = chain(h, work["segment_hash"])
     h = chain(h, work["scenario_hash"])
-    return chain(h, work["slips_hash"])
+    h = chain(h, work["slips_hash"])
+    kinds = work["has_balance"] | work["is_reversal"] << np.uint64(1)
+    if kinds == 0 and work["original_hash"] == 0 and work["uetr_hash"] == 0:
+        return h  # as before there were such fields: rows remember hashes
+    h = chain(h, work["original_hash"])
+    h = chain(h, work["uetr_hash"])
+    return chain(chain(h, np.uint64(work["balance_minor"])), kinds)
 
 
 @njit(cache=True)

@@ -14,9 +14,10 @@ from rules.pack import DEPENDENCIES, direction
 from rules.precedence import FAILED_DECIDER
 from rules.undecided import undecided_reasons
 from stream.core.columns import SCENARIOS
-from stream.core.decide import Decided, Decider
+from stream.core.decide import Decided, Decider, approve_reversals
 from stream.core.decision_writer import Fragments, write_decisions
 from stream.core.features import MODEL_COLUMNS
+from stream.core.frame import reversals_of
 from stream.core.packed import Packed
 from stream.core.receive import Received
 from stream.core.render import Rendered, alert_of, instants
@@ -29,7 +30,8 @@ MOST_PPM, UNKNOWN_PPM = 1_000_000, 500_000
 def undecided(received: Received, decider: Decider) -> Decided:
     """Verdicts of payments that ``decider`` could not decide about.
 
-    The scenario is ``other``: none was matched. The risk is the least that stands on the declared rung, never 0.
+    The scenario is ``other``: none was matched. The risk is the least that stands on the declared rung, never 0; a
+    reversal, which is no payment, is approved all the same.
     """
     count, compiled = len(received.transactions), decider.compiled
     failed = FAILED_DECIDER | decider.failed
@@ -40,6 +42,7 @@ def undecided(received: Received, decider: Decider) -> Decided:
     verdicts["step_up"] = RUNG_STEP_UP[rung]
     verdicts["risk_ppm"] = min((0, *compiled.thresholds(0))[rung] or UNKNOWN_PPM, MOST_PPM)
     verdicts["hard_rule"] = -1
+    approve_reversals(verdicts, reversals_of(received.transactions))
     verdicts["degraded"] = failed
     return Decided(
         received, verdicts, np.full((count, len(MODEL_COLUMNS)), np.nan), np.full(count, UNKNOWN_PPM, np.int32),
@@ -50,27 +53,31 @@ def undecided(received: Received, decider: Decider) -> Decided:
 def render_undecided(decided: Decided, decider: Decider) -> Rendered:
     """Their decisions and alerts, as published."""
     transactions, verdicts = decided.received.transactions, decided.verdicts
-    rung, hold = _rung(decider), decider.compiled.hold(0)
+    hold = decider.compiled.hold(0)
+    rungs = np.where(reversals_of(transactions), APPROVE, _rung(decider)).tolist()
     times = transactions["event_time"].tolist()
     fragments = Fragments()
-    words = fragments.place(
-        b'Z","scenario":"%b","outcome":"%b","step_up":"%b","scope":"transaction","risk_ppm":' % (
-            SCENARIOS[0].encode(), OUTCOMES[RUNG_OUTCOME[rung]].encode(), STEP_UPS[RUNG_STEP_UP[rung]].encode(),
-        )
-    )  # fmt: skip
-    pieces = np.array([(words, fragments.place(_rest(decider, rung, at, late)))
-                       for at, late in zip(times, transactions["late"].tolist(), strict=True)], np.int64)  # fmt: skip
+    pieces = np.array([(fragments.place(_words(rung)), fragments.place(_rest(decider, rung, at, late)))
+                       for rung, at, late in zip(rungs, times, transactions["late"].tolist(), strict=True)], np.int64)  # fmt: skip
     numbers = np.column_stack((verdicts["risk_ppm"], decided.anomaly_ppm, verdicts["familiarity_ppm"]))
     decisions = write_decisions(transactions, numbers.astype(np.int64), pieces, fragments.packed())
     alerts = []
-    if rung == REVIEW:
+    if REVIEW in rungs:
         due = instants(np.array([hold.due_at(at) for at in times]))
         expires = instants(np.array([hold.hold_expires_at(at) for at in times]))
         alerts = [
             (row, alert_of(identifier, decisions[row], 0, due[row], expires[row], hold.on_expiry))
             for row, identifier in enumerate(transactions["transaction_id"].tolist())
+            if rungs[row] == REVIEW
         ]
     return Rendered(decisions, alerts, [], Packed.of_ids(transactions["customer_id"]))
+
+
+def _words(rung: int) -> bytes:
+    """What stands between a decision's event time and its numbers."""
+    return b'Z","scenario":"%b","outcome":"%b","step_up":"%b","scope":"transaction","risk_ppm":' % (
+        SCENARIOS[0].encode(), OUTCOMES[RUNG_OUTCOME[rung]].encode(), STEP_UPS[RUNG_STEP_UP[rung]].encode(),
+    )  # fmt: skip
 
 
 def _rung(decider: Decider) -> int:

@@ -44,8 +44,12 @@ FIELDS = (
     "lon",
     "customer",
     "slips",
+    "original_transaction_id",
+    "uetr",
+    "balance_minor",
 )
 """Fields of a transaction; the place is the code that the scanner dispatches on."""
+TYPES = ("payment", "reversal")
 CUSTOMER_FIELDS = ("segment", "age_band", "home_country", "vulnerable")
 
 PURPOSE_WORDS: dict[str, tuple[str, ...]] = {
@@ -177,7 +181,7 @@ def _vocabulary() -> list[tuple[int, str, int]]:
     lists: list[tuple[int, tuple[str, ...], int]] = [
         (FIELD, FIELDS, 0),
         (CUSTOMER_FIELD, CUSTOMER_FIELDS, 0),
-        (TYPE, ("payment",), 0),
+        (TYPE, TYPES, 0),
         (CHANNEL, columns.CHANNELS, 1),
         (PAYEE_KIND, columns.PAYEE_KINDS, 1),
         (NAME_CHECK, columns.NAME_CHECKS, 1),

@@ -240,6 +240,8 @@ def _amount(name: str, field: FieldMap, marks: Marks) -> Callable[[Any], int]:
     scale = field.scale
     if name == "account_amount_minor" and field.sign is not None:  # amount_minor says that it was paid
         return lambda cell: minor_units(abs(decimal_of(cell, marks)), scale)
+    if name == "balance_minor":  # below zero it is overdrawn
+        return lambda cell: minor_units(decimal_of(cell, marks), scale)
 
     def convert(cell: Any) -> int:
         if type(cell) is int and scale == 1 and 0 <= cell < 10**18:

@@ -23,6 +23,7 @@ from detectors.ensemble import EnsembleConfig, Learner
 from rules.compiled_policy import CompiledPolicy
 from rules.policy import Policy
 from stream.core import account_row, columns
+from stream.core.account_reversal import RESULTS
 from stream.core.decide import Decided, Decider
 from stream.core.features import FEATURES, INDEX
 from stream.core.frame import decode_frame
@@ -163,6 +164,8 @@ class FileReplay:
         self.policy = policy
         self.status = np.zeros(3, np.int64)
         """Transactions decided, duplicate and in conflict so far (``stream.core.account``)."""
+        self.reversals = np.zeros(len(RESULTS), np.int64)
+        """Reversals so far by what became of them (``stream.core.account_reversal.RESULTS``)."""
         self.late = 0
         # a label can be a bucket late, and must still come before its payment matures
         hop = HopSettings(1, settings.matures_us + BUCKET_US, settings.lateness_us)
@@ -265,11 +268,12 @@ class FileReplay:
     ) -> Step | None:
         profiled = self._accounts.process(rows, np.zeros(0, columns.FEEDBACK), self._rates)
         self.status += np.bincount(profiled.status, minlength=3)
+        self.reversals += profiled.reversals
         kept = np.flatnonzero(profiled.status == account_row.DECIDED)
         if not len(kept):
             return None
         if labels is not None:
-            labels = labels[kept]
+            labels = labels[kept].without(rows["original_hash"][kept] != 0)
         if labels is not None and scheduled:
             frauds = kept[labels.fraud == FRAUD]
             self._due.add(rows[frauds], bucket[frauds])

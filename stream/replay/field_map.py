@@ -14,9 +14,9 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator, model_valida
 from stream.contracts.transaction import Customer, Transaction
 
 TIMES = ("event_time", "decide_by")
-AMOUNTS = ("amount_minor", "account_amount_minor")
+AMOUNTS = ("amount_minor", "account_amount_minor", "balance_minor")
 PLACES = ("lat", "lon")
-TOKENS = ("transaction_id", "account_id", "customer_id", "payee_id", "device_id")
+TOKENS = ("transaction_id", "account_id", "customer_id", "payee_id", "device_id", "original_transaction_id")
 LISTS = ("slips",)
 FIELDS = (
     *(name for name in Transaction.model_fields if name != "customer"),

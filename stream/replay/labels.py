@@ -42,6 +42,10 @@ class Labels:
         """One after the other."""
         return cls(np.concatenate([part.fraud for part in parts]), [text for part in parts for text in part.attack])
 
+    def without(self, excepted: NDArray[np.bool_]) -> Labels:
+        """The same, with some of the transactions unlabelled: reversals are no payments, genuine or other."""
+        return Labels(np.where(excepted, np.int8(UNLABELLED), self.fraud), self.attack) if excepted.any() else self
+
     def __getitem__(self, places: NDArray[np.int64]) -> Labels:
         return Labels(self.fraud[places], [self.attack[place] for place in places.tolist()])
 

@@ -8,6 +8,7 @@ import numpy.typing as npt
 from detectors.ensemble import Learner
 from stream.core import columns
 from stream.core.decide import REVIEW
+from stream.core.frame import reversals_of
 from stream.core.learn import LABEL_KINDS
 from stream.core.payments import payments_of
 
@@ -37,12 +38,15 @@ def observe(
     Parameters
     ----------
     transactions
-        Structured [n] with ``event_time``, ``account_hash`` and ``transaction_hash``.
+        Structured [n] with ``event_time``, ``account_hash``, ``transaction_hash`` and ``slips``. Reversals are left out.
     verdicts
         ``rules.compiled_policy.VERDICT`` [n].
     inputs
         float32[n, M]: the model's inputs in the precision of the learning topic.
     """
+    taken_back = reversals_of(transactions)
+    if taken_back.any():
+        transactions, verdicts, inputs = transactions[~taken_back], verdicts[~taken_back], inputs[~taken_back]
     learner.observe(
         payments_of(transactions),
         np.ascontiguousarray(transactions["event_time"]),

@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from stream.core import account_row
+from stream.core.account_reversal import RESULTS
 from stream.replay.engine import FileReplay, Step
 from stream.replay.labels import Labels
 from stream.replay.sources import Chunk, History
@@ -26,6 +27,7 @@ class Counted(Protocol):
 
     status: npt.NDArray[np.int64]
     late: int
+    reversals: npt.NDArray[np.int64]
 
 
 @dataclass
@@ -136,6 +138,7 @@ def counts(intake: Intake, engine: Counted) -> dict[str, Any]:
         "dead": sum(dead.values()),
         "dead_by_reason": dead,
         "late": engine.late,
+        "reversals": dict(zip(RESULTS, engine.reversals.tolist(), strict=True)),
     }
 
 

@@ -16,6 +16,7 @@ import numpy.typing as npt
 from detectors.ensemble import Snapshot
 from rules.policy import Policy
 from stream.core import columns
+from stream.core.account_reversal import RESULTS
 from stream.core.decide import Decider
 from stream.core.decode import Refusal
 from stream.core.features import INDEX
@@ -34,7 +35,7 @@ IDENTITY = np.dtype(
     [
         ("row", "i8"), ("event_time", "i8"), ("amount_minor", "i8"), ("transaction_hash", "u8"), ("account_hash", "u8"),
         ("payee_hash", "u8"), ("transaction_id", "S64"), ("account_id", "S64"), ("payee_id", "S64"), ("late", "u1"),
-        ("age_band", "u1"), ("segment", "u1"), ("card", "f4", (len(CARD),)),
+        ("slips", "u1"), ("age_band", "u1"), ("segment", "u1"), ("card", "f4", (len(CARD),)),
     ]
 )  # fmt: skip
 """What is said of a decided transaction beside its verdict; ``row`` is its place in the source."""
@@ -51,7 +52,7 @@ NO_ROUND, NO_TURN = -1, -2
 """No round ended; the run goes on in a bucket that had begun before it."""
 _NEVER_LATE = 2**61
 _NO_ROWS = np.zeros(0, columns.TRANSACTION)
-_IDENTITY_NAMES = ("event_time", "amount_minor", "transaction_hash", "account_hash", "payee_hash", "transaction_id", "account_id", "payee_id", "late")  # fmt: skip
+_IDENTITY_NAMES = ("event_time", "amount_minor", "transaction_hash", "account_hash", "payee_hash", "transaction_id", "account_id", "payee_id", "late", "slips")  # fmt: skip
 
 
 class Told(NamedTuple):
@@ -93,6 +94,7 @@ class Walked(NamedTuple):
     row: npt.NDArray[np.int64]
     status: npt.NDArray[np.uint8]
     told: Told
+    reversals: tuple[int, ...]
 
 
 class Judgements(NamedTuple):
@@ -138,6 +140,7 @@ class Shard:
         self._due = DueLabels(settings.label_delay_us, BUCKET_US)
         self._decider: Decider | None = None
         self._waiting: list[Received] = []
+        self._reversals = np.zeros(len(RESULTS), np.int64)
 
     def read(self, raw: Rows, first_row: int) -> Read:
         """Rows of the source through the edge."""
@@ -174,6 +177,7 @@ class Shard:
         payments: list[list[npt.NDArray[np.void]]] = [[] for _ in range(self._shares)]
         outcomes: list[list[Told]] = [[] for _ in range(self._shares)]
         told = [_nothing(columns.FEEDBACK)]
+        self._reversals[:] = 0
         start = 0
         for turn in self._turns(rows, bucket, is_fraud, turns):
             stop = start + int(np.searchsorted(rows["offset"][start:], turn["row"]))
@@ -188,7 +192,7 @@ class Shard:
             pickle.dumps((_joined(paid, PROFILED), Told.joined([_nothing(FORWARDED), *heard_of], "source_offset")), 5)
             for paid, heard_of in zip(payments, outcomes, strict=True)
         ]
-        return Walked(sent, rows["offset"].copy(), status, Told.joined(told, "offset"))
+        return Walked(sent, rows["offset"].copy(), status, Told.joined(told, "offset"), tuple(self._reversals.tolist()))
 
     def payees(self, sent: list[bytes], late: npt.NDArray[np.int64]) -> None:
         """Walk the share's payees through what all shares sent of a run; ``late``: rows of the source that came late."""
@@ -270,7 +274,8 @@ class Shard:
         profiled = self._accounts.process(rows, np.zeros(0, columns.FEEDBACK), self._policy.common.currencies)
         for to, frame in profiled.frames:
             payments[to].append(decode_frame(frame).transactions)
-        frauds = is_fraud & (profiled.status == 0)
+        self._reversals += profiled.reversals
+        frauds = is_fraud & (profiled.status == 0) & (rows["original_hash"] == 0)
         self._due.add(rows[frauds], bucket[frauds])
         return profiled.status
 

@@ -18,9 +18,11 @@ from detectors.ensemble import EnsembleConfig, Learner
 from rules.compiled_policy import CompiledPolicy
 from rules.policy import Policy
 from stream.core import account_row
+from stream.core.account_reversal import RESULTS
 from stream.core.columns import hash_id
 from stream.core.decode import Decoded, Refusal
 from stream.core.features import SCHEMA
+from stream.core.frame import reversals_of
 from stream.core.genesis import first_snapshot
 from stream.replay.customers import CustomerOf
 from stream.replay.engine import BUCKET_US, ReplaySettings
@@ -114,6 +116,7 @@ class SharedReplay:
     def __init__(self, settings: ReplaySettings, policy: Policy, shares: int, hire: Hire, *, renders: bool) -> None:
         self.settings, self.policy, self.shares = settings, policy, shares
         self.status = np.zeros(3, np.int64)
+        self.reversals = np.zeros(len(RESULTS), np.int64)
         self.late = 0
         self._hire, self._renders = hire, renders
         self._hands: list[Hand] = []
@@ -225,6 +228,8 @@ class SharedReplay:
         row = np.concatenate([one.row for one in walked])
         status = np.concatenate([one.status for one in walked])[np.argsort(row)]
         self.status += np.bincount(status, minlength=3)
+        for one in walked:
+            self.reversals += one.reversals
         decided = status == account_row.DECIDED
         times = np.where(decided, run.rows["event_time"], _BEFORE)
         reached = np.maximum.accumulate(np.concatenate(([self._decided_until], times)))
@@ -260,7 +265,7 @@ class SharedReplay:
         identity = identity[order]
         lines = [line for one in answers for line in one.rendered]
         place = np.searchsorted(run.rows["offset"], identity["row"])
-        labels = None if run.chunk.labels is None else run.chunk.labels[place]
+        labels = None if run.chunk.labels is None else run.chunk.labels[place].without(reversals_of(identity))
         scheduled = labels is not None and run.heard is None
         step = SharedStep(
             identity,

@@ -26,7 +26,7 @@ from rules.policy import shipped
 from stream.core.batch_record import internal_offsets, read_batch
 from stream.core.decide import Decided, Decider
 from stream.core.decode import Decoded, decode_feedback, decode_transactions
-from stream.core.frame import Frame, decode_frame, salvaged
+from stream.core.frame import Frame, decode_frame, reversals_of, salvaged
 from stream.core.learning import is_scored, label_record, scored_place, scored_records
 from stream.core.packed import Packed
 from stream.core.profile import AccountHop, HopSettings
@@ -390,9 +390,10 @@ def _compare_rendered(
     decided: Decided, rendered: Rendered, records: Packed | None, where: str, published: Published, result: Verified
 ) -> None:
     beside = {"alert": dict(rendered.alerts), "obligation": dict(rendered.obligations)}
+    taken_back = reversals_of(decided.received.transactions).tolist()
     for row, (place, decision) in enumerate(zip(decided.received.place.tolist(), rendered.decisions, strict=True)):
         _compare(f"{where}/{place}", "decision", decision, published, result)
-        if records is not None:
+        if records is not None and not taken_back[row]:
             _compare(f"{where}/{place}", "learning", records[row], published, result)
         for kind, records_of in beside.items():
             if row in records_of:

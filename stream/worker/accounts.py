@@ -171,6 +171,7 @@ class AccountsHop(RowOwner[AccountPartition]):
             self._bury(publisher, culprit.place, records, [refusal])
             counts.add(culprit.place, dead=1)
         counts.internal += len(walked.internal)
+        counts.reversals = walked.profiled.reversals
         untrusted = [
             int(walked.feedback.offsets[r.index]) for r in walked.outcomes.refused if r.reason == "untrusted"
         ]  # fmt: skip

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from operator import add
 
+from stream.core.account_reversal import RESULTS
 from stream.worker.log import Place
 
 
@@ -24,6 +26,8 @@ class Counts:
     tallies: dict[Place, Tally] = field(default_factory=dict)
     internal: int = 0
     """Records, among the dead, that riskstream itself failed at."""
+    reversals: tuple[int, ...] = (0,) * len(RESULTS)
+    """Reversals, among the decided, by what became of them."""
 
     def add(self, place: Place, decided: int = 0, duplicate: int = 0, dead: int = 0) -> None:
         """Count records of a place."""
@@ -35,6 +39,7 @@ class Counts:
     def merge(self, other: Counts) -> None:
         """Add another batch's counts."""
         self.internal += other.internal
+        self.reversals = tuple(map(add, self.reversals, other.reversals))
         for place, tally in other.tallies.items():
             self.add(place, tally.decided, tally.duplicate, tally.dead)
 

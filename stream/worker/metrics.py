@@ -15,6 +15,7 @@ from prometheus_client.registry import Collector
 
 from detectors.drift import Kind
 from rules.ladder import OUTCOMES
+from stream.core.account_reversal import RESULTS as REVERSAL_RESULTS
 from stream.core.columns import ABSENT_TIME, SCENARIOS
 from stream.core.decide import CHALLENGE, Decided
 from stream.settings import Settings
@@ -86,6 +87,12 @@ class Metrics:
         registry = self.registry
         self._records = Counter(
             "riskstream_records_total", "Input records by what became of them.", ("topic", "result"), registry=registry
+        )
+        self._reversals = Counter(
+            "riskstream_reversals_total",
+            "Reversals by what became of them; reversed_late: the payment had matured, or is older than the last 16.",
+            ("result",),
+            registry=registry,
         )
         self._in_flight = Gauge(
             "riskstream_in_flight", "Records profiled and not yet decided.", ("topic", "partition"), registry=registry
@@ -213,6 +220,7 @@ class Metrics:
             (self._transactions, ("committed", "aborted", "fenced")),
             (self._recovered, ("kept", "standby copy", "snapshot", "changelog")),
             (self._snapshots, ("written", "failed", "refused")),
+            (self._reversals, REVERSAL_RESULTS),
         ):
             for value in values:
                 metric.labels(value)
@@ -230,6 +238,9 @@ class Metrics:
     def counted(self, counts: Counts) -> None:
         """A batch of the accounts hop was committed."""
         self._committed()
+        for result, number in zip(REVERSAL_RESULTS, counts.reversals, strict=True):
+            if number:
+                self._reversals.labels(result).inc(number)
         for place, tally in counts.items().items():
             for result in RESULTS:
                 number = getattr(tally, result)

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from rules.bounded_json import NotReadable
 from stream.core import packed
 from stream.core.decide import Decided
-from stream.core.frame import Frame, decode_frame
+from stream.core.frame import Frame, decode_frame, reversals_of
 from stream.core.learning import label_record
 from stream.core.packed import Packed
 from stream.core.receive import PayeeHop, Received, together
@@ -260,7 +260,11 @@ class PayeesHop(RowOwner[PayeePartition]):
             decisions, rendered.decisions, rendered.keys, ((SOURCE, source), (PROFILED, profiled), stamp)
         )
         if verdict.scored is not None:
-            publisher.send_many(learning, verdict.scored, Packed.of_ids(transactions["transaction_id"]))
+            scored, keys = verdict.scored, Packed.of_ids(transactions["transaction_id"])
+            taken_back = reversals_of(transactions)
+            if taken_back.any():  # no payment: nothing is learned from it
+                scored, keys = scored.chosen(~taken_back), keys.chosen(~taken_back)
+            publisher.send_many(learning, scored, keys)
         for row, alert in rendered.alerts:
             headers: Headers = [(SOURCE, source[row]), (PROFILED, profiled[row]), stamp]
             publisher.send(alerts, alert, rendered.keys[row], headers=headers)

@@ -4,17 +4,31 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 from itertools import islice
+from typing import Any, Final
 
 import orjson
 
 from stream.simulate import stream as simulated
 
+REVERSED: Final = 25
+"""Every so many transactions one is the reversal of the account's last payment instead."""
+
 
 def traffic(count: int, seed: int = 5) -> tuple[list[bytes], list[bytes]]:
-    """Simulated transactions of the past months, and the chargebacks that follow the frauds among them."""
+    """Simulated transactions of the past months, reversals among them, and the chargebacks that follow the frauds."""
     start = (datetime.now(UTC) - timedelta(days=400)).date()
     transactions, feedback = [], []
-    for event in islice(simulated(seed, start=start, accounts=60, fraud_rate=0.02), count):
+    latest: dict[str, dict[str, Any]] = {}
+    for number, event in enumerate(islice(simulated(seed, start=start, accounts=60, fraud_rate=0.02), count)):
+        paid = orjson.loads(event.transaction)
+        before = latest.get(paid["account_id"])
+        if number % REVERSED == REVERSED - 1 and before is not None and not event.truth.fraud:
+            names = ("payee_id", "amount_minor", "currency")
+            taken_back = {"type": "reversal", "original_transaction_id": before["transaction_id"]}
+            kept = {name: value for name, value in paid.items() if name not in names}
+            transactions.append(orjson.dumps(kept | {name: before.get(name) for name in names} | taken_back))
+            continue
+        latest[paid["account_id"]] = paid
         transactions.append(event.transaction)
         if event.truth.fraud:
             record = orjson.loads(event.transaction)

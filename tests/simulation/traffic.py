@@ -52,8 +52,10 @@ class Bank:
         """The next one."""
         self._number += 1
         chance = self._random.random()
-        if chance < 0.55:
+        if chance < 0.49:
             return self._payment()
+        if chance < 0.55:
+            return self._reversal()
         if chance < 0.70:
             return self._repeat()
         if chance < 0.83:
@@ -79,6 +81,21 @@ class Bank:
         }  # fmt: skip
         self._sent.setdefault(account, []).append(payment)
         return self._record(TRANSACTIONS, payment, "decided")
+
+    def _reversal(self) -> Event:
+        """Of a payment that waits, of an old one, of one that never was; whole or in part; once or again."""
+        account = self._account()
+        if account not in self._sent:
+            return self._payment()
+        paid = self._random.choice(self._sent[account])
+        unknown = self._random.random() < 0.1
+        reversal = paid | {
+            "type": "reversal", "transaction_id": f"r{self._number}", "event_time": self._at().isoformat(),
+            "original_transaction_id": "t-unknown" if unknown else paid["transaction_id"],
+            "amount_minor": self._random.choice((paid["amount_minor"], 450)),
+        }  # fmt: skip
+        self._sent[account].append(reversal)
+        return self._record(TRANSACTIONS, reversal, "decided")
 
     def _repeat(self) -> Event:
         """A producer's retry, A B A too; now and then the id comes back with other content."""

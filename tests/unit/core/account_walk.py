@@ -23,7 +23,8 @@ def walk(rows: np.ndarray, customers: np.ndarray, transactions: np.ndarray, cust
     account.profile(
         rows, customers, transactions, np.zeros(count, np.int64), np.full(count, customer),
         RATES, 30 * DAY_US, DAY_US,
-        np.zeros(1, np.int64), 0, frames.to, frames.next, frames.records, np.zeros(count, np.uint8), 0, count,
+        np.zeros(1, np.int64), 0, frames.to, frames.next, frames.records, np.zeros(count, np.uint8),
+        np.zeros(4, np.int64), 0, count,
     )  # fmt: skip
     features: np.ndarray = frames.records["features"]
     assert features.shape == (count, ACCOUNT_WIDTH)

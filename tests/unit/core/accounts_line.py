@@ -47,6 +47,7 @@ class Line:
         decoded = decode_transactions([orjson.dumps(record)], np.array([self.count]), at, 0, 1, future_ms=300_000)
         assert not decoded.refused
         profiled = self.hop.process(decoded.columns, decode_feedback([], at[:0], at[:0], 0, 1).columns)
+        self.profiled = profiled
         transaction = decode_frame(profiled.frames[0][1]).transactions[0]
         features, self.sums_unknown = transaction["features"], int(transaction["unknown"])
         self.reference_minor = float(transaction["reference_minor"])

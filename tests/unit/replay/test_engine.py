@@ -166,6 +166,7 @@ def test_refused_duplicate_and_conflicting_rows_are_counted_and_not_decided(
         "dead": 3,
         "dead_by_reason": {"id_conflict": 1, "malformed": 1, "out_of_range": 1},
         "late": 0,
+        "reversals": {"reversed": 0, "reversed_late": 0, "repeated": 0, "unknown": 0},
     }
 
 
@@ -198,3 +199,16 @@ def test_a_gap_in_time_ends_one_round(written: Callable[..., tuple[Path, Path]])
     records = [payment(0, 0), payment(1, 25 * 86_400)]
     steps, _, _ = walk(*written(records), replace(SETTINGS, round_us=BUCKET_US))
     assert [step.decider.model_version[:3] for step in steps] == ["m0-", "m1-"]
+
+
+def test_a_reversal_is_decided_counted_and_no_part_of_what_is_measured_or_learned(
+    written: Callable[..., tuple[Path, Path]],
+) -> None:
+    reversal = payment(9, 30, type="reversal", original_transaction_id="t-0")
+    steps, engine, intake = walk(*written([payment(0, 0), reversal, payment(1, 60)], frauds=("t-9", "t-1")))
+    assert [orjson.loads(line)["outcome"] for line in decisions(steps)][1] == "approve"
+    counted = counts(intake, engine)
+    assert (counted["decided"], counted["reversals"]["reversed"]) == (3, 1)
+    labels = [code for step in steps if step.labels is not None for code in step.labels.fraud.tolist()]
+    assert labels == [0, -1, 1]
+    assert len(engine._learner.latest(9)) == 2

@@ -100,7 +100,7 @@ PAYMENTS = st.lists(
         st.integers(0, 3),  # account
         st.integers(0, 2),  # payee
         st.integers(-3 * 3_600, 8 * 3_600),  # seconds after the one before; negative ones come late
-        st.sampled_from(["new", "new", "new", "new", "repeated", "conflict", "broken"]),
+        st.sampled_from(["new", "new", "new", "new", "repeated", "conflict", "broken", "reversed"]),
         st.booleans(),  # fraud
     ),
     min_size=1,
@@ -120,6 +120,7 @@ def test_late_repeated_broken_and_fraudulent_rows_fall_into_their_places(
     one, many = by_one(path, truth, shape), by_many(path, truth, shape, shares, chunk_rows=rows)
     assert many[0] == one[0]
     assert many[2].late == one[2].late
+    assert many[2].reversals.tolist() == one[2].reversals.tolist()
     assert many[2].status.tolist() == one[2].status.tolist()
     assert many[2].model_version == one[2].model_version
 
@@ -135,6 +136,9 @@ def write(payments: list[tuple[int, int, int, str, bool]], path: Path, truth: Pa
         }  # fmt: skip
         if kind in ("repeated", "conflict") and last:
             document = {**last, "amount_minor": last["amount_minor"] + (kind == "conflict")}
+        if kind == "reversed" and last:
+            names = {"type": "reversal", "transaction_id": f"r-{number}"}
+            document = {**last, **names, "original_transaction_id": last["transaction_id"]}
         last = document
         frauds.append(f"{document['transaction_id']},{int(fraud)}")
         lines.append("{" if kind == "broken" else json.dumps(document))

@@ -339,3 +339,21 @@ def test_the_shipped_map_reads_a_file_of_the_handbooks_shape(tmp_path: Path) -> 
     assert chunk.labels is not None
     assert chunk.labels.fraud.tolist() == [0, 1, 0, 1]
     assert chunk.labels.attack == ["", "compromised_terminal", "", "compromised_card"]
+
+
+def test_a_map_reads_reversals_references_and_balances(tmp_path: Path) -> None:
+    path, column_map = tmp_path / "core.csv", tmp_path / "map.yaml"
+    uetr = "8a562c67-ca16-48ba-b074-65581be6f011"
+    path.write_text(
+        "id,a,t,m,kind,original,uetr,balance\n"
+        f"t1,a1,2026-03-01T00:00:00Z,5,D,,{uetr},-12.50\nt2,a1,2026-03-01T00:00:01Z,5,R,t1,,1\nt3,a1,2026-03-01T00:00:02Z,5,R,,,\n"
+    )
+    column_map.write_text(
+        "fields:\n" + REQUIRED + "  type: {column: kind, values: {D: payment, R: reversal}}\n"
+        "  original_transaction_id: {column: original}\n  uetr: {column: uetr}\n  balance_minor: {column: balance, scale: 100}\n"
+    )
+    chunk = next(iter(open_source(path, load_column_map(column_map), None).chunks(10)))
+    first, second = (json.loads(value) for value in chunk.values[:2])
+    assert (first["type"], first["uetr"], first["balance_minor"]) == ("payment", uetr, -1250)
+    assert (second["type"], second["original_transaction_id"], second["balance_minor"]) == ("reversal", "t1", 100)
+    assert [(refusal.index, refusal.reason) for refusal in chunk.decoded.refused] == [(2, "missing")]
