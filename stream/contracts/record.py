@@ -7,6 +7,7 @@ from typing import Any, TypeVar
 from pydantic import BaseModel, ConfigDict, ValidationError
 from pydantic_core import ErrorDetails
 
+from stream.contracts.cloud_event import opened
 from stream.contracts.json_object import load_object
 from stream.contracts.refusal import PRECEDENCE, Reason, Refused
 
@@ -57,11 +58,22 @@ def read(model: type[Model], value: bytes | None) -> Model:
     Refused
         With the first reason in order of precedence and, for it, the first field of the model.
     """
-    document = _without_absent(load_object(value))
+    document = _without_absent(load_record(value))
     try:
         return model.model_validate(document)
     except ValidationError as error:
         raise _refusal(error) from None
+
+
+def load_record(value: bytes | None) -> dict[str, Any]:
+    """The JSON object of a record, out of its CloudEvent where it comes in one.
+
+    Raises
+    ------
+    Refused
+        As :func:`stream.contracts.json_object.load_object` and :func:`stream.contracts.cloud_event.opened` say.
+    """
+    return opened(load_object(value))
 
 
 def _without_absent(document: dict[str, Any]) -> dict[str, Any]:

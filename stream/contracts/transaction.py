@@ -11,8 +11,7 @@ from stream.contracts.country import Country
 from stream.contracts.currency import Currency
 from stream.contracts.identifier import Identifier
 from stream.contracts.instant import Instant
-from stream.contracts.json_object import load_object
-from stream.contracts.record import InputRecord, read
+from stream.contracts.record import InputRecord, load_record, read
 from stream.contracts.refusal import PRECEDENCE, Refused
 
 MAX_AMOUNT = 10**15
@@ -64,7 +63,7 @@ class Transaction(InputRecord):
 
     A reversal says that money of a payment came back: it names that payment, and is always approved.
     In input, null or an empty string is an absent field and unknown fields are ignored. The record's key is
-    ``customer_id``, else ``account_id``; at most 64 KiB.
+    ``customer_id``, else ``account_id``; at most 64 KiB. It may come as a CloudEvent (``cloud_event.py``).
     """
 
     model_config = ConfigDict(
@@ -212,7 +211,7 @@ def read_transaction(value: bytes | None) -> Transaction:
     try:
         transaction = read(Transaction, value)
     except Refused as refusal:
-        if PRECEDENCE[refusal.reason] > PRECEDENCE["missing"] and _is_reversal_of_nothing(load_object(value)):
+        if PRECEDENCE[refusal.reason] > PRECEDENCE["missing"] and _is_reversal_of_nothing(load_record(value)):
             raise Refused("missing", _NO_ORIGINAL) from None
         raise
     if transaction.type == "reversal" and transaction.original_transaction_id is None:

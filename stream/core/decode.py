@@ -5,6 +5,8 @@ change the meaning of its neighbour nor cost it its fast path. Whatever the scan
 strange, is read by the contracts' reference (:func:`stream.contracts.transaction.read_transaction`), and its verdict
 counts. So the scanner may be strict where that is simpler, and both accept and refuse the same records.
 
+A CloudEvent in structured mode is opened before that, and its record scanned.
+
 Why not a general JSON library here: decoding into objects alone costs more than this whole module (see
 ``benchmarks/decode.py``), and none tells 1.0 from 1 or refuses what the contract refuses without a second look.
 """
@@ -25,6 +27,7 @@ from stream.contracts.json_object import MAX_BYTES
 from stream.contracts.refusal import Reason, Refused
 from stream.contracts.transaction import Customer, Transaction, read_transaction
 from stream.core import columns, words
+from stream.core.cloud_event_scan import open_envelopes
 from stream.core.fingerprint import chain
 from stream.core.packed import PADDING, Packed
 from stream.core.partition import partition_of
@@ -148,13 +151,25 @@ def _read_copies(
     values: Packed, places: NDArray[np.int64], rows: NDArray[Any], works: NDArray[Any], status: NDArray[np.uint8]
 ) -> None:
     """Scan copies of some records; ``places`` says which rows are theirs."""
-    copied, copied_works = np.zeros(len(values), rows.dtype), np.zeros(len(values), WORK)
-    copied_status = np.zeros(len(values), np.uint8)
     buf, starts, lengths, scratch = _copies(values)
-    _scan(buf, starts, lengths, scratch, copied, copied_works, copied_status)
-    _opaque(rows)[places] = _opaque(copied)
-    works[places] = copied_works
-    status[places] = copied_status
+    _scan_some(buf, starts, lengths, scratch, places, rows, works, status)
+    envelopes = np.zeros(len(values), np.uint8)
+    if open_envelopes(buf, starts, lengths, scratch, _TABLES, status[places], envelopes):
+        inside = np.flatnonzero(envelopes)
+        _scan_some(buf, starts[inside], lengths[inside], scratch, places[inside], rows, works, status)
+
+
+def _scan_some(
+    buf: NDArray[np.uint8], starts: NDArray[np.int64], lengths: NDArray[np.int64], scratch: int,
+    places: NDArray[np.int64], rows: NDArray[Any], works: NDArray[Any], status: NDArray[np.uint8],
+) -> None:  # fmt: skip
+    """Scan records whose rows are those at ``places``."""
+    some, some_works = np.zeros(len(places), rows.dtype), np.zeros(len(places), WORK)
+    some_status = np.zeros(len(places), np.uint8)
+    _scan(buf, starts, lengths, scratch, some, some_works, some_status)
+    _opaque(rows)[places] = _opaque(some)
+    works[places] = some_works
+    status[places] = some_status
 
 
 def _copies(values: Packed) -> tuple[NDArray[np.uint8], NDArray[np.int64], NDArray[np.int64], int]:

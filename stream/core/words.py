@@ -19,6 +19,7 @@ from stream.core import columns
 from stream.core.byte_words import WORD_BYTES, first_bytes, load_word
 
 FIELD, CUSTOMER_FIELD, TYPE, CHANNEL, PAYEE_KIND, NAME_CHECK, SEGMENT, AGE_BAND, SCENARIO, SLIP, PURPOSE = range(11)
+ENVELOPE_FIELD, SPECVERSION, CONTENT_TYPE = range(11, 14)
 """Which list a word is looked up in."""
 
 FIELDS = (
@@ -50,6 +51,8 @@ FIELDS = (
 )
 """Fields of a transaction; the place is the code that the scanner dispatches on."""
 TYPES = ("payment", "reversal")
+ENVELOPE_FIELDS = ("specversion", "id", "source", "type", "datacontenttype", "data", "data_base64", "transaction_id")
+"""Attributes of a CloudEvent that mean something, and the name that no envelope has."""
 CUSTOMER_FIELDS = ("segment", "age_band", "home_country", "vulnerable")
 
 PURPOSE_WORDS: dict[str, tuple[str, ...]] = {
@@ -189,6 +192,9 @@ def _vocabulary() -> list[tuple[int, str, int]]:
         (AGE_BAND, columns.AGE_BANDS, 1),
         (SCENARIO, columns.SCENARIOS, 1),
         (SLIP, columns.SLIPS, 0),
+        (ENVELOPE_FIELD, ENVELOPE_FIELDS, 0),
+        (SPECVERSION, ("1.0",), 0),
+        (CONTENT_TYPE, ("application/json",), 0),
     ]
     entries = [(which, word, code) for which, words, first in lists for code, word in enumerate(words) if code >= first]
     for purpose, synonyms in PURPOSE_WORDS.items():

@@ -28,7 +28,22 @@ WHOLE = {
 }  # fmt: skip
 TEXTS = st.one_of(
     st.sampled_from(
-        ["", "app", "CNY", "HRK", "CN", "person", "match", "payment", "reversal", "65+", "房租", "a b", "x" * 64, "x" * 65]
+        [
+            "",
+            "app",
+            "CNY",
+            "HRK",
+            "CN",
+            "person",
+            "match",
+            "payment",
+            "reversal",
+            "65+",
+            "房租",
+            "a b",
+            "x" * 64,
+            "x" * 65,
+        ]
     ),
     st.sampled_from(
         [
@@ -173,7 +188,15 @@ def test_the_content_hash_is_of_the_content_alone(
 
 @pytest.mark.parametrize("field", WHOLE)
 def test_every_field_changes_the_content_hash(field: str) -> None:
-    changes = {"type": "reversal", "amount_minor": 1, "account_amount_minor": 1, "lat": 1.0, "lon": 1, "currency": "EUR", "country": "FR"}
+    changes = {
+        "type": "reversal",
+        "amount_minor": 1,
+        "account_amount_minor": 1,
+        "lat": 1.0,
+        "lon": 1,
+        "currency": "EUR",
+        "country": "FR",
+    }
     changes |= {"channel": "web", "payee_country": "FR", "payee_kind": "own", "name_check": "match", "slips": ["x"]}
     changes |= {"event_time": "2026-11-24T00:00:00Z", "decide_by": None, "scenario": "moon", "purpose": "房租 December"}
     changes |= {"uetr": "8a562c67-ca16-48ba-b074-65581be6f012", "balance_minor": 5_000}
@@ -181,3 +204,43 @@ def test_every_field_changes_the_content_hash(field: str) -> None:
     values = [json.dumps(WHOLE).encode(), json.dumps(WHOLE | {field: changes.get(field, "other")}).encode()]
     decoded = decode_transactions(values, np.arange(2), np.full(2, NOW_MS), 0, 1, future_ms=300_000)
     assert len(set(decoded.columns["content_hash"].tolist())) == 2
+
+
+ENVELOPE = {"specversion": "1.0", "id": "e-1", "source": "/core", "type": "paid", "datacontenttype": "application/json"}
+ENVELOPE_FIELDS = st.sampled_from([*ENVELOPE, "data_base64", "transaction_id", "extension", "data"])
+ENVELOPE_CHANGES = st.dictionaries(
+    ENVELOPE_FIELDS,
+    st.one_of(
+        VALUES, st.sampled_from(["1.0", "0.3", "application/json", "text/plain", "a/b+json", "application/x+json"])
+    ),
+    max_size=3,
+)
+
+
+@EXAMPLES
+@given(st.lists(st.tuples(ENVELOPE_CHANGES, CHANGES, st.booleans(), st.randoms()), min_size=1, max_size=6))
+def test_cloud_events_of_any_value(monkeypatch: pytest.MonkeyPatch, changed: list[Any]) -> None:
+    values = []
+    for changes, inside, escaped, random in changed:
+        document = list((ENVELOPE | {"data": WHOLE | inside} | changes).items())
+        random.shuffle(document)
+        values.append(json.dumps(dict(document), ensure_ascii=escaped).encode("utf-8", "surrogatepass"))
+    assert_both_agree(values, monkeypatch)
+
+
+@EXAMPLES
+@given(st.lists(st.tuples(st.integers(0, 900), st.integers(0, 6), PIECES), max_size=3))
+def test_bytes_cut_out_of_a_cloud_event_and_put_in_anywhere(monkeypatch: pytest.MonkeyPatch, cuts: list[Any]) -> None:
+    value = json.dumps(ENVELOPE | {"data": WHOLE}, ensure_ascii=False, indent=1).encode()
+    for at, cut, piece in cuts:
+        value = value[:at] + piece + value[at + cut :]
+    assert_both_agree([value], monkeypatch)
+
+
+def test_a_cloud_event_is_its_record_and_the_scanner_opens_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    plain = json.dumps(WHOLE).encode()
+    event = json.dumps(ENVELOPE | {"data": WHOLE, "time": "2026-01-01T00:00:00Z", "id": "another"}, indent=2).encode()
+    decoded = decode_transactions([plain, event], np.arange(2), np.full(2, NOW_MS), 0, 1, future_ms=300_000)
+    assert len({row.tobytes() for row in decoded.columns[["content_hash", "transaction_id", "amount_minor"]]}) == 1
+    monkeypatch.setattr(decode, "read_transaction", None)
+    assert len(verdicts([event])[1]) == 1, "no reference was asked"

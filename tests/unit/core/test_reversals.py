@@ -230,9 +230,7 @@ def test_a_customers_other_accounts_forget_the_payment_too() -> None:
 
 
 @settings(max_examples=60, deadline=None)
-@given(
-    st.lists(st.tuples(st.integers(0, 4), st.integers(1, 9_000), st.floats(0.0, 3.0)), min_size=1, max_size=40)
-)
+@given(st.lists(st.tuples(st.integers(0, 4), st.integers(1, 9_000), st.floats(0.0, 3.0)), min_size=1, max_size=40))
 def test_whatever_is_reversed_no_sum_is_negative_no_attempt_is_lost_and_what_is_reversed_does_not_mature(
     steps: list[tuple[int, int, float]],
 ) -> None:
@@ -267,8 +265,13 @@ def test_a_reversal_is_approved_and_nothing_is_learned_from_it() -> None:
     received = decided(line)
     decider = Decider(first_snapshot(0), shipped())
     verdict = decider.decide(received)
-    decision = orjson.loads(list(render(verdict, decider).decisions)[0])
-    assert (decision["outcome"], decision["scenario"], decision["risk_ppm"], decision["anomaly_ppm"]) == ("approve", "other", 0, 0)
+    decision = orjson.loads(next(iter(render(verdict, decider).decisions)))
+    assert (decision["outcome"], decision["scenario"], decision["risk_ppm"], decision["anomaly_ppm"]) == (
+        "approve",
+        "other",
+        0,
+        0,
+    )
     assert (decision["rules"], decision["degraded"], decision["hard_rule"], decision["flags"]) == ([], [], None, [])
     assert len(scored_records(verdict)) == 1
     assert reversals_of(verdict.received.transactions).tolist() == [True]
@@ -281,8 +284,13 @@ def test_a_reversal_is_approved_even_where_deciding_fails() -> None:
     decider = Decider(first_snapshot(0), shipped())
     verdict = undecided(decided(line), decider)
     rendered = render_undecided(verdict, decider)
-    decision = orjson.loads(list(rendered.decisions)[0])
-    assert (decision["outcome"], decision["step_up"], decision["reasons"], rendered.alerts) == ("approve", "none", None, [])
+    decision = orjson.loads(next(iter(rendered.decisions)))
+    assert (decision["outcome"], decision["step_up"], decision["reasons"], rendered.alerts) == (
+        "approve",
+        "none",
+        None,
+        [],
+    )
     assert decision["degraded"] != []
 
 

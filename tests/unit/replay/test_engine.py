@@ -210,5 +210,5 @@ def test_a_reversal_is_decided_counted_and_no_part_of_what_is_measured_or_learne
     counted = counts(intake, engine)
     assert (counted["decided"], counted["reversals"]["reversed"]) == (3, 1)
     labels = [code for step in steps if step.labels is not None for code in step.labels.fraud.tolist()]
-    assert labels == [0, -1, 1]
+    assert labels == [-1, -1, 1]
     assert len(engine._learner.latest(9)) == 2
