@@ -124,8 +124,8 @@ def _schemas() -> dict[str, Any]:
 
 
 def _messages() -> dict[str, Any]:
-    inputs = {"transaction": Transaction, "feedback": Feedback}
-    outputs = {"decision": Decision, "alert": Alert, "resolution": Resolution}
+    inputs: dict[str, type[BaseModel]] = {"transaction": Transaction, "feedback": Feedback}
+    outputs: dict[str, type[BaseModel]] = {"decision": Decision, "alert": Alert, "resolution": Resolution}
     messages = {name: _message(model, _JSON, summary=_LIMIT) for name, model in inputs.items()}
     for name, model in inputs.items():
         event = _message(CloudEvent, _STRUCTURED, summary=f"A CloudEvent in structured mode. {_LIMIT}")

@@ -127,7 +127,7 @@ def _reverse(row: Any, entry: Any, amount: Any) -> int:
 def _take_out(row: Any, entry: Any, amount: Any) -> None:
     """What came back leaves the sums that the payment had been added to, as far as they still hold it."""
     seconds = np.int64(row["recent_time"][entry])
-    days_ago = max(whole_seconds(row["last_seen"]) - seconds, 0) / 86_400.0
+    days_ago = max(row["last_seen"] // 1_000_000 - seconds, 0) / 86_400.0
     for window, days in enumerate((1.0 / 24.0, 1.0, 7.0, 30.0)):
         row["sums"][window] = max(row["sums"][window] - amount * exp(-days_ago / days), 0.0)
     if _is_remote(row, entry):
@@ -145,7 +145,7 @@ def _is_remote(row: Any, entry: Any) -> bool:
     """Whether an attempt was counted by ``account_row.record_remote``."""
     marks = np.int64(row["recent_channel"][entry])
     payment = row["recent_payee"][entry] != 0 and marks & REVERSAL_MARK == 0
-    return payment and (REMOTE >> (marks & CHANNEL_MASK)) & 1 == 1
+    return bool(payment and (REMOTE >> (marks & CHANNEL_MASK)) & 1 == 1)
 
 
 @njit(cache=True, nogil=True)
@@ -160,7 +160,7 @@ def _remote_after(row: Any, entry: Any) -> int:
 
 
 @njit(cache=True, nogil=True)
-def _one_less(row: Any, payee: Any, amount: Any) -> int:
+def _one_less(row: Any, payee: Any, amount: Any) -> Any:
     """One payment less to a payee, and no larger band than is left; returns how many there were."""
     pair = find_pair(row, payee)
     if pair < 0 or row["pair_matured"][pair] == 0:

@@ -36,7 +36,7 @@ def _attribute(buf: Bytes, tables: Any, field: int, p: int, scratch: int) -> int
     if field == _DATA:
         return skip_value(buf, p, scratch) if buf[p] == OPEN_OBJECT else -1
     if buf[p] != QUOTE:  # null is an absent one, and only some may be
-        may_be_absent = field == _CONTENT or field == _BASE64  # noqa: SIM109 - compiled
+        may_be_absent = _CONTENT <= field <= _BASE64
         return literal_end(buf, p) if may_be_absent and buf[p] == 110 else -1
     p, start, length = read_string(buf, p, scratch)
     if p < 0 or length == 0 or field == _BASE64 or field == _TRANSACTION:  # noqa: SIM109 - compiled

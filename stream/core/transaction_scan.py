@@ -155,7 +155,7 @@ def _is_uetr(buf: Bytes, start: int, length: int) -> bool:
         elif not (48 <= c <= 57 or 97 <= c <= 102):
             return False
     variant = buf[start + _UETR_VARIANT]
-    return buf[start + _UETR_VERSION] == 52 and (56 <= variant <= 57 or 97 <= variant <= 98)
+    return bool(buf[start + _UETR_VERSION] == 52 and (56 <= variant <= 57 or 97 <= variant <= 98))
 
 
 @njit(cache=True)

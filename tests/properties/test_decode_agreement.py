@@ -241,6 +241,7 @@ def test_a_cloud_event_is_its_record_and_the_scanner_opens_it(monkeypatch: pytes
     plain = json.dumps(WHOLE).encode()
     event = json.dumps(ENVELOPE | {"data": WHOLE, "time": "2026-01-01T00:00:00Z", "id": "another"}, indent=2).encode()
     decoded = decode_transactions([plain, event], np.arange(2), np.full(2, NOW_MS), 0, 1, future_ms=300_000)
-    assert len({row.tobytes() for row in decoded.columns[["content_hash", "transaction_id", "amount_minor"]]}) == 1
+    decoded.columns["offset"] = 0
+    assert decoded.columns[:1].tobytes() == decoded.columns[1:].tobytes()
     monkeypatch.setattr(decode, "read_transaction", None)
     assert len(verdicts([event])[1]) == 1, "no reference was asked"
