@@ -154,7 +154,9 @@ def _read_copies(
     buf, starts, lengths, scratch = _copies(values)
     _scan_some(buf, starts, lengths, scratch, places, rows, works, status)
     envelopes = np.zeros(len(values), np.uint8)
-    if open_envelopes(buf, starts, lengths, scratch, _TABLES, status[places], envelopes):
+    with _wrapping():
+        found = open_envelopes(buf, starts, lengths, scratch, _TABLES, status[places], envelopes)
+    if found:
         inside = np.flatnonzero(envelopes)
         _scan_some(buf, starts[inside], lengths[inside], scratch, places[inside], rows, works, status)
 
