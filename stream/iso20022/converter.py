@@ -196,13 +196,12 @@ def _record(element: Element, found: Payment | FollowUp | Unreadable, ids: set[s
 
 
 def _check(topic: str, document: dict[str, Any], value: bytes) -> None:
-    """What the contract says of the fields, by its reference reading; which kinds are taken the line says itself."""
+    """What the contract says of the fields, by its reference reading; which kinds of feedback are taken the line says itself."""
     if topic == "feedback":
         known = document["kind"] != "recall_answer"
         read_feedback(value if known else orjson.dumps(document | {"kind": "chargeback"}))
     else:
-        kindless = {name: item for name, item in document.items() if name not in ("type", "original_transaction_id")}
-        read_transaction(orjson.dumps(kindless) if "type" in document else value)
+        read_transaction(value)
 
 
 def _refusal(definition: str, index: int | None, error: Unreadable, line: int = 0) -> NotConverted:

@@ -91,3 +91,32 @@ def test_an_event_that_the_edge_would_refuse_is_named(tmp_path: Path) -> None:
 
 def test_a_path_that_does_not_exist_is_wrong_usage() -> None:
     assert run("check", "/nowhere/at/all").exit_code == 2
+
+
+def test_a_hard_rule_on_a_sum_by_rates_is_a_warning_with_its_place_and_fails_nothing(tmp_path: Path) -> None:
+    pack = tmp_path / "mine.yaml"
+    rule = PACK.split("examples:", maxsplit=1)[0]
+    rule = rule.replace("pair_attempts == 0 && ", "sum_day > 900000.0 && ").replace("weight: 7", "outcome: challenge")
+    pack.write_text(rule)
+    result = run("check", str(pack), "--json")
+    assert result.exit_code == 0, result.output
+    document = json.loads(result.stdout.splitlines()[-1])
+    assert (document["errors"], document["warnings"]) == (0, 1)
+    assert result.stdout.splitlines()[0].startswith(f"{pack}:7:")
+    assert "warning: hangs on 'sum_day', which leaves out a payment in a currency without a rate" in result.stdout
+
+
+def test_rates_that_contradict_each_other_end_with_1_and_out_of_date_ones_are_a_warning(tmp_path: Path) -> None:
+    common = tmp_path / "common.yaml"
+    shipped_common = (Path(__file__).parents[3] / "rules" / "packs" / "common.yaml").read_text("utf-8")
+    dollar = "    - {currency: USD, digits: 2, rate: 0.90, valid_from: 2000-01-01}\n"
+    assert dollar in shipped_common
+    common.write_text(shipped_common.replace(dollar, dollar + dollar.replace("0.90", "0.95")), "utf-8")
+    assert run("check", str(common)).exit_code == 1
+    common.write_text(
+        shipped_common.replace("  reference: EUR\n", "  reference: EUR\n  fresh_until: 2001-01-01\n"), "utf-8"
+    )
+    result = run("check", str(common), "--json")
+    assert result.exit_code == 0, result.output
+    assert json.loads(result.stdout.splitlines()[-1])["warnings"] >= 1
+    assert "warning: this time has passed: the rates are out of date" in result.stdout
