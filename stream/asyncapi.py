@@ -19,7 +19,7 @@ import yaml
 from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
-from stream.brokers.topics import TOPICS, Topic
+from stream.brokers.topics import GATEWAY_TOPICS, TOPICS, Topic
 from stream.contracts.alert import Alert
 from stream.contracts.cloud_event import CloudEvent
 from stream.contracts.dead_letter import DeadLetter
@@ -45,6 +45,9 @@ _HEADERS: Final = {
 }
 _LIMIT: Final = f"At most {MAX_BYTES // 1024} KiB."
 _JSON, _BINARY, _STRUCTURED = "application/json", "application/octet-stream", "application/cloudevents+json"
+_XML: Final = "application/xml"
+ALL: Final = (*TOPICS, *GATEWAY_TOPICS)
+"""Every topic of an installation with a gateway."""
 _CARRIES: Final[dict[str, tuple[str, ...]]] = {
     "bank.transactions.v1": ("transaction", "transactionEvent"),
     "bank.feedback.v1": ("feedback", "feedbackEvent"),
@@ -54,9 +57,12 @@ _CARRIES: Final[dict[str, tuple[str, ...]]] = {
     "risk.resolutions.v1": ("resolution",),
     "bank.transactions.v1.dlq": ("deadLetter",),
     "bank.feedback.v1.dlq": ("deadLetter",),
+    "bank.iso20022.v1": ("iso20022Message",),
+    "bank.iso20022.v1.dlq": ("deadLetter",),
+    "risk.iso20022.v1": ("iso20022Message",),
 }
 """Messages of the topics whose records are contracts."""
-_HEARD: Final = ("bank.transactions.v1", "bank.feedback.v1")
+_HEARD: Final = ("bank.transactions.v1", "bank.feedback.v1", "bank.iso20022.v1")
 
 
 def document() -> dict[str, Any]:
@@ -71,8 +77,8 @@ def document() -> dict[str, Any]:
             "license": {"name": "Apache-2.0", "url": "https://www.apache.org/licenses/LICENSE-2.0"},
         },
         "defaultContentType": _JSON,
-        "channels": {_name(topic.name): _channel(topic) for topic in TOPICS},
-        "operations": dict(_operation(topic) for topic in TOPICS if topic.name in _CARRIES),
+        "channels": {_name(topic.name): _channel(topic) for topic in ALL},
+        "operations": dict(_operation(topic) for topic in ALL if topic.name in _CARRIES),
         "components": {"schemas": _schemas(), "messages": _messages()},
     }
 
@@ -134,6 +140,12 @@ def _messages() -> dict[str, Any]:
         }
         messages[f"{name}Event"] = event
     messages |= {name: _message(model, _JSON, headers=_HEADERS) for name, model in outputs.items()}
+    messages["iso20022Message"] = {
+        "name": "Iso20022Message",
+        "contentType": _XML,
+        "summary": "One XML document a record; see docs/iso20022.md.",
+        "payload": {"type": "string"},
+    }
     messages["deadLetter"] = {
         "name": "DeadLetter",
         "contentType": _BINARY,

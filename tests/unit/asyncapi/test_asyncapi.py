@@ -12,7 +12,7 @@ import pytest
 import yaml
 
 from stream import asyncapi
-from stream.brokers.topics import TOPICS
+from stream.brokers.topics import GATEWAY_TOPICS, TOPICS
 from stream.contracts.json_object import load_object
 from stream.contracts.refusal import Refused
 from stream.contracts.transaction import read_transaction
@@ -51,7 +51,9 @@ def test_the_validator_sees_what_is_wrong(part: tuple[str, ...], value: Any) -> 
 
 
 def test_every_topic_is_named_and_every_reference_leads_somewhere() -> None:
-    assert {channel["address"] for channel in DOCUMENT["channels"].values()} == {topic.name for topic in TOPICS}
+    assert {channel["address"] for channel in DOCUMENT["channels"].values()} == {
+        topic.name for topic in (*TOPICS, *GATEWAY_TOPICS)
+    }
     for reference in references(DOCUMENT):
         inner = DOCUMENT
         for name in reference.removeprefix("#/").split("/"):
