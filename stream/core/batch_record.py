@@ -42,6 +42,8 @@ def read_batch(value: bytes | None) -> dict[str, Any]:
             raise NotReadable(f"no batch record: {name} is no span of offsets")
     if not isinstance(batch["untrusted"], list):
         raise NotReadable("no batch record: untrusted is no list of offsets")
+    if batch.get("broker_ms") is not None and not (type(batch["broker_ms"]) is int and 0 <= batch["broker_ms"] < _LAST):
+        raise NotReadable("no batch record: broker_ms is no time")
     _check_internal(batch.get("internal", {}))
     return batch
 

@@ -209,7 +209,13 @@ def _frames(recorded: Recorded, partition: int, result: Verified) -> Iterator[tu
         rates = recorded_rates(batch, rates, shipped().common.currencies)
         taken = _walked(transactions.until(batch["transactions"][1]), batch, "transactions")
         outcomes = _walked(feedback.until(batch["feedback"][1]), batch, "feedback")
-        decoded = decode_transactions(*_columns(taken), partition, recorded.partitions, future_ms=recorded.future_ms)
+        decoded = decode_transactions(
+            *_columns(taken),
+            partition,
+            recorded.partitions,
+            future_ms=recorded.future_ms,
+            broker_ms=batch.get("broker_ms"),
+        )
         labels: Decoded = decode_feedback(*_columns(outcomes), partition, recorded.partitions)
         trusted = ~np.isin(labels.columns["offset"], batch["untrusted"])
         untrusted.update(batch["untrusted"])

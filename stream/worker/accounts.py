@@ -102,6 +102,7 @@ class _Walked:
     profiled: Profiled
     internal: list[Culprit]
     rates: Currencies
+    broker_ms: int | None
 
 
 @dataclass
@@ -120,6 +121,9 @@ class AccountsHop(RowOwner[AccountPartition]):
         fault is not the producer's but that partitions were added.
     aside
         Where records of its own topics are set aside that are none.
+    broker_ms
+        The broker's time, ms since the epoch, which no event time may be further ahead of; None while it is not known. Batches
+        record it, for rows are computed again with the same.
     """
 
     settings: Settings
@@ -128,6 +132,7 @@ class AccountsHop(RowOwner[AccountPartition]):
     rates: Callable[[], Currencies] = lambda: shipped().common.currencies
     on_wrong_partition: Callable[[], None] = lambda: None
     aside: SetAside = field(default_factory=SetAside)
+    broker_ms: Callable[[], int | None] = lambda: None
     name: str = "accounts"
 
     def places(self, partition: int) -> tuple[Place, Place]:
@@ -182,17 +187,17 @@ class AccountsHop(RowOwner[AccountPartition]):
     ) -> _Walked:
         """Read a batch and walk it; with care, without what cannot be."""
         internal: list[Culprit] = []
-        rates = self.rates()
+        rates, broker_ms = self.rates(), self.broker_ms()
         if careful:
-            internal = self._culprits(owner, partition, (transactions, feedback), rates)
+            internal = self._culprits(owner, partition, (transactions, feedback), rates, broker_ms)
             left = [[c.offset for c in internal if c.place == place] for place in self.places(partition)]
             transactions, feedback = transactions.without(left[0]), feedback.without(left[1])
-        decoded = self._decode_transactions(partition, transactions)
+        decoded = self._decode_transactions(partition, transactions, broker_ms)
         outcomes = self._decode_feedback(partition, feedback, self.trusts)
         if any(refusal.reason == "wrong_partition" for refusal in (*decoded.refused, *outcomes.refused)):
             self.on_wrong_partition()
         profiled = owner.core.process(decoded.columns, outcomes.columns, rates)
-        return _Walked(transactions, feedback, decoded, outcomes, profiled, internal, rates)
+        return _Walked(transactions, feedback, decoded, outcomes, profiled, internal, rates, broker_ms)
 
     def _bury_all(self, publisher: Publisher, partition: int, walked: _Walked, duplicates: int) -> Counts:
         """Write the dead letters of what was refused; returns what became of all records that were walked."""
@@ -228,7 +233,8 @@ class AccountsHop(RowOwner[AccountPartition]):
         return spans
 
     def _culprits(
-        self, owner: AccountPartition, partition: int, inputs: tuple[Records, Records], rates: Currencies
+        self, owner: AccountPartition, partition: int, inputs: tuple[Records, Records], rates: Currencies,
+        broker_ms: int | None,
     ) -> list[Culprit]:  # fmt: skip
         """The records that cannot be read or walked, each by itself; the rows are left as they are.
 
@@ -239,7 +245,7 @@ class AccountsHop(RowOwner[AccountPartition]):
         """
         places = self.places(partition)
         decodes: tuple[Callable[[Records], Decoded], ...] = (
-            lambda records: self._decode_transactions(partition, records),
+            lambda records: self._decode_transactions(partition, records, broker_ms),
             lambda records: self._decode_feedback(partition, records, self.trusts),
         )
         found: list[Culprit] = []
@@ -424,7 +430,7 @@ class AccountsHop(RowOwner[AccountPartition]):
                 known.between(*batch[name]).without(internal_offsets(batch, name))
                 for known, name in zip(records, names, strict=True)
             ]
-            decoded = self._decode_transactions(partition, taken[0])
+            decoded = self._decode_transactions(partition, taken[0], batch.get("broker_ms"))
             # who was trusted is part of the record: rows depend on no policy
             outcomes = self._decode_feedback(partition, taken[1], None)
             owner.left_out(batch)
@@ -444,10 +450,10 @@ class AccountsHop(RowOwner[AccountPartition]):
             logger.error("%s; lost records are accepted: walked with the rates in force", error)
             return self.rates()
 
-    def _decode_transactions(self, partition: int, records: Records) -> Decoded:
+    def _decode_transactions(self, partition: int, records: Records, broker_ms: int | None) -> Decoded:
         return decode_transactions(
             records.values, records.offsets, records.timestamps, partition, self.partitions,
-            future_ms=round(self.settings.future_minutes * 60_000),
+            future_ms=round(self.settings.future_minutes * 60_000), broker_ms=broker_ms,
         )  # fmt: skip
 
     def _decode_feedback(self, partition: int, records: Records, trusts: Callable[[str], bool] | None) -> Decoded:
@@ -473,6 +479,8 @@ class AccountsHop(RowOwner[AccountPartition]):
             "duplicates": duplicates, "feedback_duplicates": walked.profiled.repeated_feedback,
             "rates": walked.rates.version,
         }  # fmt: skip
+        if walked.broker_ms is not None:
+            batch["broker_ms"] = walked.broker_ms
         if owner.rates is None or owner.rates.version != walked.rates.version:
             batch["rates_table"] = walked.rates.document()
         owner.rates, internal = walked.rates, walked.internal

@@ -155,6 +155,26 @@ def trust_of_today(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(AccountsHop, "_decode_feedback", today)
 
 
+def stamp_believed(patch: pytest.MonkeyPatch) -> None:
+    """An event time is judged by the record's own stamp alone, which its producer's clock may have set."""
+    decode = AccountsHop._decode_transactions
+    patch.setattr(
+        AccountsHop,
+        "_decode_transactions",
+        lambda self, partition, records, broker_ms: decode(self, partition, records, None),
+    )
+
+
+def time_of_today(patch: pytest.MonkeyPatch) -> None:
+    """A recovery judges event times by the time it is, and not by the one that the record of the batch has."""
+    decode = AccountsHop._decode_transactions
+
+    def today(self: AccountsHop, partition: int, records: Sequence[Record], broker_ms: int | None) -> Any:
+        return decode(self, partition, records, self.broker_ms())
+
+    patch.setattr(AccountsHop, "_decode_transactions", today)
+
+
 def marker_without_clock(patch: pytest.MonkeyPatch) -> None:
     """The marker forgets the highest event time, which lateness is measured against."""
     marker = AccountsHop._marker
@@ -241,7 +261,7 @@ def place_unasked(patch: pytest.MonkeyPatch) -> None:
 
 MUTATIONS: tuple[Mutation, ...] = (
     no_fence, no_claim, no_batch_record, marker_outside, no_ring, no_generation, offsets_apart, failure_ignored,
-    mailbox_kept, reads_uncommitted, positions_pending, trust_of_today, marker_without_clock, silent_degradation,
+    mailbox_kept, reads_uncommitted, positions_pending, trust_of_today, stamp_believed, time_of_today, marker_without_clock, silent_degradation,
     kept_unasked, copy_not_read_on, snapshot_unvouched, snapshot_unchecked,
     snapshot_from_its_end, place_unasked,
 )  # fmt: skip

@@ -99,6 +99,8 @@ class SimulatedLog:
         """Ids whose transaction was ended by its time-out."""
         self.fenced_open = 0
         """Transactions that a new producer of the same id found open."""
+        self.broker_ms: int | None = None
+        """The broker's time, None before anything was written."""
         self.memberships: dict[str, Membership] = {}
         """Of each id's owner."""
 
@@ -119,6 +121,7 @@ class SimulatedLog:
 
     def write(self, event: Event) -> None:
         """The bank writes; its own transactions leave control records."""
+        self.broker_ms = max(self.broker_ms or 0, event.sent)
         if event.expect == "gap":
             self.entries.setdefault(event.place, []).append(Entry(None, None))
         else:

@@ -16,7 +16,7 @@ TRANSACTIONS, FEEDBACK = "bank.transactions.v1", "bank.feedback.v1"
 START = datetime(2026, 1, 5, 9, tzinfo=UTC)
 ACCOUNTS, PAYEES, REPEATED = 6, 4, 8
 
-Kind = Literal["decided", "duplicate", "dead", "label", "untrusted or label", "gap"]
+Kind = Literal["decided", "duplicate", "dead", "dead or decided", "label", "untrusted or label", "gap"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,8 +25,13 @@ class Event:
 
     Parameters
     ----------
+    timestamp
+        As the producer's clock has it, ms.
+    sent
+        The time it really is, ms: the broker's clock is right.
     expect
-        What must become of it; whether one kind of feedback is trusted depends on the policy in force.
+        What must become of it; whether one kind of feedback is trusted depends on the policy in force, and whether a payment
+        from a clock that is a little ahead is one from the future on when it was walked.
     repeats
         The transaction_id that was sent before; empty where nothing is repeated.
     """
@@ -37,6 +42,7 @@ class Event:
     value: bytes
     expect: Kind
     repeats: str = ""
+    sent: int = 0
 
 
 class Bank:
@@ -113,16 +119,26 @@ class Bank:
             "channel": "app", "event_time": (self._at() + timedelta(hours=2)).isoformat(),
         }  # fmt: skip
         if chance < 0.75:
-            return self._record(TRANSACTIONS, payment, "dead")  # from the future
+            return self._from_the_future(payment)
         if self._partitions == 1:
             return self._record(TRANSACTIONS, {}, "dead")
         return self._record(TRANSACTIONS, payment | {"event_time": self._at().isoformat()}, "dead", elsewhere=1)
+
+    def _from_the_future(self, payment: dict[str, Any]) -> Event:
+        """Ahead of its stamp; or a wrong clock set both, a year ahead, or two hours, which come while others are walked."""
+        ahead = (timedelta(0), timedelta(days=365), timedelta(hours=2))[self._number % 3]
+        if not ahead:
+            return self._record(TRANSACTIONS, payment, "dead")
+        payment["event_time"] = (self._at() + ahead).isoformat()
+        expect: Kind = "dead" if ahead.days else "dead or decided"
+        event = self._record(TRANSACTIONS, payment, expect)
+        return replace(event, timestamp=event.timestamp + round(ahead.total_seconds() * 1000))
 
     def _record(self, topic: str, document: dict[str, Any], expect: Kind, elsewhere: int = 0) -> Event:
         key = document.get("account_id", "nobody").encode()
         partition = (partition_of(key, self._partitions) + elsewhere) % self._partitions
         timestamp = round(self._at().timestamp() * 1000)
-        return Event(Place(topic, partition), timestamp, key, orjson.dumps(document), expect)
+        return Event(Place(topic, partition), timestamp, key, orjson.dumps(document), expect, sent=timestamp)
 
 
 ACTORS: tuple[tuple[str, Kind], ...] = (
