@@ -218,6 +218,7 @@ BECOMES = {
     "dead": {(0, 0, 1)},
     "dead or decided": {(1, 0, 0), (0, 0, 1)},
     "label": {(0, 1, 0)},
+    "label or dead": {(0, 1, 0), (0, 0, 1)},
     "untrusted or label": {(0, 1, 0), (0, 0, 1)},
     "gap": {(0, 0, 0)},
 }

@@ -9,6 +9,7 @@ from typing import Any, Literal
 
 import orjson
 
+from stream.contracts.mending import STEP_KEY
 from stream.core.partition import partition_of
 from stream.worker.log import Place
 
@@ -16,7 +17,7 @@ TRANSACTIONS, FEEDBACK = "bank.transactions.v1", "bank.feedback.v1"
 START = datetime(2026, 1, 5, 9, tzinfo=UTC)
 ACCOUNTS, PAYEES, REPEATED = 6, 4, 8
 
-Kind = Literal["decided", "duplicate", "dead", "dead or decided", "label", "untrusted or label", "gap"]
+Kind = Literal["decided", "duplicate", "dead", "dead or decided", "label", "label or dead", "untrusted or label", "gap"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,10 +47,17 @@ class Event:
 
 
 class Bank:
-    """Makes events; what has been sent decides what a repeat must become."""
+    """Makes events; what has been sent decides what a repeat must become.
 
-    def __init__(self, random: random.Random, partitions: int) -> None:
+    Parameters
+    ----------
+    unmeasured
+        So many events are written before anybody knows the broker's time: until then a producer's clock is believed.
+    """
+
+    def __init__(self, random: random.Random, partitions: int, unmeasured: int = 0) -> None:
         self._random = random
+        self._unmeasured = unmeasured
         self._partitions = partitions
         self._number = 0
         self._sent: dict[str, list[dict[str, Any]]] = {}
@@ -112,8 +120,10 @@ class Bank:
         chance, account = self._random.random(), self._account()
         if chance < 0.3:
             return self._record(TRANSACTIONS, {"account_id": account, "transaction_id": "incomplete"}, "dead")
-        if chance < 0.5:
+        if chance < 0.5 and self._number % 2:
             return self._record(FEEDBACK, {"account_id": account, "verdict": "whatever"}, "dead")
+        if chance < 0.5:
+            return self._step()
         payment = {
             "transaction_id": f"x{self._number}", "account_id": account, "amount_minor": 1, "currency": "EUR",
             "channel": "app", "event_time": (self._at() + timedelta(hours=2)).isoformat(),
@@ -129,10 +139,18 @@ class Bank:
         ahead = (timedelta(0), timedelta(days=365), timedelta(hours=2))[self._number % 3]
         if not ahead:
             return self._record(TRANSACTIONS, payment, "dead")
-        payment["event_time"] = (self._at() + ahead).isoformat()
-        expect: Kind = "dead" if ahead.days else "dead or decided"
+        payment |= {"event_time": (self._at() + ahead).isoformat(), "payee_id": "p0", "payee_kind": "person"}
+        believed = self._number <= self._unmeasured
+        expect: Kind = "dead" if ahead.days and not believed else "dead or decided"
         event = self._record(TRANSACTIONS, payment, expect)
         return replace(event, timestamp=event.timestamp + round(ahead.total_seconds() * 1000))
+
+    def _step(self) -> Event:
+        """Somebody mends times, with or without need; before the broker's time is known there is none to mend by."""
+        said = {"step": "mend_times", "actor": "okafor", "reason": "a clock", "occurred_at": self._at().isoformat()}
+        event = self._record(FEEDBACK, said, "label or dead" if self._number <= self._unmeasured else "label")
+        partition = self._number // 2 % self._partitions
+        return replace(event, place=Place(FEEDBACK, partition), key=STEP_KEY)
 
     def _record(self, topic: str, document: dict[str, Any], expect: Kind, elsewhere: int = 0) -> Event:
         key = document.get("account_id", "nobody").encode()
