@@ -181,6 +181,11 @@ class BoostedWindow:
             self._columns["weight"][at] = weight
         return True
 
+    def mend(self, until: int) -> None:
+        """Event times beyond ``until``, µs, become it."""
+        time = self._columns["time"][: self._end]
+        np.minimum(time, until, out=time)
+
     def forget(self, before: int) -> None:
         """Drop rows with an event time before the given one, µs."""
         keep = self._columns["time"][: self._end] >= before

@@ -18,6 +18,8 @@ from detectors.row_index import RowIndex
 from detectors.snapshot import require_array
 
 UNLABELLED, GENUINE, FRAUD = -1, 0, 1
+WITHDRAWN = 2
+"""Of a transaction that was never made: it leaves unlearned."""
 CHUNK = 4_096
 """Rows that are kept together: growing copies none, and what left is let go chunk by chunk."""
 _COLUMNS: dict[str, str] = {
@@ -25,7 +27,7 @@ _COLUMNS: dict[str, str] = {
     "time": "<i8",  # event time, µs
     "weight": "<f4",  # transactions this row stands for
     "trust": "<f4",  # of the label's source, 0-1
-    "label": "<i4",  # UNLABELLED, GENUINE, FRAUD
+    "label": "<i4",  # UNLABELLED, GENUINE, FRAUD, WITHDRAWN
     "group": "|u1",
     "suspected": "|b1",
     "matrix": "<f4",
@@ -158,11 +160,21 @@ class DelayedLabels:
             del self._early[next(iter(self._early))]
             self.dropped += 1
 
+    def forget_early(self, transaction_hash: int) -> None:
+        """Let go of a label whose features have not come."""
+        self._early.pop(transaction_hash, None)
+
     def set_label(self, row: int, label: int, trust: float) -> None:
         """Label a waiting row; the last label counts."""
         chunk, place = divmod(row - self._first(), CHUNK)
         self._chunks[chunk].label[place] = label
         self._chunks[chunk].trust[place] = trust
+
+    def mend(self, until: int) -> None:
+        """Times beyond ``until``, µs, become it."""
+        for part in self._parts(self._start, self._end):
+            np.minimum(part.time, until, out=part.time)
+        self._early = {name: (min(time, until), *rest) for name, (time, *rest) in self._early.items()}  # type: ignore[misc]
 
     def latest(self, most: int) -> Rows:
         """The rows that came last, at most so many, as a copy."""

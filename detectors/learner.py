@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from detectors.boosted_trees import BoostedTrees
 from detectors.boosted_window import BoostedWindow
 from detectors.calibration import CENTRE, calibrated, rank_knots
-from detectors.delayed_labels import FRAUD, GENUINE, UNLABELLED, DelayedLabels, Rows
+from detectors.delayed_labels import FRAUD, GENUINE, UNLABELLED, WITHDRAWN, DelayedLabels, Rows
 from detectors.elementary import log
 from detectors.ensemble_config import EnsembleConfig
 from detectors.half_space_trees import SIZE_LIMIT, add_up, find_leaves, leaf_masses, mass_at, turn_window
@@ -209,9 +209,26 @@ class Learner:
         row = self._pending.find(transaction_hash)
         if row is not None:
             self._pending.set_label(row, UNLABELLED, 1.0)
-        elif self._window.label_of(transaction_hash):
+            return
+        self._pending.forget_early(transaction_hash)
+        if self._window.label_of(transaction_hash):
             self._window.relabel(transaction_hash, False, self.config.trust["maturity"])
             self._learned["frauds"] -= 1
+
+    def withdraw(self, transaction_hash: int, event_time: int) -> None:
+        """A transaction was never made: it is neither fraud nor genuine, and never matures; a label that comes later counts
+        all the same. One that has matured stays as it was learned.
+
+        Parameters
+        ----------
+        event_time
+            When that was said, µs.
+        """
+        row = self._pending.find(transaction_hash)
+        if row is not None:
+            self._pending.set_label(row, WITHDRAWN, 1.0)
+        elif self._window.label_of(transaction_hash) is None:
+            self._pending.keep_early(transaction_hash, event_time, WITHDRAWN, 1.0)
 
     def label(self, transaction_hash: int, event_time: int, fraud: bool, source: str) -> None:
         """A label arrives; a later one for the same transaction supersedes it.
@@ -248,10 +265,22 @@ class Learner:
             self._learned["frauds"] += 1 if fraud else -1
             self._learned["genuine"] -= 1 if fraud else -1
 
+    def mend(self, until: int) -> None:
+        """No event so far was later than ``until``, µs: times beyond it were wrong, and become it."""
+        if self.watermark is not None:
+            self.watermark = min(self.watermark, until)
+        if self._refit_at is not None:
+            self._refit_at = min(self._refit_at, until + self.config.refit_us)
+        self._pending.mend(until)
+        self._window.mend(until)
+
     def advance(self, watermark: int) -> None:
         """Event time has come so far (µs): what is older than maturity and has no label becomes genuine."""
         self.watermark = watermark if self.watermark is None else max(self.watermark, watermark)
-        rows = self.matured = self._pending.pop_until(self.watermark - self.config.maturity_us)
+        rows = self._pending.pop_until(self.watermark - self.config.maturity_us)
+        if (rows.label == WITHDRAWN).any():
+            rows = rows.chosen(rows.label != WITHDRAWN)
+        self.matured = rows
         if len(rows):
             self._learn_matured(rows)
 

@@ -18,7 +18,7 @@ from rules.bytecode import TRUE, Program
 from rules.currency import Currencies
 from rules.familiarity import FamiliaritySettings
 from rules.fired_rules import FiredRules, RuleInfo
-from rules.hold import HoldTerms
+from rules.hold import ChallengeTerms, HoldTerms
 from rules.ladder import RISK_PPM
 from rules.lists import MarkTable
 from rules.pack import DEPENDENCIES, Budget, direction
@@ -69,6 +69,8 @@ class ScenarioTerms:
         Least risk in ppm of remind, challenge_light, challenge_strong, review, decline; 1000001 is never.
     hold
         Terms of a review.
+    challenge
+        Terms of a challenge.
     budget
         How many alerts people can look at.
     familiarity_cap_milli
@@ -79,6 +81,7 @@ class ScenarioTerms:
     pack: str
     thresholds: tuple[int, ...]
     hold: HoldTerms
+    challenge: ChallengeTerms
     budget: Budget
     familiarity_cap_milli: int
 
@@ -234,6 +237,10 @@ class CompiledPolicy:
     def hold(self, scenario: int) -> HoldTerms:
         """Terms of a review in this scenario."""
         return self.scenarios[scenario].hold
+
+    def challenge(self, scenario: int) -> ChallengeTerms:
+        """Terms of a challenge in this scenario."""
+        return self.scenarios[scenario].challenge
 
     def fired_rules(self, mask: NDArray[np.uint8]) -> FiredRules:
         """The rules of a ``fired`` or ``failed`` mask, in the policy's order."""

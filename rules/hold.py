@@ -1,4 +1,5 @@
-"""The hold that ends: when a reviewed transaction must be looked at, and when it is let go whatever happens.
+"""The hold that ends: when a reviewed transaction must be looked at, when a challenge must be answered, and when both are
+let go whatever happens.
 
 A hold is decided by the times in the data: due time and expiry are functions of the event's time and of the
 pack's terms alone, so that a replay agrees. Durations are elapsed time, indifferent to weekends and clock
@@ -14,6 +15,7 @@ from typing import Final, Literal
 from zoneinfo import ZoneInfo
 
 HOUR_US: Final = 3_600_000_000
+MINUTE_US: Final = 60_000_000
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 OnExpiry = Literal["release", "decline"]
@@ -94,3 +96,27 @@ class HoldTerms:
         if isinstance(self.expires, BusinessDays):
             return self.expires.end(event_time)
         return event_time + self.expires
+
+
+@dataclass(frozen=True, slots=True)
+class ChallengeTerms:
+    """Terms of a challenge: how long its customer may take, and what happens without an answer.
+
+    Parameters
+    ----------
+    expires_us
+        Time to the expiry, µs.
+    on_expiry
+        What happens then to the transaction. What nobody confirmed is not made, unless the pack says so.
+    """
+
+    expires_us: int = 15 * MINUTE_US
+    on_expiry: OnExpiry = "decline"
+
+    def challenge_expires_at(self, event_time: int) -> int:
+        """When the challenge ends by itself, µs since the epoch.
+
+        >>> ChallengeTerms().challenge_expires_at(0) // MINUTE_US
+        15
+        """
+        return event_time + self.expires_us

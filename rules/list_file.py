@@ -155,6 +155,7 @@ def _pack(name: str, lists: tuple[ListEntry, ...], snoozes: tuple[Snooze, ...]) 
         match=None,
         thresholds=None,
         review=None,
+        challenge=None,
         budget=None,
         familiarity_cap_milli=None,
         limits=(),

@@ -14,7 +14,7 @@ from rules.currency import Currencies
 from rules.document import Item
 from rules.familiarity import FamiliaritySettings
 from rules.fields import Condition
-from rules.hold import HoldTerms
+from rules.hold import ChallengeTerms, HoldTerms
 from rules.ladder import OUTCOMES, STEP_UPS
 from rules.lists import ListEntry, Snooze
 
@@ -229,6 +229,7 @@ class Pack:
     match: Condition | None
     thresholds: tuple[int, ...] | None
     review: Review | None
+    challenge: ChallengeTerms | None
     budget: Budget | None
     familiarity_cap_milli: int | None
     limits: tuple[Limit, ...]

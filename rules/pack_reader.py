@@ -10,7 +10,7 @@ from rules.currency import Currencies, Rate
 from rules.document import Item, read
 from rules.familiarity import FamiliaritySettings
 from rules.fields import MAX_WEIGHT_MILLI, Condition, Fields
-from rules.hold import BusinessDays, HoldTerms, OnExpiry
+from rules.hold import BusinessDays, ChallengeTerms, HoldTerms, OnExpiry
 from rules.iso_4217 import CODES
 from rules.ladder import NEVER_PPM, OUTCOMES, RUNGS, STEP_UPS
 from rules.lists import ALWAYS_US, LIST_KINDS, PARTS, ListEntry, Snooze
@@ -65,6 +65,7 @@ def read_pack(name: str, content: bytes, problems: list[Problem]) -> Pack:
         match=match,
         thresholds=_thresholds(fields, required=kind == "scenario"),
         review=_review(fields),
+        challenge=_challenge(fields),
         budget=_budget(fields),
         familiarity_cap_milli=_cap(fields, kind),
         limits=_limits(fields),
@@ -111,6 +112,17 @@ def _review(fields: Fields) -> Review | None:
     if isinstance(expires, int) and due > expires:
         inner.complain(inner.item, "the review is due after the hold has ended; lengthen 'expires' or shorten 'due'")
     return Review(HoldTerms(basis, due, complex_due, expires, on_expiry), complex_when)
+
+
+def _challenge(fields: Fields) -> ChallengeTerms | None:
+    inner = fields.fields("challenge", "challenge")
+    if inner is None:
+        return None
+    default = ChallengeTerms()
+    expires = inner.duration("expires", default.expires_us)
+    on_expiry = cast(OnExpiry, inner.word("on_expiry", ("release", "decline"), default.on_expiry))
+    inner.finish()
+    return ChallengeTerms(expires, on_expiry)
 
 
 def _expires(fields: Fields) -> int | BusinessDays:

@@ -14,7 +14,7 @@ from rules.condition import Term, check
 from rules.familiarity import COLUMNS
 from rules.fields import Condition
 from rules.fired_rules import RuleInfo
-from rules.hold import HoldTerms
+from rules.hold import ChallengeTerms, HoldTerms
 from rules.ladder import NEVER_PPM, RUNGS, rung
 from rules.lists import ALWAYS_US, list_table, snooze_table
 from rules.pack import DEPENDENCIES, Budget, Common, Limit, Pack, Rule, direction
@@ -163,6 +163,7 @@ def _scenario_terms(word: str, packs: Sequence[Pack], common: Pack) -> ScenarioT
         pack=pack.name,
         thresholds=pack.thresholds or common.thresholds or (NEVER_PPM,) * 5,
         hold=review.terms if review else HoldTerms("contract"),
+        challenge=pack.challenge or common.challenge or ChallengeTerms(),
         budget=pack.budget or common.budget or Budget(),
         familiarity_cap_milli=common.common.familiarity.cap_milli if cap is None else cap,
     )

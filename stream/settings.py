@@ -210,7 +210,11 @@ class Settings(BaseModel):
         float, Field(gt=0, description="Further behind the partition's highest event time: flagged late.")
     ] = 60.0
     future_minutes: Annotated[
-        float, Field(gt=0, description="Event time further ahead of the Kafka timestamp: dead letter 'future'.")
+        float,
+        Field(
+            gt=0,
+            description="Event time further ahead of the Kafka timestamp or of the broker's time: dead letter 'future'.",
+        ),
     ] = 5.0
 
     packs: Annotated[

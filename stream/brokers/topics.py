@@ -95,6 +95,7 @@ TOPICS: tuple[Topic, ...] = (
     Topic("bank.feedback.v1.dlq", "as the input", "feedback that could not be read", "delete", "own"),
     Topic("risk.profiled.v1.dlq", "none", "frames that could not be read", "delete", "own", True),
     Topic("riskstream-obligations", _CUSTOMER, "what is owed for payments that proceeded", "delete", "line", True),
+    Topic("riskstream-challenges", _CUSTOMER, "what waits for its customer's answer", "delete", "line", True),
     Topic("riskstream-accounts-rows", "account", "account rows, and markers of their offsets", "compact", "line", True),
     Topic("riskstream-accounts-batches", "none", "which offsets of which input a batch took", "delete", "line", True),
     Topic("riskstream-payees-rows", "payee", "payee rows, and markers of their offsets", "compact", "line", True),

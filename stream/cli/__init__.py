@@ -26,6 +26,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "state": ("stream.cli.state", "Dump the state that stands behind the decisions."),
     "status": ("stream.cli.status", "Count what went in and what came out, per partition."),
     "dlq": ("stream.cli.dlq", "Send dead letters to their topics once more."),
+    "repair": ("stream.cli.repair", "Put right what a fault has left behind, by recorded steps."),
     "policy": ("stream.cli.policy", "Publish, approve, list and roll back policy versions."),
     "model": ("stream.cli.model", "List, promote and roll back model versions."),
     "config": ("stream.cli.config", "Show the settings in force."),

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator, Field, model_validator
 from pydantic_core import PydanticCustomError
 
 from stream.contracts.identifier import Identifier
@@ -13,11 +13,12 @@ from stream.contracts.record import InputRecord, read
 
 MAX_ACTOR_BYTES = 64
 
-Kind = Literal["review", "chargeback", "complaint", "challenge_result", "supplied"]
+Kind = Literal["review", "chargeback", "complaint", "challenge_result", "supplied", "cancelled", "recall_answer"]
 Verdict = Literal["genuine", "fraud", "inconclusive", "passed", "failed"]
 
 
-def _actor(text: str) -> str:
+def printable(text: str) -> str:
+    """The text, if it is one that is kept: at most 64 bytes, printable."""
     if len(text.encode()) > MAX_ACTOR_BYTES or not text.isprintable():
         raise PydanticCustomError("text_out_of_range", "not at most 64 bytes of printable text")
     return text
@@ -42,7 +43,13 @@ class Feedback(InputRecord):
     payee_id: Annotated[
         Identifier | None, Field(description="The payee, as in the transaction. ISO 20022: OrgnlTxRef/CdtrAcct/Id.")
     ] = None
-    kind: Annotated[Kind, Field(description="Where it comes from. ISO 20022: none.")]
+    kind: Annotated[
+        Kind,
+        Field(
+            description="Where it comes from. cancelled: the customer withdrew, its verdict is inconclusive. recall_answer: what "
+            "the other bank says to a recall; it labels nothing. ISO 20022: camt.029 for recall_answer."
+        ),
+    ]
     verdict: Annotated[
         Verdict,
         Field(
@@ -51,13 +58,19 @@ class Feedback(InputRecord):
     ]
     actor: Annotated[
         str,
-        AfterValidator(_actor),
+        AfterValidator(printable),
         Field(description="Who says it, at most 64 bytes; must be trusted by the policy. ISO 20022: CxlRsnInf/Orgtr."),
     ]
     occurred_at: Annotated[Instant, Field(description="When it was said. ISO 20022: Assgnmt/CreDtTm.")]
     supersedes: Annotated[
         Identifier | None, Field(description="The feedback_id that this one takes the place of. ISO 20022: none.")
     ] = None
+
+    @model_validator(mode="after")
+    def _withdrawn(self) -> Self:
+        if self.kind == "cancelled" and self.verdict != "inconclusive":
+            raise PydanticCustomError("verdict_of_cancelled", "verdict of kind cancelled is inconclusive, and no other")
+        return self
 
     @property
     def owner(self) -> str:

@@ -45,6 +45,7 @@ _OUT_OF_RANGE = {
     "finite_number",
     "unknown_country",
     "text_out_of_range",
+    "verdict_of_cancelled",
 }
 
 
@@ -125,4 +126,5 @@ def _message(reason: Reason, detail: ErrorDetails) -> str:
         return f"field {field} is absent, null or empty"
     if reason == "unsupported":
         return "field type: only payments and reversals are taken"
-    return f"field {field}: {_SAYS.get(detail['type'], detail['msg'])}"
+    said = _SAYS.get(detail["type"], detail["msg"])
+    return f"field {field}: {said}" if field else said

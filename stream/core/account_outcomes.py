@@ -27,9 +27,9 @@ from stream.core.account_row import (
     whole_seconds,
 )
 from stream.core.customer import customer_failed, customer_fraud, customer_recovered
-from stream.core.told_row import IN_FORCE, before_of, is_known_fraud, remember, take_back, told_of
+from stream.core.told_row import IN_FORCE, before_of, is_known_fraud, is_withdrawn, remember, take_back, told_of
 
-REVIEW, CHARGEBACK, COMPLAINT, CHALLENGE_RESULT, SUPPLIED = 0, 1, 2, 3, 4
+REVIEW, CHARGEBACK, COMPLAINT, CHALLENGE_RESULT, SUPPLIED, CANCELLED, RECALL_ANSWER = 0, 1, 2, 3, 4, 5, 6
 GENUINE, FRAUD, INCONCLUSIVE, PASSED, FAILED = 0, 1, 2, 3, 4
 
 
@@ -155,7 +155,9 @@ def _supersede(row: Any, told: Any, earlier: Any, found: Any) -> int:
     if not take_back(row, told, earlier):
         return 0
     entry = find_pending(row, told["transaction"][earlier])
-    if entry >= 0 and state_of(row, entry) == ADVERSE:
+    transaction = told["transaction"][earlier]
+    stands = is_known_fraud(told, transaction) or is_withdrawn(told, transaction)
+    if entry >= 0 and state_of(row, entry) == ADVERSE and not stands:
         put_state(row, entry, OPEN)
     return 1
 
@@ -180,29 +182,32 @@ def _apply_record(row: Any, told: Any, record: Any, found: Any, customer: Any, h
         made = np.int64(told["made"][earlier]) * 1_000_000
     band = amount if amount > 0.0 else _band_of(row, payee)
     found["payee"], found["event_time"] = payee, made
-    counts = True
-    if record["verdict"] == FRAUD:
+    counts = record["kind"] != RECALL_ANSWER  # it says what becomes of the money, not what the payment was
+    if counts and record["verdict"] == FRAUD:
         counts = not is_known_fraud(told, record["transaction_hash"])
         if entry >= 0 and earlier < 0:  # said before there was a memory of it
             counts = state_of(row, entry) != ADVERSE
     before = before_of(row, payee)
     last_seen = row["last_seen"]
     if counts:
-        _apply_outcome(row, record, entry, payee, band)
+        _apply_outcome(row, record, entry, payee, band, is_withdrawn(told, record["transaction_hash"]))
         if has_customer:
             _tell_customer(customer, record, payee, band)
     remember(told, record, payee, amount, made, last_seen, before, counts)
 
 
 @njit(cache=True, nogil=True)
-def _apply_outcome(row: Any, record: Any, entry: Any, payee: Any, amount: Any) -> None:
+def _apply_outcome(row: Any, record: Any, entry: Any, payee: Any, amount: Any, withdrawn: Any) -> None:
     """What one feedback record does to the row it speaks of."""
     time_us, verdict = record["occurred_at"], record["verdict"]
-    if verdict == FRAUD:
+    if record["kind"] == CANCELLED:
+        if entry >= 0 and state_of(row, entry) == OPEN:
+            put_state(row, entry, ADVERSE)  # it was not made: it never matures
+    elif verdict == FRAUD:
         _on_fraud(row, entry, payee, time_us)
     elif verdict == GENUINE:
         _clear_pair(row, payee, amount, time_us)
-        if entry >= 0 and state_of(row, entry) != DONE:
+        if entry >= 0 and state_of(row, entry) != DONE and not withdrawn:
             mature_entry(row, entry)
         pair = find_pair(row, payee)
         if pair >= 0 and record["kind"] == REVIEW:

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from rules.bounded_json import NotReadable, load
+from stream.core.mending import Step
 
 MAX_BYTES: Final = 4 << 20
 _SPANS: Final = ("transactions", "feedback")
@@ -42,8 +43,20 @@ def read_batch(value: bytes | None) -> dict[str, Any]:
             raise NotReadable(f"no batch record: {name} is no span of offsets")
     if not isinstance(batch["untrusted"], list):
         raise NotReadable("no batch record: untrusted is no list of offsets")
+    if batch.get("broker_ms") is not None and not (type(batch["broker_ms"]) is int and 0 <= batch["broker_ms"] < _LAST):
+        raise NotReadable("no batch record: broker_ms is no time")
     _check_internal(batch.get("internal", {}))
+    _check_mended(batch.get("mended", []))
     return batch
+
+
+def mended_steps(batch: Mapping[str, Any]) -> tuple[Step, ...]:
+    """Steps that mended times in a recorded batch.
+
+    >>> mended_steps({"mended": [[7, 1_000, 2_000]]})
+    (Step(offset=7, until=1000, limit=2000),)
+    """
+    return tuple(Step(*said) for said in batch.get("mended", ()))
 
 
 def internal_offsets(batch: Mapping[str, Any], name: str) -> frozenset[int]:
@@ -60,3 +73,11 @@ def _check_internal(internal: Any) -> None:
         isinstance(said, list) and all(type(number) is int for number in said) for said in internal.values()
     ):
         raise NotReadable("no batch record: internal holds lists of integers by name")
+
+
+def _check_mended(mended: Any) -> None:
+    if not isinstance(mended, list) or not all(
+        isinstance(said, list) and len(said) == 3 and all(type(n) is int and 0 <= n < _LAST for n in said)
+        for said in mended
+    ):
+        raise NotReadable("no batch record: mended holds offset and two times of each step")

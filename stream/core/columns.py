@@ -47,7 +47,7 @@ SLIPS = (
 )
 """Bit i of the ``slips`` mask; a word that is not listed sets ``other``."""
 
-FEEDBACK_KINDS = ("review", "chargeback", "complaint", "challenge_result", "supplied")
+FEEDBACK_KINDS = ("review", "chargeback", "complaint", "challenge_result", "supplied", "cancelled", "recall_answer")
 VERDICTS = ("genuine", "fraud", "inconclusive", "passed", "failed")
 
 TRANSACTION = np.dtype(

@@ -74,6 +74,7 @@ def decode_transactions(
     partitions: int,
     *,
     future_ms: int,
+    broker_ms: NDArray[np.int64] | int | None = None,
 ) -> Decoded:
     """Read a batch of ``bank.transactions.v1``.
 
@@ -86,7 +87,11 @@ def decode_transactions(
     partition, partitions
         Where they were found, and how many partitions the topic has.
     future_ms
-        How far an event time may lie ahead of its Kafka timestamp, ms.
+        How far an event time may lie ahead of its Kafka timestamp, and of ``broker_ms``, ms.
+    broker_ms
+        The broker's time when the batch was walked, as its record has it, ms since the epoch; or int64 (n,), of each record.
+        A producer that stamps its records has one clock for both times: if it is wrong, they agree. None where no such
+        time is known. A timestamp further ahead is taken as the furthest that is allowed.
 
     Examples
     --------
@@ -102,13 +107,20 @@ def decode_transactions(
     packed = values if isinstance(values, Packed) else Packed.of(values)
     refused = _read(packed, rows, works, status)
     rows["offset"] = offsets
-    rows["timestamp"] = timestamps
+    rows["timestamp"] = timestamps if broker_ms is None else np.minimum(timestamps, broker_ms)
     with _wrapping():
         seal(rows, works, status, partition, partitions, future_ms)
+    misplaced = [
+        _misplaced(
+            int(index), rows[index], int(status[index]), partition, partitions, (int(timestamps[index]), future_ms)
+        )
+        for index in np.flatnonzero((status == WRONG_PARTITION) | (status == FUTURE))
+    ]
+    if broker_ms is not None:
+        rows["timestamp"] = np.minimum(timestamps, broker_ms + np.int64(future_ms))
     if not status.any():
         return Decoded(rows, np.arange(count))
-    for index in np.flatnonzero((status == WRONG_PARTITION) | (status == FUTURE)):
-        refused.append(_misplaced(int(index), rows[index], int(status[index]), partition, partitions, future_ms))
+    refused += misplaced
     refused.sort(key=lambda refusal: refusal.index)
     accepted = np.flatnonzero(status == ACCEPTED)
     return Decoded(_chosen(rows, accepted), accepted, refused)
@@ -218,12 +230,22 @@ def _opaque(rows: NDArray[Any]) -> NDArray[Any]:
     return rows.view(np.dtype((np.void, rows.itemsize)))
 
 
-def _misplaced(index: int, row: Any, status: int, partition: int, partitions: int, future_ms: int) -> Refusal:
+def _misplaced(
+    index: int, row: Any, status: int, partition: int, partitions: int, stamped: tuple[int, int]
+) -> Refusal:  # fmt: skip
     if status == WRONG_PARTITION:
         home = partition_of(bytes(row["customer_id"]), partitions)
         return Refusal(index, "wrong_partition", f"found in partition {partition}, its key belongs into {home}")
-    ahead = int(row["event_time"]) // 1000 - int(row["timestamp"])
-    return Refusal(index, "future", f"event_time is {ahead} ms ahead of the Kafka timestamp, at most {future_ms}")
+    (stamp, future_ms), bound = stamped, int(row["timestamp"])
+    ahead = int(row["event_time"]) // 1000 - bound
+    if bound == stamp:
+        return Refusal(index, "future", f"event_time is {ahead} ms ahead of the Kafka timestamp, at most {future_ms}")
+    return Refusal(
+        index,
+        "future",
+        f"event_time is {ahead} ms ahead of the broker's time, at most {future_ms}; its Kafka timestamp, which the producer "
+        f"set, is {stamp - bound} ms ahead of it: look at that producer's clock",
+    )
 
 
 def _wrapping() -> AbstractContextManager[None]:

@@ -16,11 +16,16 @@ MAX_VALUES: Final = 50_000
 ID: Final = re.compile(r"[A-Za-z0-9_.:\-]{1,64}")
 ROW_KEY: Final = re.compile(rb"[A-Za-z0-9_.:\-]{1,64}/[A-Za-z0-9_.:\-]{1,64}")
 _HOLD: Final = ("transaction_id", "alert_id", "account_id", "customer_id", "expires_at", "on_expiry")
-_LATER: Final = ("escalation", "scenario", "priority_milli", "due_at")
+_LATER: Final = ("escalation", "scenario", "priority_milli", "due_at", "held", "amount_minor", "currency")
 """What holds of earlier versions have not all of."""
 _VERDICT: Final = frozenset(("transaction_id", "account_id", "result", "cause", "stamped_at"))
+_SAID: Final = ("actor", "feedback_id")
+"""What verdicts of earlier versions have not."""
+MAX_SAID: Final = 256
+_CURRENCY: Final = re.compile(r"[A-Z]{3}|")
 _RESULTS: Final = ("release", "decline")
-_CAUSES: Final = ("reviewer", "challenge", "expiry", "supplied")
+_CAUSES: Final = ("reviewer", "challenge", "customer", "expiry", "supplied")
+_HELD: Final = ("review", "challenge")
 
 
 def read_object(value: bytes | None, most: int) -> dict[str, Any]:
@@ -47,6 +52,19 @@ def identity(value: Any) -> str:
     """
     if not isinstance(value, str) or not ID.fullmatch(value):
         raise NotReadable("an id that is none")
+    return value
+
+
+def currency_code(value: Any) -> str:
+    """A currency's code, or the empty text where it is not known.
+
+    Raises
+    ------
+    ValueError
+        It is none.
+    """
+    if not isinstance(value, str) or not _CURRENCY.fullmatch(value):
+        raise NotReadable("a currency that is none")
     return value
 
 
@@ -91,8 +109,11 @@ def read_row(key: bytes, value: bytes, versions: tuple[int, ...], kept: int) -> 
 
 
 def _check_verdict(key: bytes, verdict: Any) -> None:
-    if not isinstance(verdict, dict) or set(verdict) != _VERDICT:
+    if not isinstance(verdict, dict) or set(verdict) - set(_SAID) != _VERDICT:
         raise NotReadable("no stored verdict")
+    said = [verdict.get(name, "") for name in _SAID]
+    if not all(isinstance(text, str) and len(text) <= MAX_SAID for text in said):
+        raise NotReadable("a stored verdict with a text that is none")
     _check_key(key, verdict)
     whole(verdict["stamped_at"])
     if verdict["result"] not in _RESULTS or verdict["cause"] not in _CAUSES:
@@ -108,7 +129,9 @@ def _check_hold(key: bytes, hold: Any) -> None:
     whole(hold["expires_at"])
     whole(hold.get("priority_milli", 0), -(2**53), 2**53)
     whole(hold.get("due_at", 0))
-    if hold["on_expiry"] not in _RESULTS:
+    whole(hold.get("amount_minor", 0))
+    currency_code(hold.get("currency", ""))
+    if hold["on_expiry"] not in _RESULTS or hold.get("held", "review") not in _HELD:
         raise NotReadable("a stored hold that ends in nothing known")
     if not isinstance(hold.get("escalation", ""), str) or not isinstance(hold.get("scenario", ""), str):
         raise NotReadable("a stored hold with a text that is none")

@@ -1,7 +1,8 @@
 """Held transactions of one partition, and what ends each of them: pure, and decided by the times in the data alone.
 
-An alert about a ``review`` opens a hold with a stated expiry. A reviewer's verdict or the result of a challenge,
-stamped before that expiry, ends it; else the expiry does, at its stated time. Which of several verdicts counts does
+An alert about a ``review``, or a ``challenge`` (:mod:`stream.core.challenges`), opens a hold with a stated expiry. A reviewer's
+verdict, the result of a challenge or the customer who withdraws, stamped before that expiry, ends it; else the expiry does, at
+its stated time. Which of several verdicts counts does
 not depend on which topic was read first, on when anything was noticed, or on where batches were cut:
 
 - a verdict counts when its record's Kafka timestamp lies before the expiry;
@@ -23,18 +24,22 @@ import numpy.typing as npt
 import orjson
 
 from rules.bounded_json import NotReadable
+from rules.endings import Held, ending_sentences
+from rules.phrases import Money
+from stream.contracts.currency import MINOR_UNIT_DIGITS
 from stream.core import rfc3339
 from stream.core.columns import FEEDBACK_KINDS, VERDICTS
-from stream.core.hold_rows import MAX_ALERT_BYTES, identity, read_object, read_row, whole
+from stream.core.hold_rows import MAX_ALERT_BYTES, currency_code, identity, read_object, read_row, whole
 from stream.errors import RiskstreamError
 
 Result = Literal["release", "decline"]
-Cause = Literal["reviewer", "challenge", "expiry", "supplied"]
+Cause = Literal["reviewer", "challenge", "customer", "expiry", "supplied"]
 """``supplied`` ends obligations alone (:mod:`stream.core.obligations`) and is in no Resolution."""
 
-ROW_VERSION = 2
-"""Version 1 had no scenario, priority and due time: its holds end as any other and come last in the queue."""
-READ_VERSIONS = (1, 2)
+ROW_VERSION = 3
+"""Version 1 had no scenario, priority and due time: its holds end as any other and come last in the queue. Version 2 knew no
+challenge, no amount, and not who said a verdict."""
+READ_VERSIONS = (1, 2, 3)
 MAX_UNMATCHED = 20_000
 """Transactions per partition whose verdict is kept while no alert about them is known."""
 MAX_ENDED = 20_000
@@ -43,11 +48,13 @@ MAX_KEPT_STAMPS = 8
 """Verdicts kept of one transaction without an alert; see :meth:`Holds.judge`."""
 
 _REVIEW, _CHALLENGE = FEEDBACK_KINDS.index("review"), FEEDBACK_KINDS.index("challenge_result")
+_CANCELLED = FEEDBACK_KINDS.index("cancelled")
 _MEANING: dict[tuple[int, int], tuple[Result, Cause]] = {
     (_REVIEW, VERDICTS.index("genuine")): ("release", "reviewer"),
     (_REVIEW, VERDICTS.index("fraud")): ("decline", "reviewer"),
     (_CHALLENGE, VERDICTS.index("passed")): ("release", "challenge"),
     (_CHALLENGE, VERDICTS.index("failed")): ("decline", "challenge"),
+    (_CANCELLED, VERDICTS.index("inconclusive")): ("decline", "customer"),
 }
 
 
@@ -76,6 +83,10 @@ class Hold:
     scenario, priority_milli, due_at
         As in the alert, for whoever looks at the queue; they end nothing. Times are µs since the epoch. Empty and 0 of
         obligations, and of holds stored by a version that did not keep them.
+    held
+        What the transaction waits for: a reviewer, or its customer's answer to a challenge.
+    amount_minor, currency
+        As ordered, for the words at the end; no currency where a version before stored the hold.
     """
 
     transaction_id: str
@@ -88,6 +99,9 @@ class Hold:
     scenario: str = ""
     priority_milli: int = 0
     due_at: int = 0
+    held: Held = "review"
+    amount_minor: int = 0
+    currency: str = ""
 
     @property
     def key(self) -> bytes:
@@ -107,6 +121,8 @@ class Verdict:
         What it makes of the hold.
     stamped_at
         Kafka timestamp of its record, µs since the epoch.
+    actor, feedback_id
+        Who said it and where; empty where a version before kept the verdict.
     """
 
     transaction_id: str
@@ -114,6 +130,8 @@ class Verdict:
     result: Result
     cause: Cause
     stamped_at: int
+    actor: str = ""
+    feedback_id: str = ""
 
     @property
     def key(self) -> bytes:
@@ -133,12 +151,26 @@ class Ending:
         How, and by what.
     at
         When, by the times in the data: the verdict's stamp or the stated expiry, µs since the epoch.
+    actor, feedback_id
+        Of the verdict; empty where there was none, or where a version before kept it.
     """
 
     hold: Hold
     result: Result
     cause: Cause
     at: int
+    actor: str = ""
+    feedback_id: str = ""
+
+    @classmethod
+    def by(cls, hold: Hold, verdict: Verdict) -> Ending:
+        """The end that a verdict is."""
+        return cls(hold, verdict.result, verdict.cause, verdict.stamped_at, verdict.actor, verdict.feedback_id)
+
+    @classmethod
+    def by_expiry(cls, hold: Hold) -> Ending:
+        """The end that comes by itself."""
+        return cls(hold, hold.on_expiry, "expiry", hold.expires_at)
 
     def resolution(self) -> bytes:
         """The Resolution as published.
@@ -155,9 +187,17 @@ class Ending:
                 "customer_id": self.hold.customer_id,
                 "result": self.result,
                 "cause": self.cause,
+                "actor": self.actor or None,
+                "feedback_id": self.feedback_id or None,
                 "at": rfc3339.render(self.at),
+                "reasons": {"customer": self._sentences()},
             }
         )
+
+    def _sentences(self) -> dict[str, str]:
+        hold = self.hold
+        money = Money(hold.currency, MINOR_UNIT_DIGITS.get(hold.currency, 2))
+        return ending_sentences(hold.held, self.result, self.cause, hold.amount_minor, money)
 
 
 @dataclass(slots=True)
@@ -199,6 +239,8 @@ def read_alert(value: bytes | None) -> Hold | None:
             scenario=str(decision["scenario"])[:64],
             priority_milli=whole(alert["priority_milli"], -(2**53), 2**53),
             due_at=whole(rfc3339.microseconds(rfc3339.parse(alert["due_at"]))),
+            amount_minor=whole(alert.get("amount_minor", 0)),  # an alert of a version before has none
+            currency=currency_code(alert.get("currency", "")),
         )
     except (ValueError, TypeError, KeyError, AttributeError, OverflowError) as error:
         raise UnreadableAlert(f"not an alert: {type(error).__name__}; only riskstream may write there") from error
@@ -210,23 +252,24 @@ def read_alert(value: bytes | None) -> Hold | None:
 def read_verdicts(feedback: npt.NDArray[np.void]) -> Iterator[Verdict]:
     """What of a batch of decoded feedback (dtype ``columns.FEEDBACK``) can end a hold, in order.
 
-    A review says genuine or fraud, a challenge was passed or failed; ``inconclusive``, complaints, chargebacks and
-    supplied documents leave a hold as it is.
+    A review says genuine or fraud, a challenge was passed or failed, a customer withdrew; ``inconclusive`` of others,
+    complaints, chargebacks, answers to recalls and supplied documents leave a hold as it is.
     """
     for row in feedback:
         meaning = _MEANING.get((int(row["kind"]), int(row["verdict"])))
         if meaning is not None:
             result, cause = meaning
             yield Verdict(
-                row["transaction_id"].decode(), row["account_id"].decode(), result, cause, int(row["timestamp"]) * 1000
-            )
+                row["transaction_id"].decode(), row["account_id"].decode(), result, cause, int(row["timestamp"]) * 1000,
+                row["actor"].decode(), row["feedback_id"].decode(),
+            )  # fmt: skip
 
 
 class Holds:
     """Open holds, early verdicts and ended holds of one partition.
 
     Each transaction is in at most one of three states: a verdict without an alert (at most ``max_unmatched``, then the
-    oldest goes), open (as many as there are reviews that have not expired: none may be forgotten), ended (the latest
+    oldest goes), open (as many as there are reviews and challenges that have not expired: none may be forgotten), ended (the latest
     ``max_ended``). Every change of state is also a row for the changelog; the rows in log order rebuild the object.
 
     Parameters
@@ -253,6 +296,8 @@ class Holds:
         """Alerts about a transaction that was or had been held already."""
         self.dropped = 0
         """Transactions whose early verdict had to go for want of room."""
+        self.challenges = 0
+        """Of the open holds, those of challenges."""
         self._open: dict[bytes, Hold] = {}
         self._unmatched: dict[bytes, Unmatched] = {}
         self._ended: dict[bytes, int] = {}
@@ -291,7 +336,7 @@ class Holds:
         return sum(hold.expires_at < at for hold in self._open.values())
 
     def open(self, hold: Hold) -> Ending | None:
-        """An alert about a review was read; returns the end where a verdict was there before it."""
+        """An alert about a review, or a challenge, was read; returns the end where a verdict was there before it."""
         key = hold.key
         if key in self._open or key in self._ended:
             self.repeated += 1
@@ -301,9 +346,8 @@ class Holds:
             first = next((v for v in early.verdicts if v.stamped_at < hold.expires_at), None)
             self.late += early.seen - (first is not None)
             if first is not None:
-                return self._end(hold, first.result, first.cause, first.stamped_at)
-        self._open[key] = hold
-        heapq.heappush(self._expiries, (hold.expires_at, key))
+                return self._end(Ending.by(hold, first))
+        self._put(hold)
         self._change(key, _hold_row(hold))
         return None
 
@@ -325,8 +369,8 @@ class Holds:
         if verdict.stamped_at >= hold.expires_at:
             self.late += 1
             return None
-        del self._open[key]
-        return self._end(hold, verdict.result, verdict.cause, verdict.stamped_at)
+        self._take(key)
+        return self._end(Ending.by(hold, verdict))
 
     def expire(self, read_until: int) -> list[Ending]:
         """End what no verdict can end any more, in order of expiry.
@@ -339,8 +383,8 @@ class Holds:
         """
         endings = []
         while (at := self.next_expiry) is not None and at <= read_until:
-            hold = self._open.pop(heapq.heappop(self._expiries)[1])
-            endings.append(self._end(hold, hold.on_expiry, "expiry", at))
+            hold = self._take(heapq.heappop(self._expiries)[1])
+            endings.append(self._end(Ending.by_expiry(hold)))
         return endings
 
     def take_changes(self) -> list[tuple[bytes, bytes | None]]:
@@ -365,10 +409,11 @@ class Holds:
             raise UnknownRow(f"not a stored hold: {error}; only riskstream may write there") from error
         if value is not None and row.get("version") not in READ_VERSIONS:
             raise UnknownRow(
-                f"a stored hold of schema version {row.get('version')}, this version reads 1 and {ROW_VERSION}: run the "
+                f"a stored hold of schema version {row.get('version')}, this version reads 1 to {ROW_VERSION}: run the "
                 "version of riskstream that wrote it"
             )
-        self._open.pop(key, None)
+        if key in self._open:
+            self._take(key)
         self._unmatched.pop(key, None)
         self._ended.pop(key, None)
         if value is None:
@@ -378,15 +423,25 @@ class Holds:
         elif row["state"] == "unmatched":
             self._unmatched[key] = Unmatched(row["seen"], [Verdict(**verdict) for verdict in row["verdicts"]])
         else:
-            hold = self._open[key] = Hold(**row["hold"])
-            heapq.heappush(self._expiries, (hold.expires_at, key))
+            self._put(Hold(**row["hold"]))
 
-    def _end(self, hold: Hold, result: Result, cause: Cause, at: int) -> Ending:
-        self._ended[hold.key] = at
-        self._change(hold.key, orjson.dumps({"version": ROW_VERSION, "state": "ended", "at": at}))
+    def _put(self, hold: Hold) -> None:
+        self._open[hold.key] = hold
+        self.challenges += hold.held == "challenge"
+        heapq.heappush(self._expiries, (hold.expires_at, hold.key))
+
+    def _take(self, key: bytes) -> Hold:
+        hold = self._open.pop(key)
+        self.challenges -= hold.held == "challenge"
+        return hold
+
+    def _end(self, ending: Ending) -> Ending:
+        key = ending.hold.key
+        self._ended[key] = ending.at
+        self._change(key, orjson.dumps({"version": ROW_VERSION, "state": "ended", "at": ending.at}))
         if len(self._ended) > self.max_ended:
             self._forget(self._ended)
-        return Ending(hold, result, cause, at)
+        return ending
 
     def _keep(self, key: bytes, verdict: Verdict) -> None:
         # to the end of the dict: its order is that of the rows' last change, which recovery restores

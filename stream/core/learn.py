@@ -10,8 +10,11 @@ import orjson
 
 from detectors.ensemble import EnsembleConfig, Learner, Snapshot
 from stream.core.learning import TAKEN_BACK, LearningRecords
+from stream.core.mending import MENDED_WORD
 
 LABEL_KINDS = ("review", "chargeback", "complaint")
+WITHDRAWN = "cancelled"
+"""The kind of a customer who withdrew: the payment was never made, and nothing is learned of it."""
 
 
 class StreamLearner:
@@ -41,9 +44,6 @@ class StreamLearner:
             self._label(label)
             start = before
         self._observe(records, start, len(records))
-        if len(records):
-            latest = int(records.event_time.max())
-            self._latest = latest if self._latest is None else max(self._latest, latest)
 
     def close_round(self, with_state: bool) -> Snapshot:
         """End a round: what is older than maturity becomes genuine, and the next model is frozen."""
@@ -57,10 +57,22 @@ class StreamLearner:
                 records.payment[start:stop], records.event_time[start:stop], records.inputs[start:stop],
                 records.group[start:stop], records.suspected[start:stop],
             )  # fmt: skip
+            latest = int(records.event_time[start:stop].max())
+            self._latest = latest if self._latest is None else max(self._latest, latest)
 
     def _label(self, value: bytes) -> None:
         label = orjson.loads(value)
-        if label["kind"] in LABEL_KINDS and label["verdict"] == TAKEN_BACK:
+        if label["kind"] == MENDED_WORD:
+            self._mend(label["occurred_at_us"])
+        elif label["kind"] == WITHDRAWN and label["verdict"] != TAKEN_BACK:
+            self.learner.withdraw(label["payment"], label["occurred_at_us"])
+        elif label["kind"] in (*LABEL_KINDS, WITHDRAWN) and label["verdict"] == TAKEN_BACK:
             self.learner.retract(label["payment"])
         elif label["kind"] in LABEL_KINDS and label["verdict"] in ("fraud", "genuine"):
             self.learner.label(label["payment"], label["occurred_at_us"], label["verdict"] == "fraud", label["kind"])
+
+    def _mend(self, until: int) -> None:
+        """No event time that came before lies beyond the broker's time of that moment."""
+        if self._latest is not None:
+            self._latest = min(self._latest, until)
+        self.learner.mend(until)

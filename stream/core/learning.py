@@ -16,6 +16,7 @@ from stream.core.columns import FEEDBACK_KINDS, SCENARIOS, VERDICTS
 from stream.core.decide import REVIEW, Decided
 from stream.core.features import MODEL_COLUMNS
 from stream.core.fingerprint import chain
+from stream.core.mending import MENDED, MENDED_WORD
 from stream.core.packed import Packed, put_bytes
 from stream.core.payments import payments_of
 from stream.errors import RiskstreamError
@@ -172,7 +173,7 @@ def is_label(value: bytes) -> bool:
         whole
         and 0 <= label["payment"] < 2**64
         and -LAST_TIME_US <= label["occurred_at_us"] <= LAST_TIME_US
-        and label["kind"] in FEEDBACK_KINDS
+        and label["kind"] in (*FEEDBACK_KINDS, MENDED_WORD)
         and label["verdict"] in (*VERDICTS, TAKEN_BACK)
         and isinstance(label["transaction_id"], str)
         and isinstance(label["feedback_id"], str)
@@ -202,7 +203,7 @@ def label_record(feedback: np.void) -> bytes:
             "transaction_id": feedback["transaction_id"].decode(),
             "payment": int(chain(feedback["account_hash"], feedback["transaction_hash"])),
             "feedback_id": feedback["feedback_id"].decode(),
-            "kind": FEEDBACK_KINDS[feedback["kind"]],
+            "kind": MENDED_WORD if feedback["kind"] == MENDED else FEEDBACK_KINDS[feedback["kind"]],
             "verdict": TAKEN_BACK if feedback["takes_back"] else VERDICTS[feedback["verdict"]],
             "occurred_at_us": int(feedback["occurred_at"]),
         }

@@ -6,6 +6,7 @@ tool and the simulator of bad days are shells around it.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -20,6 +21,7 @@ from stream.core.customer_row_history import OLDER as OLDER_CUSTOMERS
 from stream.core.customer_slots import CustomerSlots
 from stream.core.frame import FORWARDED
 from stream.core.frames import Frames
+from stream.core.mending import Step, forwarded_step, mend_accounts
 from stream.core.rows import RowTable
 
 _NOTHING_FORWARDED = np.zeros(0, FORWARDED)
@@ -85,9 +87,10 @@ class AccountHop:
         """The partition's highest event time so far, µs: what lateness is measured against."""
 
     def process(
-        self, transactions: npt.NDArray[np.void], feedback: npt.NDArray[np.void], rates: Currencies | None = None
-    ) -> Profiled:
-        """Walk one batch: its transactions in order, then its feedback in order.
+        self, transactions: npt.NDArray[np.void], feedback: npt.NDArray[np.void], rates: Currencies | None = None,
+        steps: Sequence[Step] = (),
+    ) -> Profiled:  # fmt: skip
+        """Walk one batch: its transactions in order, then its feedback in order, then the steps that mend times.
 
         Parameters
         ----------
@@ -95,12 +98,26 @@ class AccountHop:
         feedback : columns.FEEDBACK[m]
         rates
             What amounts are compared by; whoever walks the batch again must have the same. None: the shipped ones.
+        steps
+            As the batch's record has them.
         """
         frames = Frames(transactions, self.settings.partitions)
         reversals = np.zeros(len(account_reversal.RESULTS), np.int64)
         status = self._profile(transactions, frames, rates or shipped().common.currencies, reversals)
         forwarded, repeated = self._learn(feedback)
+        if steps:
+            forwarded = np.concatenate([forwarded, *(self._mend(step) for step in steps)])
         return Profiled(frames.encoded(forwarded), status, repeated, tuple(reversals.tolist()))
+
+    def mend(self, step: Step) -> int:
+        """Bring times that lie ahead of the broker's back to it; returns how many rows were changed."""
+        if self.highest[0] > step.limit:
+            self.highest[0] = step.until
+        return mend_accounts(self.table, self.customers, self.told, step)
+
+    def _mend(self, step: Step) -> npt.NDArray[np.void]:
+        self.mend(step)
+        return forwarded_step(step, f"mended-{self.partition}-{step.offset}", self.partition, self.settings.partitions)
 
     def excerpt(self, transactions: npt.NDArray[np.void], feedback: npt.NDArray[np.void]) -> AccountHop:
         """A hop of its own with copies of the rows that these records concern: to try what walking them does."""

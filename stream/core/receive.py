@@ -14,6 +14,7 @@ from stream.core import payee, payee_row
 from stream.core.account_outcomes import FRAUD
 from stream.core.features import FEATURES, WIDTH
 from stream.core.frame import FORWARDED, PROFILED, Frame, reversals_of
+from stream.core.mending import Step, mend_payees, steps_among
 from stream.core.payee_row_history import BUSY_OLDER, OLDER
 from stream.core.payments import payments_of
 from stream.core.rows import RowTable
@@ -172,6 +173,12 @@ class PayeeHop:
         )  # fmt: skip
         self.table.mark_changed(slots)
         self.busy.mark_changed(busy_slots)
+        for step in steps_among(feedback):
+            self.mend(step)
+
+    def mend(self, step: Step) -> int:
+        """Bring times that lie ahead of the broker's back to it; returns how many rows were changed."""
+        return mend_payees(self.table, self.busy, step)
 
 
 def _keep_places(

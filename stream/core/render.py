@@ -19,8 +19,9 @@ from rules.priority import priority_milli
 from rules.reasons import ReasonContext, render_reasons
 from rules.tolerance import repeated
 from stream.contracts.currency import MINOR_UNIT_DIGITS
-from stream.core.columns import SCENARIOS, SLIPS, unpack_code
-from stream.core.decide import REVIEW, Decided, Decider
+from stream.core.challenges import challenge_record
+from stream.core.columns import CHANNELS, PAYEE_KINDS, SCENARIOS, SLIPS, unpack_code
+from stream.core.decide import CHALLENGE, REVIEW, Decided, Decider
 from stream.core.decision_writer import (
     REST,
     Fragments,
@@ -30,6 +31,7 @@ from stream.core.decision_writer import (
 from stream.core.evidence import Evidence, evidence
 from stream.core.features import INDEX
 from stream.core.packed import Packed
+from stream.core.receive import Received
 from stream.core.wording import Wording, wording_keys
 
 _FLAGS = (b"[]", b'["late"]', b'["below_line"]', b'["late","below_line"]')
@@ -47,6 +49,8 @@ class Rendered:
         Row and alert JSON of what a person must see.
     obligations
         Row and JSON of what is owed for a payment that proceeded first.
+    challenges
+        Row and JSON of what waits for its customer's answer.
     keys
         customer_id of each transaction, the key of its decision.
     """
@@ -54,6 +58,7 @@ class Rendered:
     decisions: Packed
     alerts: list[tuple[int, bytes]]
     obligations: list[tuple[int, bytes]]
+    challenges: list[tuple[int, bytes]]
     keys: Packed
 
 
@@ -78,10 +83,12 @@ def render(decided: Decided, decider: Decider) -> Rendered:
         fragments.packed(),
     )
     reviews, owed = np.flatnonzero(verdicts["outcome"] == REVIEW), np.flatnonzero(verdicts["obligation"])
+    challenged = np.flatnonzero(verdicts["outcome"] == CHALLENGE)
     return Rendered(
         decisions,
         _alerts(decided, decider, reviews, decisions) if len(reviews) else [],
         _obligations(decided, decider, owed, decisions) if len(owed) else [],
+        challenges_of(decided, decider, challenged) if len(challenged) else [],
         Packed.of_ids(transactions["customer_id"]),
     )
 
@@ -182,21 +189,54 @@ def _alerts(
     due = [hold.due_at(at, case) for hold, at, case in zip(holds, event_times, complex_cases, strict=True)]
     expires = [hold.hold_expires_at(at) for hold, at in zip(holds, event_times, strict=True)]
     return [
-        (row, alert_of(identifier, decisions[row], priority, due_at, expires_at, hold.on_expiry))
-        for row, identifier, priority, due_at, expires_at, hold in zip(
-            rows.tolist(), decided.received.transactions["transaction_id"][rows].tolist(),
-            _priorities(decided, decider, rows), instants(np.array(due)), instants(np.array(expires)), holds, strict=True,
+        (row, alert_of(decided.received, row, decisions[row], priority, (due_at, expires_at), hold.on_expiry))
+        for row, priority, due_at, expires_at, hold in zip(
+            rows.tolist(), _priorities(decided, decider, rows), instants(np.array(due)), instants(np.array(expires)), holds,
+            strict=True,
         )
     ]  # fmt: skip
 
 
 def alert_of(
-    identifier: bytes, decision: bytes, priority_milli: int, due: bytes, expires: bytes, on_expiry: str
+    received: Received, row: int, decision: bytes, priority_milli: int, times: tuple[bytes, bytes], on_expiry: str
 ) -> bytes:
-    """The JSON of one alert; times without their ``Z``."""
-    return b'{"alert_id":"%b","decision":%b,"priority_milli":%d,"due_at":"%bZ","hold_expires_at":"%bZ","on_expiry":"%b"}' % (
-        identifier, decision, priority_milli, due, expires, on_expiry.encode(),
+    """The JSON of one alert; ``times``, when it is due and when its hold ends, without their ``Z``."""
+    transaction, features = received.transactions[row], received.features[row]
+    return (
+        b'{"alert_id":"%b","decision":%b,"priority_milli":%d,"due_at":"%bZ","hold_expires_at":"%bZ","on_expiry":"%b",'
+        b'"amount_minor":%d,"currency":"%b","channel":%b,"payee_kind":%b,"four_eyes":false}'
+        % (
+            transaction["transaction_id"], decision, priority_milli, *times, on_expiry.encode(),
+            transaction["amount_minor"], unpack_code(int(transaction["currency"])).encode(),
+            _word(CHANNELS, features[INDEX["channel"]]), _word(PAYEE_KINDS, features[INDEX["payee_kind"]]),
+        )
     )  # fmt: skip
+
+
+def _word(words: tuple[str, ...], code: float) -> bytes:
+    """A word by its code, as JSON; null for none, and where a broken row leaves no code.
+
+    >>> _word(("none", "app"), 1.0), _word(("none", "app"), 0.0), _word(("none", "app"), float("nan"))
+    (b'"app"', b'null', b'null')
+    """
+    return b'"%b"' % words[int(code)].encode() if 1.0 <= code < len(words) else b"null"
+
+
+def challenges_of(decided: Decided, decider: Decider, rows: npt.NDArray[np.int64]) -> list[tuple[int, bytes]]:
+    """What waits for its customer's answer, until when, and what becomes of it then; with its row."""
+    transactions = decided.received.transactions
+    codes = decided.verdicts["scenario"][rows].tolist()
+    terms = [decider.compiled.challenge(code) for code in codes]
+    times = transactions["event_time"][rows].tolist()
+    expires = instants(np.array([term.challenge_expires_at(at) for term, at in zip(terms, times, strict=True)]))
+    ids = (transactions[name][rows].tolist() for name in ("transaction_id", "account_id", "customer_id"))
+    amounts, currencies = transactions["amount_minor"][rows].tolist(), transactions["currency"][rows].tolist()
+    return [
+        (row, challenge_record(names, (SCENARIOS[code].encode(), amount, unpack_code(currency)), until, term.on_expiry))
+        for row, names, code, amount, currency, until, term in zip(
+            rows.tolist(), zip(*ids, strict=True), codes, amounts, currencies, expires, terms, strict=True
+        )
+    ]
 
 
 def _obligations(
@@ -207,10 +247,12 @@ def _obligations(
     owed = [at + decider.compiled.proceed_due_us for at in transactions["event_time"][rows].tolist()]
     answers = [decider.compiled.hold(scenario).due_at(at) for scenario, at in zip(scenarios, owed, strict=True)]
     return [
-        (row, b'{"due_at":"%bZ","alert":%b}' % (due, alert_of(identifier, decisions[row], priority, answer, answer, "release")))
-        for row, identifier, priority, due, answer in zip(
-            rows.tolist(), transactions["transaction_id"][rows].tolist(), _priorities(decided, decider, rows),
-            instants(np.array(owed)), instants(np.array(answers)), strict=True,
+        (row, b'{"due_at":"%bZ","alert":%b}' % (
+            due, alert_of(decided.received, row, decisions[row], priority, (answer, answer), "release")
+        ))
+        for row, priority, due, answer in zip(
+            rows.tolist(), _priorities(decided, decider, rows), instants(np.array(owed)), instants(np.array(answers)),
+            strict=True,
         )
     ]  # fmt: skip
 

@@ -42,7 +42,8 @@ TOLD_ROW = np.dtype(
 )
 """Packed; a change of layout raises :data:`SCHEMA_VERSION`."""
 
-_FRAUD, _FAILED = 1, 4
+_GENUINE, _FRAUD, _PASSED, _FAILED = 0, 1, 3, 4
+_CANCELLED = 5
 _LEAST_COUNT = 1.0e-3
 """What is left of a decayed count after a subtraction, below which it is nothing: seconds are counted, not microseconds."""
 
@@ -64,6 +65,16 @@ def is_known_fraud(told: Any, transaction: Any) -> bool:
     for place in range(TOLD):
         counted = told["state"][place] == IN_FORCE and told["verdict"][place] == _FRAUD
         if counted and told["transaction"][place] == transaction:
+            return True
+    return False
+
+
+@njit(cache=True, nogil=True)
+def is_withdrawn(told: Any, transaction: Any) -> bool:
+    """Whether the customer withdrew this payment."""
+    for place in range(TOLD):
+        withdrew = told["state"][place] == IN_FORCE and told["kind"][place] == _CANCELLED
+        if withdrew and told["transaction"][place] == transaction:
             return True
     return False
 
@@ -118,7 +129,7 @@ def _others(told: Any, place: Any, payee: Any, clears: Any) -> int:
     count = 0
     for other in range(TOLD):
         verdict = told["verdict"][other]
-        alike = verdict != _FRAUD and verdict != _FAILED if clears else verdict == _FRAUD
+        alike = verdict in (_GENUINE, _PASSED) if clears else verdict == _FRAUD
         if other != place and told["state"][other] == IN_FORCE and told["payee"][other] == payee and alike:
             count += 1
     return count
@@ -162,7 +173,7 @@ def take_back(row: Any, told: Any, place: Any) -> bool:
                 row["cleared_until"][cleared] = until
     elif verdict == _FAILED:
         row["failed_week"] = without(row["failed_week"], elapsed, 7.0)
-    elif cleared >= 0 and _others(told, place, payee, True) == 0:
+    elif verdict in (_GENUINE, _PASSED) and cleared >= 0 and _others(told, place, payee, True) == 0:
         row["cleared_until"][cleared] = told["cleared_until"][place]
     return True
 

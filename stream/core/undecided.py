@@ -14,13 +14,13 @@ from rules.pack import DEPENDENCIES, direction
 from rules.precedence import FAILED_DECIDER
 from rules.undecided import undecided_reasons
 from stream.core.columns import SCENARIOS
-from stream.core.decide import Decided, Decider, approve_reversals
+from stream.core.decide import CHALLENGE, Decided, Decider, approve_reversals
 from stream.core.decision_writer import Fragments, write_decisions
 from stream.core.features import MODEL_COLUMNS
 from stream.core.frame import reversals_of
 from stream.core.packed import Packed
 from stream.core.receive import Received
-from stream.core.render import Rendered, alert_of, instants
+from stream.core.render import Rendered, alert_of, challenges_of, instants
 
 MARK = b'{"dependency":"decider","direction":'
 """What stands in the bytes of each such decision, and in no other: ids have no quotation marks."""
@@ -66,11 +66,13 @@ def render_undecided(decided: Decided, decider: Decider) -> Rendered:
         due = instants(np.array([hold.due_at(at) for at in times]))
         expires = instants(np.array([hold.hold_expires_at(at) for at in times]))
         alerts = [
-            (row, alert_of(identifier, decisions[row], 0, due[row], expires[row], hold.on_expiry))
-            for row, identifier in enumerate(transactions["transaction_id"].tolist())
+            (row, alert_of(decided.received, row, decisions[row], 0, (due[row], expires[row]), hold.on_expiry))
+            for row in range(len(times))
             if rungs[row] == REVIEW
         ]
-    return Rendered(decisions, alerts, [], Packed.of_ids(transactions["customer_id"]))
+    challenged = np.flatnonzero(verdicts["outcome"] == CHALLENGE)
+    challenges = challenges_of(decided, decider, challenged) if len(challenged) else []
+    return Rendered(decisions, alerts, [], challenges, Packed.of_ids(transactions["customer_id"]))
 
 
 def _words(rung: int) -> bytes:

@@ -17,7 +17,8 @@ from stream.core.features import SCHEMA
 from stream.core.holds import Hold, Holds
 from stream.desk.scan import partitions_of
 from stream.settings import Settings
-from stream.worker.holds_session import OWED, UNKNOWN
+from stream.worker.holds_metrics import UNKNOWN
+from stream.worker.holds_session import OWED
 from stream.worker.log import Place, Reader
 from stream.worker.policies import PolicyLog
 from stream.worker.reader import KafkaReader
@@ -200,14 +201,14 @@ def read_queue(settings: Settings, clock_us: Callable[[], int]) -> ReviewQueue:
 
 
 def open_holds(reader: Reader, rows: Place) -> list[Hold]:
-    """Holds of one partition that have not ended, from its rows; obligations hold nothing and are left out."""
+    """Reviews of one partition that have not ended, from its rows; challenges wait for no reviewer, obligations hold nothing."""
     holds = Holds()
     for chunk in reader.read(rows, 0):
         for record in chunk:
             key = record.key or b""
             if key[:1] != OWED:
                 holds.restore(key, record.value)
-    return list(holds)
+    return [hold for hold in holds if hold.held == "review"]
 
 
 def _due(hold: Hold) -> int:

@@ -9,8 +9,10 @@ from detectors.ensemble import Learner
 from stream.core import columns
 from stream.core.decide import REVIEW
 from stream.core.frame import reversals_of
-from stream.core.learn import LABEL_KINDS
+from stream.core.learn import LABEL_KINDS, WITHDRAWN
 from stream.core.payments import payments_of
+
+_WITHDRAWN = columns.FEEDBACK_KINDS.index(WITHDRAWN)
 
 
 def learn_labels(learner: Learner, feedback: npt.NDArray[np.void]) -> None:
@@ -22,6 +24,8 @@ def learn_labels(learner: Learner, feedback: npt.NDArray[np.void]) -> None:
     ):
         if takes_back:
             learner.retract(name)
+        if kind == _WITHDRAWN:
+            learner.withdraw(name, occurred_at)
         source, word = columns.FEEDBACK_KINDS[kind], columns.VERDICTS[verdict]
         if source in LABEL_KINDS and word in ("fraud", "genuine"):
             learner.label(name, occurred_at, word == "fraud", source)

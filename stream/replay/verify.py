@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -23,11 +23,14 @@ import orjson
 from rules.bounded_json import NotReadable
 from rules.currency import Currencies
 from rules.policy import shipped
-from stream.core.batch_record import internal_offsets, read_batch
+from stream.contracts.mending import STEP_KEY, read_mend_times
+from stream.contracts.refusal import Refused
+from stream.core.batch_record import internal_offsets, mended_steps, read_batch
 from stream.core.decide import Decided, Decider
 from stream.core.decode import Decoded, decode_feedback, decode_transactions
 from stream.core.frame import Frame, decode_frame, reversals_of, salvaged
 from stream.core.learning import is_scored, label_record, scored_place, scored_records
+from stream.core.mending import Step
 from stream.core.packed import Packed
 from stream.core.profile import AccountHop, HopSettings
 from stream.core.receive import PayeeHop, Received
@@ -123,7 +126,7 @@ class Recorded:
     prefix
         Topic prefix, as it stands in headers.
     holds_read
-        Up to which offsets of alerts, obligations and feedback the holds agents have committed in a partition; without it
+        Up to which offsets of alerts, challenges, obligations and feedback the holds agents have committed in a partition; without it
         nobody ended holds there, and none are compared.
     """
 
@@ -167,7 +170,8 @@ def _compare_endings(recorded: Recorded, partition: int, read: HoldsRead, result
     trusted = columns[~np.isin(columns["offset"], sorted(result.untrusted[partition]))]
     for kind in (HOLDS, OBLIGATIONS):
         endings = Endings(kind, partition, read)
-        endings.open(recorded.read(kind.opened_by, partition))
+        for topic in kind.opened_by:
+            endings.open(topic, recorded.read(topic, partition))
         endings.judge(trusted)
         endings.compare_published(recorded.read(kind.published_on, partition), result)
         endings.compare_rows(recorded.read(ROWS, partition), result)
@@ -209,16 +213,35 @@ def _frames(recorded: Recorded, partition: int, result: Verified) -> Iterator[tu
         rates = recorded_rates(batch, rates, shipped().common.currencies)
         taken = _walked(transactions.until(batch["transactions"][1]), batch, "transactions")
         outcomes = _walked(feedback.until(batch["feedback"][1]), batch, "feedback")
-        decoded = decode_transactions(*_columns(taken), partition, recorded.partitions, future_ms=recorded.future_ms)
+        decoded = decode_transactions(
+            *_columns(taken),
+            partition,
+            recorded.partitions,
+            future_ms=recorded.future_ms,
+            broker_ms=batch.get("broker_ms"),
+        )
         labels: Decoded = decode_feedback(*_columns(outcomes), partition, recorded.partitions)
         trusted = ~np.isin(labels.columns["offset"], batch["untrusted"])
         untrusted.update(batch["untrusted"])
-        frames = hop.process(decoded.columns, labels.columns[trusted], rates).frames
+        steps = mended_steps(batch)
+        _check_steps(outcomes, steps, f"bank.feedback.v1/{partition}", result)
+        frames = hop.process(decoded.columns, labels.columns[trusted], rates, steps).frames
         if stored.marker is not None and stored.marker["sequence"] == batch["sequence"]:
             says = {"transactions": batch["transactions"][1], "feedback": batch["feedback"][1]}
             stored.compare(_account_tables(hop), {**says, "highest": int(hop.highest[0])})
         yield from frames
     stored.close(f"batch {stored.marker['sequence'] if stored.marker else 0}")
+
+
+def _check_steps(outcomes: list[Item], steps: Sequence[Step], where: str, result: Verified) -> None:
+    """Whether each step of a batch stands among its feedback: nothing else may change a row."""
+    said = {item.offset: item for item in outcomes if item.key == STEP_KEY}
+    for step in steps:
+        result.count("step")
+        try:
+            read_mend_times(said[step.offset].value)
+        except (KeyError, Refused):
+            result.differ(f"{where}/{step.offset}", "times were mended there, and no record says so")
 
 
 def _account_tables(hop: AccountHop) -> dict[str, RowTable]:
@@ -265,10 +288,11 @@ Published = dict[str, dict[str, bytes]]
 
 def _published(recorded: Recorded, result: Verified) -> Published:
     """Everything the payees hop published, by what it says led to it; a second record of one place is a difference."""
-    published: Published = {"decision": {}, "alert": {}, "obligation": {}, "learning": {}}
+    published: Published = {"decision": {}, "alert": {}, "challenge": {}, "obligation": {}, "learning": {}}
     topics = (
         ("decision", "risk.decisions.v1", recorded.partitions),
         ("alert", "risk.alerts.v1", recorded.partitions),
+        ("challenge", "riskstream-challenges", recorded.partitions),
         ("obligation", "riskstream-obligations", recorded.partitions),
         ("learning", "risk.learning.v1", recorded.learning_partitions),
     )
@@ -389,7 +413,9 @@ def _compare_decisions(
 def _compare_rendered(
     decided: Decided, rendered: Rendered, records: Packed | None, where: str, published: Published, result: Verified
 ) -> None:
-    beside = {"alert": dict(rendered.alerts), "obligation": dict(rendered.obligations)}
+    beside = {
+        "alert": dict(rendered.alerts), "challenge": dict(rendered.challenges), "obligation": dict(rendered.obligations),
+    }  # fmt: skip
     taken_back = reversals_of(decided.received.transactions).tolist()
     for row, (place, decision) in enumerate(zip(decided.received.place.tolist(), rendered.decisions, strict=True)):
         _compare(f"{where}/{place}", "decision", decision, published, result)

@@ -1,4 +1,5 @@
-"""The oracle's look at holds and obligations: did each end once, as its alert and the feedback say, and are its rows so?
+"""The oracle's look at holds and obligations: did each end once, as its alert or challenge and the feedback say, and are its
+rows so?
 
 Computed are the rules of ``docs/holds.md`` written down directly, hold by hold: of the verdicts that the record of their day
 trusts and that had been read when the end was published (the header ``riskstream.feedback`` says how far), the first that was
@@ -8,14 +9,15 @@ is no difference.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Final, Protocol
+from typing import Any, Final, NamedTuple, Protocol
 
 import numpy as np
 import numpy.typing as npt
 import orjson
 
+from stream.core.challenges import read_challenge
 from stream.core.holds import (
     MAX_ENDED,
     MAX_UNMATCHED,
@@ -35,6 +37,7 @@ FEEDBACK_READ: Final = "riskstream.feedback"
 OWED: Final = b"\x01"
 """What the keys of obligations begin with among the rows of holds."""
 ROWS: Final = "riskstream-holds-rows"
+ALERTS, CHALLENGES, OWED_ON = "risk.alerts.v1", "riskstream-challenges", "riskstream-obligations"
 
 
 class PublishedRecord(StoredRecord, Protocol):
@@ -50,8 +53,13 @@ class HoldsRead:
     """What the holds agents had committed of one partition: next offsets of their inputs."""
 
     alerts: int
+    challenges: int
     obligations: int
     feedback: int
+
+    def of(self, topic: str) -> int:
+        """The next offset of what opens holds."""
+        return {ALERTS: self.alerts, CHALLENGES: self.challenges}.get(topic, self.obligations)
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,10 +70,12 @@ class Kind:
     ----------
     name, end
         What one is called, and what its end.
-    opened_by, published_on
-        Topics: what opens them, where their ends are published.
-    read_open, read_verdicts
-        From a record of the former; from decoded feedback.
+    opened_by
+        The topics of what opens them, with what reads their records.
+    published_on
+        The topic where their ends are published.
+    read_verdicts
+        From decoded feedback.
     render
         An end as published; None where it is not.
     prefix
@@ -74,21 +84,28 @@ class Kind:
 
     name: str
     end: str
-    opened_by: str
+    opened_by: Mapping[str, Callable[[bytes | None], Hold | None]]
     published_on: str
-    read_open: Callable[[bytes | None], Hold | None]
     read_verdicts: Callable[[npt.NDArray[np.void]], Iterator[Verdict]]
     render: Callable[[Ending], bytes | None]
     prefix: bytes
 
 
 HOLDS: Final = Kind(
-    "hold", "resolution", "risk.alerts.v1", "risk.resolutions.v1", read_alert, read_verdicts, Ending.resolution, b""
-)
-OBLIGATIONS: Final = Kind(
-    "obligation", "escalation", "riskstream-obligations", "riskstream-escalations", read_obligation, read_supplies,
-    escalation, OWED,
+    "hold", "resolution", {ALERTS: read_alert, CHALLENGES: read_challenge}, "risk.resolutions.v1", read_verdicts,
+    Ending.resolution, b"",
 )  # fmt: skip
+OBLIGATIONS: Final = Kind(
+    "obligation", "escalation", {OWED_ON: read_obligation}, "riskstream-escalations", read_supplies, escalation, OWED,
+)  # fmt: skip
+
+
+class Opened(NamedTuple):
+    """What opened a hold, and where it stands."""
+
+    topic: str
+    offset: int
+    hold: Hold
 
 
 @dataclass
@@ -104,20 +121,28 @@ class Endings:
     kind: Kind
     partition: int
     read: HoldsRead
-    _holds: dict[bytes, tuple[int, Hold]] = field(default_factory=dict)
+    _holds: dict[bytes, Opened] = field(default_factory=dict)
+    _second: dict[bytes, Opened] = field(default_factory=dict)
+    """An id that was decided again, beyond the ring, and held for another reason: which of the two was read first, and opened
+    the hold, stands in no record."""
     _named: dict[tuple[str, str], list[bytes]] = field(default_factory=dict)
     _verdicts: dict[bytes, list[tuple[int, Verdict]]] = field(default_factory=dict)
     _ended: dict[bytes, Ending] = field(default_factory=dict)
 
-    def open(self, records: Iterable[StoredRecord]) -> None:
-        """Take what opens holds; what is no alert opens none, as live."""
+    def open(self, topic: str, records: Iterable[StoredRecord]) -> None:
+        """Take what opens holds; what is none of its topic opens none, as live."""
         for record in records:
             try:
-                hold = self.kind.read_open(record.value)
+                hold = self.kind.opened_by[topic](record.value)
             except UnreadableAlert:
                 continue
-            if hold is not None and hold.key not in self._holds:
-                self._holds[hold.key] = record.offset, hold
+            if hold is None:
+                continue
+            known = self._holds.get(hold.key)
+            if known is not None and known.topic != topic:
+                self._second.setdefault(hold.key, Opened(topic, record.offset, hold))
+            elif known is None:
+                self._holds[hold.key] = Opened(topic, record.offset, hold)
                 self._named.setdefault((hold.customer_id, hold.transaction_id), []).append(hold.key)
 
     def judge(self, feedback: npt.NDArray[np.void]) -> None:
@@ -133,15 +158,15 @@ class Endings:
             problem = self._published(record)
             if problem:
                 report.differ(f"{self.kind.published_on}/{self.partition}/{record.offset}", problem)
-        for key, (offset, hold) in self._holds.items():
-            if key in self._ended or offset >= self._opened_until:
+        for key, (topic, offset, hold) in self._holds.items():
+            if key in self._ended or offset >= self.read.of(topic):
                 continue
             said = self._counting(hold, self.read.feedback)
             if said is None:
                 continue
-            ending = Ending(hold, said[1].result, said[1].cause, said[1].stamped_at)
+            ending = Ending.by(hold, said[1])
             if self.kind.render(ending) is not None:
-                where = f"{self.kind.opened_by}/{self.partition}/{offset}"
+                where = f"{topic}/{self.partition}/{offset}"
                 told = f"bank.feedback.v1/{self.partition}/{said[0]} ended its {self.kind.name}"
                 report.differ(where, f"no {self.kind.end} of {_text(key)}, though {told}")
             self._ended[key] = ending
@@ -170,10 +195,6 @@ class Endings:
                 where = f"{ROWS}/{self.partition}/{offset}"
                 report.differ(where, f"a row of {self.kind.name} {_text(key)} that nothing led to")
 
-    @property
-    def _opened_until(self) -> int:
-        return self.read.obligations if self.kind is OBLIGATIONS else self.read.alerts
-
     def _published(self, record: PublishedRecord) -> str:
         """What is wrong with one published end; empty where it is as computed."""
         try:
@@ -188,11 +209,13 @@ class Endings:
         left = [key for key in keys if key not in self._ended]
         if not left:
             return f"a second {self.kind.end} of {_text(keys[0])}"
-        endings = {key: self._ending(self._holds[key][1], read) for key in left}
-        fits = [key for key, ending in endings.items() if self.kind.render(ending) == record.value]
-        key = (fits or left)[0]
-        self._ended[key] = endings[key]
-        computed = self.kind.render(endings[key])
+        opened = [opened for key in left for opened in (self._holds[key], self._second.get(key)) if opened is not None]
+        endings = [self._ending(each.hold, read) for each in opened]
+        fits = [ending for ending in endings if self.kind.render(ending) == record.value]
+        ending = (fits or endings)[0]
+        key = ending.hold.key
+        self._ended[key] = ending
+        computed = self.kind.render(ending)
         if computed is None:
             return f"{_text(key)} was escalated, though what was owed had come"
         return (
@@ -201,9 +224,7 @@ class Endings:
 
     def _ending(self, hold: Hold, read: int) -> Ending:
         said = self._counting(hold, read)
-        if said is None:
-            return Ending(hold, hold.on_expiry, "expiry", hold.expires_at)
-        return Ending(hold, said[1].result, said[1].cause, said[1].stamped_at)
+        return Ending.by_expiry(hold) if said is None else Ending.by(hold, said[1])
 
     def _counting(self, hold: Hold, read: int) -> tuple[int, Verdict] | None:
         """The verdict that counts of those read, with its offset."""
@@ -214,14 +235,14 @@ class Endings:
         """What the rows must be."""
         rows = {}
         for key in dict.fromkeys([*self._holds, *self._verdicts]):
-            offset, hold = self._holds.get(key, (self._opened_until, None))
+            opened = self._holds.get(key)
             one = Holds()
             if key in self._ended:
                 ending = self._ended[key]
                 rows[key] = orjson.dumps({"version": ROW_VERSION, "state": "ended", "at": ending.at})
                 continue
-            if hold is not None and offset < self._opened_until:
-                one.open(hold)
+            if opened is not None and opened.offset < self.read.of(opened.topic):
+                one.open(opened.hold)
             else:
                 for place, verdict in self._verdicts.get(key, ()):
                     if place < self.read.feedback:

@@ -20,7 +20,7 @@ from rules.policy import shipped
 from stream.contracts.feedback import read_feedback
 from stream.contracts.transaction import read_transaction
 from stream.core import account_row
-from stream.core.batch_record import internal_offsets, read_batch
+from stream.core.batch_record import internal_offsets, mended_steps, read_batch
 from stream.core.decode import Decoded, Refusal, decode_feedback, decode_transactions
 from stream.core.profile import AccountHop, HopSettings, Profiled
 from stream.core.recorded_rates import RatesLost, recorded_rates
@@ -46,6 +46,7 @@ from stream.worker.isolation import (
 from stream.worker.log import Place, Publisher, PublishFailed, Reader, Records
 from stream.worker.lost_records import RecordsLost, refuse_lost
 from stream.worker.made_anew import refuse_anew
+from stream.worker.mending import FoundSteps, find_steps, recorded
 from stream.worker.replica import Replica
 from stream.worker.row_owner import RowOwner
 from stream.worker.set_aside import SetAside
@@ -102,6 +103,8 @@ class _Walked:
     profiled: Profiled
     internal: list[Culprit]
     rates: Currencies
+    broker_ms: int | None
+    found: FoundSteps
 
 
 @dataclass
@@ -120,6 +123,9 @@ class AccountsHop(RowOwner[AccountPartition]):
         fault is not the producer's but that partitions were added.
     aside
         Where records of its own topics are set aside that are none.
+    broker_ms
+        The broker's time, ms since the epoch, which no event time may be further ahead of; None while it is not known. Batches
+        record it, for rows are computed again with the same.
     """
 
     settings: Settings
@@ -128,6 +134,7 @@ class AccountsHop(RowOwner[AccountPartition]):
     rates: Callable[[], Currencies] = lambda: shipped().common.currencies
     on_wrong_partition: Callable[[], None] = lambda: None
     aside: SetAside = field(default_factory=SetAside)
+    broker_ms: Callable[[], int | None] = lambda: None
     name: str = "accounts"
 
     def places(self, partition: int) -> tuple[Place, Place]:
@@ -183,17 +190,18 @@ class AccountsHop(RowOwner[AccountPartition]):
     ) -> _Walked:
         """Read a batch and walk it; with care, without what cannot be."""
         internal: list[Culprit] = []
-        rates = self.rates()
+        rates, broker_ms = self.rates(), self.broker_ms()
         if careful:
-            internal = self._culprits(owner, partition, (transactions, feedback), rates)
+            internal = self._culprits(owner, partition, (transactions, feedback), rates, broker_ms)
             left = [[c.offset for c in internal if c.place == place] for place in self.places(partition)]
             transactions, feedback = transactions.without(left[0]), feedback.without(left[1])
-        decoded = self._decode_transactions(partition, transactions)
-        outcomes = self._decode_feedback(partition, feedback, self.trusts)
+        decoded = self._decode_transactions(partition, transactions, broker_ms)
+        found = find_steps(self.places(partition)[1], feedback, broker_ms, self._future_ms)
+        outcomes = self._decode_feedback(partition, found.feedback, self.trusts)
         if any(refusal.reason == "wrong_partition" for refusal in (*decoded.refused, *outcomes.refused)):
             self.on_wrong_partition()
-        profiled = owner.core.process(decoded.columns, outcomes.columns, rates)
-        return _Walked(transactions, feedback, decoded, outcomes, profiled, internal, rates)
+        profiled = owner.core.process(decoded.columns, outcomes.columns, rates, found.steps)
+        return _Walked(transactions, found.feedback, decoded, outcomes, profiled, internal, rates, broker_ms, found)
 
     def _bury_all(self, publisher: Publisher, partition: int, walked: _Walked, duplicates: int) -> Counts:
         """Write the dead letters of what was refused; returns what became of all records that were walked."""
@@ -210,9 +218,10 @@ class AccountsHop(RowOwner[AccountPartition]):
         self._bury(publisher, feedback_place, walked.feedback, misplaced)
         counts.add(transactions_place, decided=int(np.count_nonzero(status == account_row.DECIDED)),
                    duplicate=duplicates, dead=len(decoded.refused) + len(conflicts))  # fmt: skip
-        repeated = walked.profiled.repeated_feedback
-        counts.add(feedback_place, decided=len(outcomes.columns) - repeated, duplicate=repeated,
-                   dead=len(outcomes.refused))  # fmt: skip
+        found, repeated = walked.found, walked.profiled.repeated_feedback
+        self._bury(publisher, feedback_place, found.records, list(found.refused))
+        counts.add(feedback_place, decided=len(outcomes.columns) - repeated + len(found.steps), duplicate=repeated,
+                   dead=len(outcomes.refused) + len(found.refused))  # fmt: skip
         return counts
 
     def _spans(
@@ -229,7 +238,8 @@ class AccountsHop(RowOwner[AccountPartition]):
         return spans
 
     def _culprits(
-        self, owner: AccountPartition, partition: int, inputs: tuple[Records, Records], rates: Currencies
+        self, owner: AccountPartition, partition: int, inputs: tuple[Records, Records], rates: Currencies,
+        broker_ms: int | None,
     ) -> list[Culprit]:  # fmt: skip
         """The records that cannot be read or walked, each by itself; the rows are left as they are.
 
@@ -240,7 +250,7 @@ class AccountsHop(RowOwner[AccountPartition]):
         """
         places = self.places(partition)
         decodes: tuple[Callable[[Records], Decoded], ...] = (
-            lambda records: self._decode_transactions(partition, records),
+            lambda records: self._decode_transactions(partition, records, broker_ms),
             lambda records: self._decode_feedback(partition, records, self.trusts),
         )
         found: list[Culprit] = []
@@ -425,13 +435,14 @@ class AccountsHop(RowOwner[AccountPartition]):
                 known.between(*batch[name]).without(internal_offsets(batch, name))
                 for known, name in zip(records, names, strict=True)
             ]
-            decoded = self._decode_transactions(partition, taken[0])
+            decoded = self._decode_transactions(partition, taken[0], batch.get("broker_ms"))
             # who was trusted is part of the record: rows depend on no policy
-            outcomes = self._decode_feedback(partition, taken[1], None)
+            steps = mended_steps(batch)
+            outcomes = self._decode_feedback(partition, taken[1].without({step.offset for step in steps}), None)
             owner.left_out(batch)
             trusted = ~np.isin(outcomes.columns["offset"], batch["untrusted"])
             rates = self._recorded_rates(batch, owner.rates)
-            owner.core.process(decoded.columns, outcomes.columns[trusted], rates)
+            owner.core.process(decoded.columns, outcomes.columns[trusted], rates, steps)
             # a record from before rates were recorded: the next batch must hold its table
             owner.rates = rates if batch.get("rates") is not None else None
             owner.sequence = batch["sequence"]
@@ -445,10 +456,14 @@ class AccountsHop(RowOwner[AccountPartition]):
             logger.error("%s; lost records are accepted: walked with the rates in force", error)
             return self.rates()
 
-    def _decode_transactions(self, partition: int, records: Records) -> Decoded:
+    @property
+    def _future_ms(self) -> int:
+        return round(self.settings.future_minutes * 60_000)
+
+    def _decode_transactions(self, partition: int, records: Records, broker_ms: int | None) -> Decoded:
         return decode_transactions(
             records.values, records.offsets, records.timestamps, partition, self.partitions,
-            future_ms=round(self.settings.future_minutes * 60_000),
+            future_ms=self._future_ms, broker_ms=broker_ms,
         )  # fmt: skip
 
     def _decode_feedback(self, partition: int, records: Records, trusts: Callable[[str], bool] | None) -> Decoded:
@@ -474,6 +489,10 @@ class AccountsHop(RowOwner[AccountPartition]):
             "duplicates": duplicates, "feedback_duplicates": walked.profiled.repeated_feedback,
             "rates": walked.rates.version,
         }  # fmt: skip
+        if walked.broker_ms is not None:
+            batch["broker_ms"] = walked.broker_ms
+        if walked.found.steps:
+            batch["mended"] = recorded(walked.found.steps)
         if owner.rates is None or owner.rates.version != walked.rates.version:
             batch["rates_table"] = walked.rates.document()
         owner.rates, internal = walked.rates, walked.internal

@@ -140,6 +140,15 @@ class BrokerClock:
                 self._stood = self._broker_us()
             return self._stood or self._started_us
 
+    def broker_ms(self) -> int | None:
+        """The broker's time by its last stamp, ms since the epoch; None before the first.
+
+        It goes on where this machine's clock is wrong, and where no new measurement comes: it bounds event times, and what has
+        come by the broker stays so.
+        """
+        with self._lock:
+            return None if self._read is None else self._broker_us() // _MS
+
     def start(self, patience_s: float = 2 * ANSWER_S) -> None:
         """Start the thread, and wait for its first measurement, at most so long."""
         self._thread.start()

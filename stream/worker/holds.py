@@ -1,8 +1,8 @@
-"""The holds agent: every review that was alerted ends in one resolution, by a verdict or by its stated expiry.
+"""The holds agent: every review that was alerted and every challenge ends in one resolution, by a verdict or by its stated expiry.
 
-    risk.alerts.v1 ────┐
-                       ├▶ holds ─┬▶ risk.resolutions.v1
-    bank.feedback.v1 ──┘         └▶ riskstream-holds-rows (open holds, early verdicts, what has ended)
+    risk.alerts.v1 ──────────┐
+    riskstream-challenges ───┼▶ holds ─┬▶ risk.resolutions.v1
+    bank.feedback.v1 ────────┘         └▶ riskstream-holds-rows (open holds, early verdicts, what has ended)
 
 A consumer group of its own, on a thread of its own: it neither slows decisions down nor is slowed down by them. What
 it reads, publishes and remembers commits in one Kafka transaction, so that a kill at any point repeats nothing.
@@ -22,7 +22,8 @@ from prometheus_client import CollectorRegistry
 
 from stream.errors import RiskstreamError
 from stream.settings import Settings
-from stream.worker.holds_session import HoldsMetrics, HoldsSession
+from stream.worker.holds_metrics import HoldsMetrics
+from stream.worker.holds_session import HoldsSession
 from stream.worker.set_aside import SetAside
 
 logger = logging.getLogger("riskstream.holds")

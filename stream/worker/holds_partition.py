@@ -23,15 +23,15 @@ class HoldsPartition:
     Parameters
     ----------
     core
-        Its holds.
+        Its holds, of reviews and of challenges.
     owed
         Its obligations, kept as holds of nothing.
-    alerts, obligations, feedback
+    alerts, challenges, obligations, feedback
         Next offsets of the inputs: what a transaction commits.
     feedback_read
         Feedback is read up to here, control records and aborted ones included.
-    alerts_ended
-        Nothing more was on the alert topic when it was read last.
+    reached
+        By topic of alerts and challenges: whether nothing more was on it when it was read last.
     look
         The look for expiries that is under way.
     waiting
@@ -41,10 +41,11 @@ class HoldsPartition:
     core: Holds
     owed: Holds
     alerts: int
+    challenges: int
     obligations: int
     feedback: int
     feedback_read: int
-    alerts_ended: bool = False
+    reached: dict[str, bool] = field(default_factory=dict)
     look: Look | None = None
     waiting: list[Record] = field(default_factory=list)
 

@@ -1,4 +1,4 @@
-"""One life of the holds agent's consumer: read alerts, obligations and feedback, end what has ended, commit it all at once.
+"""One life of the holds agent's consumer: read alerts, challenges, obligations and feedback, end what has ended, commit it all at once.
 
 What counts is decided by :mod:`stream.core.holds` from the times in the data. A clock only says when to look for expiries,
 and it is the broker's, which stamps feedback (:mod:`stream.worker.clock`): a hold ends by expiry when that has passed its
@@ -14,18 +14,16 @@ import socket
 import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from itertools import product
 from typing import Any, Final
 
 import numpy as np
 from confluent_kafka import Consumer, IsolationLevel, KafkaError, TopicPartition
 from confluent_kafka.admin import AdminClient
 from confluent_kafka.admin._listoffsets import OffsetSpec
-from prometheus_client import CollectorRegistry, Counter, Gauge
 
 from stream.brokers.connect import consumer_config
 from stream.brokers.credentials import librdkafka
-from stream.core.columns import SCENARIOS
+from stream.core.challenges import read_challenge
 from stream.core.decode import decode_feedback
 from stream.core.hold_rows import ROW_KEY
 from stream.core.holds import Ending, Hold, Holds, UnknownRow, UnreadableAlert, read_alert, read_verdicts
@@ -33,6 +31,7 @@ from stream.core.obligations import escalation, read_obligation, read_supplies
 from stream.errors import RiskstreamError
 from stream.settings import Settings
 from stream.worker.changelog import RowsRefused
+from stream.worker.holds_metrics import HoldsMetrics
 from stream.worker.holds_partition import HoldsPartition, Look
 from stream.worker.log import Headers, Place, Publisher, Record
 from stream.worker.reader import KafkaReader
@@ -44,15 +43,11 @@ logger = logging.getLogger("riskstream.holds")
 
 GRACE_US: Final = 1_000_000
 """So long after an expiry it is published: a verdict stamped just before it may still be on its way to the broker."""
-OVERDUE_US: Final = 30_000_000
-"""So long after its expiry a hold that is still open is overdue."""
 TELL_US: Final = 1_000_000
 FEEDBACK_READ: Final = "riskstream.feedback"
 """Header of a resolution: topic/partition/offset up to which feedback had been read. No earlier record was missed."""
 OWED: Final = b"\x01"
 """What the keys of obligations begin with in the agent's rows; no id can."""
-UNKNOWN: Final = "unknown"
-"""The scenario of a hold stored as a row of version 1."""
 MAX_WAITING: Final = 10_000
 """Feedback of a partition that waits for its trust to be known; then reading it stops."""
 BATCH = 500
@@ -62,90 +57,6 @@ REQUEST_TIMEOUT_S = 10.0
 
 class HoldsFailed(RiskstreamError):
     """The agent cannot go on with what it has and must begin anew."""
-
-
-class HoldsMetrics:
-    """What the agent counts, beside the contract's metrics in the worker's registry."""
-
-    def __init__(self, registry: CollectorRegistry) -> None:
-        self.open = Gauge("riskstream_holds_open", "Holds that have not ended.", ("partition",), registry=registry)
-        self.unmatched = Gauge(
-            "riskstream_holds_unmatched", "Verdicts without an alert.", ("partition",), registry=registry
-        )
-        self.overdue = Gauge(
-            "riskstream_holds_overdue", "Open holds whose expiry is past and that have not ended.", ("partition",),
-            registry=registry,
-        )  # fmt: skip
-        self.resolutions = Counter(
-            "riskstream_resolutions_total", "Ends of holds.", ("result", "cause"), registry=registry
-        )
-        self.obligations = Gauge(
-            "riskstream_obligations_open",
-            "Information owed for payments that proceeded.",
-            ("partition",),
-            registry=registry,
-        )
-        self.obligations_ended = Counter(
-            "riskstream_obligations_total", "Ends of obligations.", ("result",), registry=registry
-        )
-        self.judged = Counter(
-            "riskstream_alerts_judged_total",
-            "Alerts that a reviewer judged in time.",
-            ("scenario", "verdict"),
-            registry=registry,
-        )
-        for scenario in SCENARIOS:
-            for verdict in ("genuine", "fraud"):
-                self.judged.labels(scenario, verdict)
-        for result, cause in product(("release", "decline"), ("reviewer", "challenge", "expiry")):
-            self.resolutions.labels(result, cause)
-        for end in ("supplied", "escalated"):
-            self.obligations_ended.labels(end)
-        self.ignored = Counter(
-            "riskstream_holds_ignored_total",
-            "Late verdicts, repeated alerts, unreadable alerts, early verdicts dropped.",
-            ("what",),
-            registry=registry,
-        )
-        for what in ("late", "repeated", "unreadable", "dropped"):
-            self.ignored.labels(what)
-
-    def looked(self, partitions: Mapping[int, HoldsPartition], now_us: int) -> None:
-        """How many holds and obligations are past their expiry, which a grace and a look at the feedback follow."""
-        for number, owned in partitions.items():
-            past = now_us - OVERDUE_US
-            self.overdue.labels(str(number)).set(owned.core.overdue(past) + owned.owed.overdue(past))
-
-    def committed(self, endings: Iterable[Ending], partitions: Mapping[int, HoldsPartition]) -> None:
-        """A transaction was committed: count what it held and what stands open now."""
-        for ending in endings:
-            if ending.hold.escalation:
-                self.obligations_ended.labels("escalated" if ending.cause == "expiry" else "supplied").inc()
-            else:
-                self.resolutions.labels(ending.result, ending.cause).inc()
-                if ending.cause == "reviewer":
-                    verdict = "genuine" if ending.result == "release" else "fraud"
-                    self.judged.labels(ending.hold.scenario or UNKNOWN, verdict).inc()
-        for number, owned in partitions.items():
-            self.obligations.labels(str(number)).set(len(owned.owed))
-            owned.owed.late = owned.owed.repeated = owned.owed.dropped = (
-                0  # "supplied" where nothing is owed is no fault
-            )
-            self.open.labels(str(number)).set(len(owned.core))
-            self.unmatched.labels(str(number)).set(owned.core.unmatched)
-            for what in ("late", "repeated", "dropped"):
-                count = getattr(owned.core, what)
-                if count:
-                    self.ignored.labels(what).inc(count)
-                    setattr(owned.core, what, 0)
-
-    def lost(self, partitions: Iterable[int]) -> None:
-        """Another worker shows these from now on."""
-        for number in partitions:
-            self.open.labels(str(number)).set(0)
-            self.overdue.labels(str(number)).set(0)
-            self.obligations.labels(str(number)).set(0)
-            self.unmatched.labels(str(number)).set(0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -198,8 +109,9 @@ class HoldsSession:
     def __post_init__(self) -> None:
         self._alerts = self.settings.topic("risk.alerts.v1")
         self._obligations = self.settings.topic("riskstream-obligations")
+        self._challenges = self.settings.topic("riskstream-challenges")
         self._feedback = self.settings.topic("bank.feedback.v1")
-        self._inputs = (self._alerts, self._obligations, self._feedback)
+        self._inputs = (self._alerts, self._challenges, self._obligations, self._feedback)
         # group members of the same worker must differ, and so must static members
         self._own = self.settings.model_copy(update={"group": f"{self.settings.group}-holds"})
         self._recorded = RecordedTrust(self.settings) if self.by_record and self.transactional else None
@@ -224,10 +136,13 @@ class HoldsSession:
             self._recorded.poll()
         for number, owned in self.owned.items():
             alerts = batch.get(Place(self._alerts, number), [])
+            asked = batch.get(Place(self._challenges, number), [])
             owed = batch.get(Place(self._obligations, number), [])
             endings[number] = self._open(owned.core, read_alert, self._alerts, number, alerts)
+            endings[number] += self._open(owned.core, read_challenge, self._challenges, number, asked)
             endings[number] += self._open(owned.owed, read_obligation, self._obligations, number, owed)
             owned.alerts = alerts[-1].offset + 1 if alerts else owned.alerts
+            owned.challenges = asked[-1].offset + 1 if asked else owned.challenges
             owned.obligations = owed[-1].offset + 1 if owed else owned.obligations
             endings[number] += self._judge(owned, number, batch.get(Place(self._feedback, number), []))
         self._look_for_expiries()
@@ -270,8 +185,8 @@ class HoldsSession:
             if owned is None:
                 continue
             ended = error is not None
-            if message.topic() == self._alerts:
-                owned.alerts_ended = ended
+            if message.topic() in (self._alerts, self._challenges):
+                owned.reached[message.topic()] = ended
             elif message.topic() == self._feedback:
                 owned.feedback_read = max(owned.feedback_read, message.offset() + (not ended))
             if not ended:
@@ -364,9 +279,11 @@ class HoldsSession:
             self.owned[place.partition].look = Look(until, answer.result(2 * REQUEST_TIMEOUT_S).offset)
 
     def _balance(self) -> None:
-        """Let feedback wait while many verdicts have no alert yet and alerts are still to be read, or many no trust."""
+        """Let feedback wait while many verdicts have no alert yet and alerts or challenges are still to be read, or many
+        no trust."""
         for number, owned in self.owned.items():
-            crowded = owned.core.unmatched * 2 > owned.core.max_unmatched and not owned.alerts_ended
+            ended = all(owned.reached.get(topic, False) for topic in (self._alerts, self._challenges))
+            crowded = owned.core.unmatched * 2 > owned.core.max_unmatched and not ended
             crowded = crowded or len(owned.waiting) > MAX_WAITING
             if crowded == (number in self._paused):
                 continue
@@ -420,8 +337,12 @@ class HoldsSession:
 
     def _position(self, place: Place) -> int:
         owned = self.owned[place.partition]
-        named = {self._alerts: owned.alerts, self._obligations: owned.obligations, self._feedback: owned.feedback}
-        return named[place.topic]
+        return {
+            self._alerts: owned.alerts,
+            self._challenges: owned.challenges,
+            self._obligations: owned.obligations,
+            self._feedback: owned.feedback,
+        }[place.topic]
 
     # --- the group
 
@@ -451,8 +372,10 @@ class HoldsSession:
                     logger.error("holds of partition %d are left alone: %s", number, error)
                     self.left_alone[number] = str(error)
                     continue
-                alerts, obligations = (offsets[Place(topic, number)] for topic in (self._alerts, self._obligations))
-                self.owned[number] = HoldsPartition(core, owed, alerts, obligations, feedback, feedback_read=feedback)
+                alerts, challenges, obligations = (offsets[Place(topic, number)] for topic in self._inputs[:-1])
+                self.owned[number] = HoldsPartition(
+                    core, owed, alerts, challenges, obligations, feedback, feedback_read=feedback
+                )
             if self._recorded is not None:
                 self._recorded.own({number: owned.feedback for number, owned in self.owned.items()}, reader)
         finally:

@@ -271,6 +271,9 @@ class PayeesHop(RowOwner[PayeePartition]):
         for row, owed in rendered.obligations:
             headers = [(SOURCE, source[row]), (PROFILED, profiled[row]), stamp]
             publisher.send(topic("riskstream-obligations"), owed, rendered.keys[row], headers=headers)
+        for row, challenge in rendered.challenges:
+            headers = [(SOURCE, source[row]), (PROFILED, profiled[row]), stamp]
+            publisher.send(topic("riskstream-challenges"), challenge, rendered.keys[row], headers=headers)
 
     def _forward_labels(self, publisher: Publisher, partition: int, received: Received) -> None:
         profiled_topic = self.place(partition).topic

@@ -81,7 +81,7 @@ class LiveRecord:
 
     def _holds_read(self, partition: int) -> HoldsRead:
         topic = self._settings.topic
-        names = ("risk.alerts.v1", "riskstream-obligations", "bank.feedback.v1")
+        names = ("risk.alerts.v1", "riskstream-challenges", "riskstream-obligations", "bank.feedback.v1")
         places = [Place(topic(name), partition) for name in names]
         holders = self._settings.model_copy(update={"group": f"{self._settings.group}-holds"})
         reader = KafkaReader(holders)

@@ -92,6 +92,7 @@ def run_worker(
         settings, count, name, versions, metrics, log, snapshots=snapshots, standbys=standbys
     )  # fmt: skip
     line.accounts.aside = line.payees.aside = aside
+    line.accounts.broker_ms = clock.broker_ms if clock is not None else lambda: now_us() // 1000
     topology = Topology(settings, count, restarted=metrics.thread_restarted) if transactional else None
     if topology is not None:
         line.accounts.on_wrong_partition = topology.doubt

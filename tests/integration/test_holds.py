@@ -68,6 +68,13 @@ class Bank:
         }  # fmt: skip
         self.send("risk.alerts.v1", name, orjson.dumps(record))
 
+    def challenge(self, name: str, expires_at: int, on_expiry: str = "decline") -> None:
+        record = {
+            "transaction_id": name, "account_id": f"a-{name}", "customer_id": f"c-{name}", "scenario": "other",
+            "amount_minor": 1_250, "currency": "EUR", "challenge_expires_at": render(expires_at), "on_expiry": on_expiry,
+        }  # fmt: skip
+        self.send("riskstream-challenges", name, orjson.dumps(record))
+
     def verdict(
         self, name: str, verdict: str, kind: str = "review", actor: str = "reviewer:li.wei", at: int | None = None
     ) -> None:
@@ -216,6 +223,42 @@ def test_a_verdict_ends_a_hold_and_what_is_no_verdict_does_not(bank: Bank) -> No
         assert running.failure == ""
 
 
+def test_every_challenge_ends_once_by_its_answer_by_whom_it_concerns_or_by_its_time(bank: Bank) -> None:
+    for name in ("t-passed", "t-failed", "t-withdrawn", "t-genuine", "t-twice", "t-open"):
+        bank.challenge(name, NOW + HOUR)
+    bank.challenge("t-unanswered", NOW - HOUR)
+    bank.challenge("t-let-go", NOW - HOUR, "release")
+    bank.challenge("t-too-late", NOW - HOUR)
+    bank.verdict("t-too-late", "passed", kind="challenge_result", at=NOW - HOUR)
+    with agent(bank.settings) as running:
+        bank.verdict("t-passed", "passed", kind="challenge_result")
+        bank.verdict("t-failed", "failed", kind="challenge_result")
+        bank.verdict("t-withdrawn", "inconclusive", kind="cancelled")
+        bank.verdict("t-genuine", "genuine")
+        bank.verdict("t-twice", "failed", kind="challenge_result")
+        bank.verdict("t-twice", "passed", kind="challenge_result")
+        bank.verdict("t-open", "inconclusive")
+        bank.verdict("t-open", "genuine", kind="recall_answer")
+        bank.send("riskstream-challenges", "t-x", b"{}")
+        bank.ended(8)
+        assert bank.all_ended() == [
+            ("t-failed", "decline", "challenge"),
+            ("t-genuine", "release", "reviewer"),
+            ("t-let-go", "release", "expiry"),
+            ("t-passed", "release", "challenge"),
+            ("t-too-late", "decline", "expiry"),
+            ("t-twice", "decline", "challenge"),
+            ("t-unanswered", "decline", "expiry"),
+            ("t-withdrawn", "decline", "customer"),
+        ]
+        assert running.failure == ""
+    told = {one["transaction_id"]: one for one in bank.resolutions}
+    assert (told["t-passed"]["actor"], told["t-passed"]["feedback_id"]) == ("reviewer:li.wei", "f-t-passed-passed")
+    assert (told["t-unanswered"]["actor"], told["t-unanswered"]["feedback_id"]) == (None, None)
+    assert told["t-unanswered"]["at"] == render(NOW - HOUR)
+    assert "EUR 12.50" in told["t-withdrawn"]["reasons"]["customer"]["en"]
+
+
 def test_expiry_ends_a_hold_at_its_stated_time_and_a_verdict_stamped_before_it_still_wins(bank: Bank) -> None:
     bank.alert("t-released", NOW - HOUR, "release")
     bank.alert("t-declined", NOW - 2 * HOUR, "decline")
@@ -267,7 +310,7 @@ def test_a_holder_killed_again_and_again_leaves_exactly_one_resolution_each(bank
     def write() -> None:
         for n, name in enumerate(names):
             if n % 3 == 0:
-                bank.alert(name, NOW - HOUR, "decline")
+                (bank.alert if n % 2 else bank.challenge)(name, NOW - HOUR, "decline")
                 expected[name] = ("decline", "expiry")
             elif n % 3 == 1:
                 bank.verdict(name, "genuine")

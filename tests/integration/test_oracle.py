@@ -24,7 +24,7 @@ PACK = """\
 pack: person_transfer
 scenario: person_transfer
 match: payee_kind == "person"
-thresholds: {remind: 100, review: 300}
+thresholds: {remind: 100, challenge_light: 200, review: 300}
 review: {legal_basis: contract, due: 2h, expires: 24h, on_expiry: decline}
 """
 PARTITIONS = 4
@@ -88,7 +88,7 @@ def by_reviewer(line: Any) -> int:
 def test_an_honest_line_is_equal_and_every_tampering_is_named(rested: Any) -> None:
     result = differences(rested)
     assert result.equal, "\n".join(map(str, result.differences))
-    for what in ("account row", "payee row", "resolution", "hold row"):
+    for what in ("account row", "payee row", "challenge", "resolution", "hold row"):
         assert result.counts[what] > 0, result.counts
 
     producer = Producer(librdkafka(rested.settings))

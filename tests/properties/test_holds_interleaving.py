@@ -1,4 +1,4 @@
-"""Each review ends in exactly one resolution, and which one depends on the two logs alone."""
+"""Each review and each challenge ends in exactly one resolution, and which one depends on the two logs alone."""
 
 from __future__ import annotations
 
@@ -29,15 +29,25 @@ times = st.integers(0, 12).map(lambda seconds: seconds * SECOND)
 def logs(draw: st.DrawFn, *, in_order: bool) -> Logs:
     held = draw(st.permutations(NAMES))[: draw(st.integers(0, len(NAMES)))]
     alerts = [
-        Hold(name, name, "a-1", "c-1", draw(times), draw(st.sampled_from(("release", "decline")))) for name in held
+        Hold(
+            name,
+            name,
+            "a-1",
+            "c-1",
+            draw(times),
+            draw(st.sampled_from(("release", "decline"))),
+            held=draw(st.sampled_from(("review", "challenge"))),
+        )
+        for name in held
     ]
     feedback = [
         Verdict(
             draw(st.sampled_from(NAMES)),
             draw(st.sampled_from(("a-1", "a-1", "a-1", "a-2"))),
             draw(st.sampled_from(("release", "decline"))),
-            draw(st.sampled_from(("reviewer", "challenge"))),
+            draw(st.sampled_from(("reviewer", "challenge", "customer"))),
             draw(times),
+            draw(st.sampled_from(("one", "two"))),
         )
         for _ in range(draw(st.integers(0, 10)))
     ]
@@ -56,7 +66,7 @@ def expected(log: Logs) -> set[Ending]:
         if first is None:
             endings.add(Ending(hold, hold.on_expiry, "expiry", hold.expires_at))
         else:
-            endings.add(Ending(hold, first.result, first.cause, first.stamped_at))
+            endings.add(Ending(hold, first.result, first.cause, first.stamped_at, first.actor))
     return endings
 
 
@@ -98,7 +108,7 @@ def recovered(changelog: list[tuple[bytes, bytes | None]]) -> Holds:
 
 @given(logs(in_order=False), st.data())
 @settings(max_examples=300, deadline=None)
-def test_every_review_ends_once_and_as_the_rule_says_in_any_interleaving(log: Logs, draw: st.DataObject) -> None:
+def test_every_hold_ends_once_and_as_the_rule_says_in_any_interleaving(log: Logs, draw: st.DataObject) -> None:
     endings, holds = walk(log, draw)
     assert len(endings) == len({ending.hold.key for ending in endings}) == len({hold.key for hold in log.alerts})
     assert set(endings) == expected(log)

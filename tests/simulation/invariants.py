@@ -77,6 +77,7 @@ class Oracle:
         log, versions = simulation.log, simulation.versions
         reader = SimulatedReader(log, Bystander())
         accounts = AccountsHop(simulation.settings, log.partitions, versions.trusts)
+        accounts.broker_ms = lambda: log.broker_ms  # the time of today, which no recovery may judge by
         payees = PayeesHop(simulation.settings, versions)
 
         def rebuild(hop: RowHop, partition: int, recover: Callable[[Replica[Any] | None], None]) -> None:
@@ -215,7 +216,9 @@ BECOMES = {
     "decided": {(1, 0, 0)},
     "duplicate": {(0, 0, 0)},
     "dead": {(0, 0, 1)},
+    "dead or decided": {(1, 0, 0), (0, 0, 1)},
     "label": {(0, 1, 0)},
+    "label or dead": {(0, 1, 0), (0, 0, 1)},
     "untrusted or label": {(0, 1, 0), (0, 0, 1)},
     "gap": {(0, 0, 0)},
 }

@@ -15,6 +15,9 @@ import pytest
 from simulation.deciders import deciders
 from simulation.simulated_log import ConnectedLog, SimulatedLog, SimulatedPublisher, SimulatedReader
 
+from stream.core.account_row import HOUR_US
+from stream.core.batch_record import mended_steps
+from stream.core.mending import Step
 from stream.core.rows import RowTable
 from stream.worker import accounts, checkpoint, payees, snapshot
 from stream.worker.accounts import AccountsHop
@@ -155,6 +158,40 @@ def trust_of_today(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(AccountsHop, "_decode_feedback", today)
 
 
+def stamp_believed(patch: pytest.MonkeyPatch) -> None:
+    """An event time is judged by the record's own stamp alone, which its producer's clock may have set."""
+    decode = AccountsHop._decode_transactions
+    patch.setattr(
+        AccountsHop,
+        "_decode_transactions",
+        lambda self, partition, records, broker_ms: decode(self, partition, records, None),
+    )
+
+
+def time_of_today(patch: pytest.MonkeyPatch) -> None:
+    """A recovery judges event times by the time it is, and not by the one that the record of the batch has."""
+    decode = AccountsHop._decode_transactions
+
+    def today(self: AccountsHop, partition: int, records: Sequence[Record], broker_ms: int | None) -> Any:
+        return decode(self, partition, records, self.broker_ms())
+
+    patch.setattr(AccountsHop, "_decode_transactions", today)
+
+
+def step_unrecorded(patch: pytest.MonkeyPatch) -> None:
+    """Times are mended, and the record of the batch has no word of it."""
+    patch.setattr(accounts, "recorded", lambda steps: [])
+
+
+def mended_by_today(patch: pytest.MonkeyPatch) -> None:
+    """A recovery mends by the time it is, and not by the one at which times were mended."""
+
+    def today(batch: Mapping[str, Any]) -> tuple[Step, ...]:
+        return tuple(replace(step, until=step.until + HOUR_US) for step in mended_steps(batch))
+
+    patch.setattr(accounts, "mended_steps", today)
+
+
 def marker_without_clock(patch: pytest.MonkeyPatch) -> None:
     """The marker forgets the highest event time, which lateness is measured against."""
     marker = AccountsHop._marker
@@ -241,7 +278,7 @@ def place_unasked(patch: pytest.MonkeyPatch) -> None:
 
 MUTATIONS: tuple[Mutation, ...] = (
     no_fence, no_claim, no_batch_record, marker_outside, no_ring, no_generation, offsets_apart, failure_ignored,
-    mailbox_kept, reads_uncommitted, positions_pending, trust_of_today, marker_without_clock, silent_degradation,
+    mailbox_kept, reads_uncommitted, positions_pending, trust_of_today, stamp_believed, time_of_today, step_unrecorded, mended_by_today, marker_without_clock, silent_degradation,
     kept_unasked, copy_not_read_on, snapshot_unvouched, snapshot_unchecked,
     snapshot_from_its_end, place_unasked,
 )  # fmt: skip

@@ -66,13 +66,16 @@ class Schedule:
     standby_copies: int = 0
     snapshot_interval_s: int = 1
     internal_errors_per_hour: int = 3
+    unmeasured: int = 0
 
 
 def draw(seed: int, most_events: int = 40, most_faults: int = 7) -> Schedule:
     """The schedule of a seed."""
     chance = random.Random(seed)
     partitions = chance.choice((1, 2, 2, 3))
-    bank = Bank(chance, partitions)
+    # drawn apart from the rest, as what follows is: the schedule of a seed stays what it was
+    unmeasured = random.Random(f"unmeasured {seed}").choice((0, 0, most_events // 2))
+    bank = Bank(chance, partitions, unmeasured)
     events = tuple(bank.event() for _ in range(chance.randint(most_events // 4, most_events)))
     kinds: tuple[FaultKind, ...] = ("kill", "kill", "freeze", "freeze", "start", "end", "switch")
     faults = [
@@ -113,6 +116,7 @@ def draw(seed: int, most_events: int = 40, most_faults: int = 7) -> Schedule:
     return Schedule(
         seed, partitions, workers, batch, checkpoint, events, tuple(sorted(faults, key=lambda fault: fault.turn)),
         chance.choice((5, 20, 1000)), chance.choice((0, 1, 1, 2)), chance.choice((1, 1, 3)),
+        unmeasured=unmeasured,
     )  # fmt: skip
 
 
@@ -154,6 +158,7 @@ class Simulation:
         self.log = SimulatedLog(
             schedule.partitions, random.Random(schedule.seed + 2), lambda: self.time, self.group.valid
         )
+        self.log.unmeasured = schedule.unmeasured
         self._started = 0
         self.workers: list[SimulatedWorker] = []
         self._events, self._faults = list(schedule.events), list(schedule.faults)

@@ -99,12 +99,20 @@ class SimulatedLog:
         """Ids whose transaction was ended by its time-out."""
         self.fenced_open = 0
         """Transactions that a new producer of the same id found open."""
+        self.unmeasured = 0
+        """So many events are written before anybody knows the broker's time."""
+        self._written, self._broker_ms = 0, 0
         self.memberships: dict[str, Membership] = {}
         """Of each id's owner."""
 
     def granted(self, membership: Membership) -> bool:
         """Whether the group takes offsets of this membership."""
         return self.valid(membership)
+
+    @property
+    def broker_ms(self) -> int | None:
+        """The broker's time, None while nobody knows it."""
+        return self._broker_ms if self._written > self.unmeasured else None
 
     # --- records
 
@@ -119,6 +127,8 @@ class SimulatedLog:
 
     def write(self, event: Event) -> None:
         """The bank writes; its own transactions leave control records."""
+        self._written += 1
+        self._broker_ms = max(self._broker_ms, event.sent)
         if event.expect == "gap":
             self.entries.setdefault(event.place, []).append(Entry(None, None))
         else:

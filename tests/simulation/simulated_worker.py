@@ -129,6 +129,7 @@ class SimulatedWorker(Process):
         self.line = Line(
             settings, log.partitions, name, versions, metrics, connected, log.now, self.snapshots, self.standbys  # type: ignore[arg-type]
         )  # fmt: skip
+        self.line.accounts.broker_ms = lambda: log.broker_ms
         for lane in self.line.lanes.values():
             lane.commits = AtOnce()
         self.line.on_lost = self._on_lost

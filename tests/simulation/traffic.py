@@ -9,6 +9,7 @@ from typing import Any, Literal
 
 import orjson
 
+from stream.contracts.mending import STEP_KEY
 from stream.core.partition import partition_of
 from stream.worker.log import Place
 
@@ -16,7 +17,7 @@ TRANSACTIONS, FEEDBACK = "bank.transactions.v1", "bank.feedback.v1"
 START = datetime(2026, 1, 5, 9, tzinfo=UTC)
 ACCOUNTS, PAYEES, REPEATED = 6, 4, 8
 
-Kind = Literal["decided", "duplicate", "dead", "label", "untrusted or label", "gap"]
+Kind = Literal["decided", "duplicate", "dead", "dead or decided", "label", "label or dead", "untrusted or label", "gap"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,8 +26,13 @@ class Event:
 
     Parameters
     ----------
+    timestamp
+        As the producer's clock has it, ms.
+    sent
+        The time it really is, ms: the broker's clock is right.
     expect
-        What must become of it; whether one kind of feedback is trusted depends on the policy in force.
+        What must become of it; whether one kind of feedback is trusted depends on the policy in force, and whether a payment
+        from a clock that is a little ahead is one from the future on when it was walked.
     repeats
         The transaction_id that was sent before; empty where nothing is repeated.
     """
@@ -37,13 +43,21 @@ class Event:
     value: bytes
     expect: Kind
     repeats: str = ""
+    sent: int = 0
 
 
 class Bank:
-    """Makes events; what has been sent decides what a repeat must become."""
+    """Makes events; what has been sent decides what a repeat must become.
 
-    def __init__(self, random: random.Random, partitions: int) -> None:
+    Parameters
+    ----------
+    unmeasured
+        So many events are written before anybody knows the broker's time: until then a producer's clock is believed.
+    """
+
+    def __init__(self, random: random.Random, partitions: int, unmeasured: int = 0) -> None:
         self._random = random
+        self._unmeasured = unmeasured
         self._partitions = partitions
         self._number = 0
         self._sent: dict[str, list[dict[str, Any]]] = {}
@@ -123,23 +137,43 @@ class Bank:
         chance, account = self._random.random(), self._account()
         if chance < 0.3:
             return self._record(TRANSACTIONS, {"account_id": account, "transaction_id": "incomplete"}, "dead")
-        if chance < 0.5:
+        if chance < 0.5 and self._number % 2:
             return self._record(FEEDBACK, {"account_id": account, "verdict": "whatever"}, "dead")
+        if chance < 0.5:
+            return self._step()
         payment = {
             "transaction_id": f"x{self._number}", "account_id": account, "amount_minor": 1, "currency": "EUR",
             "channel": "app", "event_time": (self._at() + timedelta(hours=2)).isoformat(),
         }  # fmt: skip
         if chance < 0.75:
-            return self._record(TRANSACTIONS, payment, "dead")  # from the future
+            return self._from_the_future(payment)
         if self._partitions == 1:
             return self._record(TRANSACTIONS, {}, "dead")
         return self._record(TRANSACTIONS, payment | {"event_time": self._at().isoformat()}, "dead", elsewhere=1)
+
+    def _from_the_future(self, payment: dict[str, Any]) -> Event:
+        """Ahead of its stamp; or a wrong clock set both, a year ahead, or two hours, which come while others are walked."""
+        ahead = (timedelta(0), timedelta(days=365), timedelta(hours=2))[self._number % 3]
+        if not ahead:
+            return self._record(TRANSACTIONS, payment, "dead")
+        payment |= {"event_time": (self._at() + ahead).isoformat(), "payee_id": "p0", "payee_kind": "person"}
+        believed = self._number <= self._unmeasured
+        expect: Kind = "dead" if ahead.days and not believed else "dead or decided"
+        event = self._record(TRANSACTIONS, payment, expect)
+        return replace(event, timestamp=event.timestamp + round(ahead.total_seconds() * 1000))
+
+    def _step(self) -> Event:
+        """Somebody mends times, with or without need; before the broker's time is known there is none to mend by."""
+        said = {"step": "mend_times", "actor": "okafor", "reason": "a clock", "occurred_at": self._at().isoformat()}
+        event = self._record(FEEDBACK, said, "label or dead" if self._number <= self._unmeasured else "label")
+        partition = self._number // 2 % self._partitions
+        return replace(event, place=Place(FEEDBACK, partition), key=STEP_KEY)
 
     def _record(self, topic: str, document: dict[str, Any], expect: Kind, elsewhere: int = 0) -> Event:
         key = document.get("account_id", "nobody").encode()
         partition = (partition_of(key, self._partitions) + elsewhere) % self._partitions
         timestamp = round(self._at().timestamp() * 1000)
-        return Event(Place(topic, partition), timestamp, key, orjson.dumps(document), expect)
+        return Event(Place(topic, partition), timestamp, key, orjson.dumps(document), expect, sent=timestamp)
 
 
 ACTORS: tuple[tuple[str, Kind], ...] = (

@@ -26,7 +26,7 @@ from stream.core.receive import PayeeHop, Received
 from stream.core.render import render
 from stream.simulate import stream as simulated
 from stream.worker.alert_load import AlertLoad
-from stream.worker.holds_session import HoldsMetrics
+from stream.worker.holds_metrics import HoldsMetrics
 
 DAY_US = 86_400_000_000
 OUTCOME_REVIEW = 3

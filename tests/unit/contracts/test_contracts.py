@@ -85,7 +85,8 @@ def test_a_decision_outside_the_contract_is_refused_by_both(change: dict[str, ob
 def test_an_alert_embeds_its_decision() -> None:
     alert = {
         "alert_id": "t-1", "decision": DECISION, "priority_milli": 900, "due_at": "2026-11-24T02:00:00Z",
-        "hold_expires_at": "2026-11-25T00:00:00Z", "on_expiry": "release",
+        "hold_expires_at": "2026-11-25T00:00:00Z", "on_expiry": "release", "amount_minor": 1250, "currency": "CNY",
+        "channel": "app", "payee_kind": None, "four_eyes": False,
     }  # fmt: skip
     jsonschema.validate(alert, json.loads(schema.text_of("alert")))
     assert Alert.model_validate_json(json.dumps(alert)).decision.transaction_id == "t-1"

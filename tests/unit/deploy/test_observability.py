@@ -18,7 +18,7 @@ from stream.core.columns import SCENARIOS as SCENARIO_NAMES
 from stream.gateway.metrics import ANSWERS, GatewayMetrics
 from stream.settings import Settings
 from stream.worker.health_metrics import PARTS
-from stream.worker.holds_session import HoldsMetrics
+from stream.worker.holds_metrics import HoldsMetrics
 from stream.worker.metrics import Metrics
 from stream.worker.recovery_failure import REASONS
 from stream.worker.set_aside import REASONS as SET_ASIDE_REASONS

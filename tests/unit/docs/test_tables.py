@@ -13,7 +13,7 @@ from stream.core import feature_table
 from stream.gateway.metrics import GatewayMetrics
 from stream.settings import Settings
 from stream.worker.clock import BrokerClock
-from stream.worker.holds_session import HoldsMetrics
+from stream.worker.holds_metrics import HoldsMetrics
 from stream.worker.metrics import Metrics
 
 

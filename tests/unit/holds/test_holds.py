@@ -76,7 +76,9 @@ def test_what_is_no_alert_is_refused_with_a_reason(value: bytes | None) -> None:
 
 @pytest.mark.parametrize("kind", FEEDBACK_KINDS)
 @pytest.mark.parametrize("word", VERDICTS)
-def test_only_a_reviewers_verdict_and_the_result_of_a_challenge_end_a_hold(kind: str, word: str) -> None:
+def test_a_reviewers_verdict_the_result_of_a_challenge_and_a_customer_who_withdraws_end_a_hold_and_nothing_else(
+    kind: str, word: str
+) -> None:
     rows = np.zeros(1, FEEDBACK)
     rows["transaction_id"], rows["account_id"], rows["timestamp"] = b"t-1", b"a-1", 7
     rows["kind"], rows["verdict"] = FEEDBACK_KINDS.index(kind), VERDICTS.index(word)
@@ -85,9 +87,11 @@ def test_only_a_reviewers_verdict_and_the_result_of_a_challenge_end_a_hold(kind:
         ("review", "fraud"): ("decline", "reviewer"),
         ("challenge_result", "passed"): ("release", "challenge"),
         ("challenge_result", "failed"): ("decline", "challenge"),
+        ("cancelled", "inconclusive"): ("decline", "customer"),
     }
-    found = [(v.result, v.cause, v.stamped_at) for v in read_verdicts(rows)]
-    assert found == ([(*ends[kind, word], 7_000)] if (kind, word) in ends else [])
+    rows["actor"], rows["feedback_id"] = b"reviewer:li.wei", b"f-1"
+    found = [(v.result, v.cause, v.stamped_at, v.actor, v.feedback_id) for v in read_verdicts(rows)]
+    assert found == ([(*ends[kind, word], 7_000, "reviewer:li.wei", "f-1")] if (kind, word) in ends else [])
 
 
 @pytest.mark.parametrize("on_expiry", ["release", "decline"])
@@ -202,15 +206,67 @@ def test_a_tombstone_and_a_later_row_take_the_place_of_what_was() -> None:
     again.restore(key, row)
     with pytest.raises(UnknownRow, match="not deleted"):
         again.restore(key, None)
-    again.restore(key, b'{"version":2,"state":"ended","at":1000}')
+    again.restore(key, b'{"version":3,"state":"ended","at":1000}')
     again.restore(key, None)
     assert (len(again), again.next_expiry) == (0, None)
 
 
 def test_a_resolution_is_the_contracts() -> None:
-    written = Resolution.model_validate_json(Ending(hold(), "decline", "challenge", 1_500_000).resolution())
+    said = Verdict("t-1", "a-1", "decline", "challenge", 1_500_000, "step-up:app", "f-1")
+    asked = replace(hold(), held="challenge", amount_minor=420_000, currency="CNY")
+    written = Resolution.model_validate_json(Ending.by(asked, said).resolution())
     assert written.model_dump(mode="json") == {
         "transaction_id": "t-1", "alert_id": "t-1", "account_id": "a-1", "customer_id": "c-1",
-        "result": "decline", "cause": "challenge",
+        "result": "decline", "cause": "challenge", "actor": "step-up:app", "feedback_id": "f-1",
         "at": "1970-01-01T00:00:01.500000Z",
+        "reasons": {
+            "customer": {
+                "zh": "您这笔人民币 4,200.00 元的付款未通过确认，未予执行，资金仍在您的账户中。如是您本人操作，请重试或前往网点；如不是，请"
+                "立即拨打卡背面的电话联系我们。",
+                "en": "The confirmation of your payment of CNY 4,200.00 failed, so it is not made; the money is still in your "
+                "account. If it was you, please try again or visit a branch; if it was not, call us at once on the number on "
+                "your card.",
+            }
+        },
     }  # fmt: skip
+
+
+def test_an_expiry_names_nobody_and_an_end_always_says_what_happened_and_what_to_do() -> None:
+    ends = [("release", "reviewer"), ("release", "challenge"), ("release", "expiry"), ("decline", "reviewer"),
+            ("decline", "challenge"), ("decline", "customer"), ("decline", "expiry")]  # fmt: skip
+    told = set()
+    for held in ("review", "challenge"):
+        for result, cause in ends:
+            ended = Ending(replace(hold(), held=held, on_expiry=result), result, cause, 1)  # type: ignore[arg-type]
+            written = Resolution.model_validate_json(ended.resolution())
+            assert (written.actor, written.feedback_id) == (None, None)
+            told |= {(cause if cause != "expiry" else held, result, written.reasons.customer.en)}
+            assert "{" not in written.reasons.customer.en + written.reasons.customer.zh
+    assert len(told) == len({sentence for _, _, sentence in told}) == 9, "each kind of end has words of its own"
+
+
+def test_a_hold_and_a_verdict_stored_by_the_version_before_end_without_what_it_did_not_keep() -> None:
+    holds = Holds()
+    row = {"transaction_id": "t-1", "alert_id": "t-1", "account_id": "a-1", "customer_id": "c-1", "expires_at": EXPIRY,
+           "on_expiry": "release", "escalation": "", "scenario": "ecommerce", "priority_milli": 1, "due_at": 5}  # fmt: skip
+    holds.restore(b"a-1/t-1", orjson.dumps({"version": 2, "state": "open", "hold": row}))
+    [ending] = holds.expire(EXPIRY)
+    assert Resolution.model_validate_json(ending.resolution()).reasons.customer.en.startswith(
+        "The time for checking your"
+    )
+    early = {"transaction_id": "t-2", "account_id": "a-1", "result": "decline", "cause": "reviewer", "stamped_at": 7}
+    holds.restore(b"a-1/t-2", orjson.dumps({"version": 2, "state": "unmatched", "seen": 1, "verdicts": [early]}))
+    ended = holds.open(hold("t-2"))
+    assert ended is not None
+    assert (ended.result, ended.at, ended.actor) == ("decline", 7, "")
+
+
+def test_a_stored_hold_with_something_that_is_none_is_refused() -> None:
+    holds = Holds()
+    holds.open(replace(hold(), held="challenge", amount_minor=5, currency="EUR"))
+    [(key, row)] = holds.take_changes()
+    for name, wrong in (("held", "decline"), ("amount_minor", -1), ("amount_minor", "5"), ("currency", "eur")):
+        document = orjson.loads(row or b"")
+        document["hold"][name] = wrong
+        with pytest.raises(UnknownRow):
+            Holds().restore(key, orjson.dumps(document))

@@ -75,3 +75,17 @@ review:
     cases = [small.evaluate(policy, has_payee=True, amount_minor=amount)["complex"] for amount in (10, 5000)]
     assert [terms.due_at(0, bool(case)) // HOUR_US for case in cases] == [1, 8]
     assert policy.hold(0).due_at(0) == 2 * HOUR_US
+
+
+def test_a_challenge_ends_as_its_pack_says_else_after_a_quarter_of_an_hour_unmade(small: SimpleNamespace) -> None:
+    policy = small.policy("""
+pack: person
+scenario: person_transfer
+match: has_payee
+thresholds: {challenge_light: 1}
+challenge: {expires: 30m, on_expiry: release}
+""")
+    scenario = policy.schema["scenario"].values.index("person_transfer")
+    own, common = policy.challenge(scenario), policy.challenge(0)
+    assert (own.challenge_expires_at(0) // 60_000_000, own.on_expiry) == (30, "release")
+    assert (common.challenge_expires_at(0) // 60_000_000, common.on_expiry) == (15, "decline")

@@ -63,6 +63,7 @@ def test_the_schema_knows_exactly_the_keys_that_are_read(monkeypatch: pytest.Mon
         "a snooze": properties["snooze"]["items"]["properties"],
         "thresholds": properties["thresholds"]["properties"],
         "review": properties["review"]["properties"],
+        "challenge": properties["challenge"]["properties"],
         "familiarity": properties["familiarity"]["properties"],
         "failure": properties["failure"]["properties"],
         "proceed_first": properties["proceed_first"]["properties"],
