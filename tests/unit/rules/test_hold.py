@@ -78,7 +78,7 @@ review:
 
 
 def test_a_challenge_ends_as_its_pack_says_else_after_a_quarter_of_an_hour_unmade(small: SimpleNamespace) -> None:
-    policy = small.policy("""
+    policy = small.compiled("""
 pack: person
 scenario: person_transfer
 match: has_payee
