@@ -14,6 +14,7 @@ from numba import njit
 from simulation.schedules import Schedule
 from simulation.traffic import FEEDBACK, TRANSACTIONS, Event
 
+from stream.contracts.mending import STEP_KEY
 from stream.core import account, account_outcomes, payee
 from stream.core.decide import Decider
 from stream.replay import verify
@@ -63,7 +64,7 @@ def poisoned_as(event: Event, stage: Stage) -> Event:
 
 def _single(event: Event, repeated: set[str]) -> bool:
     if event.place.topic == FEEDBACK:
-        return event.expect == "label"
+        return event.expect == "label" and event.key != STEP_KEY
     is_payment = event.place.topic == TRANSACTIONS and event.expect == "decided"
     return is_payment and orjson.loads(event.value)["transaction_id"] not in repeated
 
