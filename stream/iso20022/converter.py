@@ -186,22 +186,25 @@ def _record(element: Element, found: Payment | FollowUp | Unreadable, ids: set[s
     if name in ids:
         raise Unreadable("id_conflict", element, "another transaction of the message has the same id")
     value = orjson.dumps(document)
-    try:
-        _check(topic, document, value)
-    except Refused as refusal:
-        raise Unreadable(refusal.reason, element, refusal.message) from None
+    if isinstance(found, FollowUp):
+        _check(element, document)
     ids.add(name)
     key = (document.get("customer_id") or document["account_id"]).encode()
     return Converted(topic, key, value, element.line, found.original if isinstance(found, Payment) else None)
 
 
-def _check(topic: str, document: dict[str, Any], value: bytes) -> None:
-    """What the contract says of the fields, by its reference reading; which kinds of feedback are taken the line says itself."""
-    if topic == "feedback":
-        known = document["kind"] != "recall_answer"
-        read_feedback(value if known else orjson.dumps(document | {"kind": "chargeback"}))
-    else:
-        read_transaction(value)
+def _check(element: Element, document: dict[str, Any]) -> None:
+    """What the contract says of the fields, by its reference reading; which kinds of feedback are taken the line says itself.
+
+    Payments are many, and each of their fields was checked where it was read.
+    """
+    try:
+        if "feedback_id" in document:
+            read_feedback(orjson.dumps(document | {"kind": "chargeback"}))
+        else:
+            read_transaction(orjson.dumps(document))
+    except Refused as refusal:
+        raise Unreadable(refusal.reason, element, refusal.message) from None
 
 
 def _refusal(definition: str, index: int | None, error: Unreadable, line: int = 0) -> NotConverted:

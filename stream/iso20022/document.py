@@ -10,12 +10,14 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 from lxml import etree
 
 from stream.iso20022.element import Element, Unreadable
 from stream.iso20022.limits import Limits
+from stream.iso20022.names import AMOUNTS, TRANSACTIONS, tags
 
 BODIES: dict[str, str] = {
     "CstmrCdtTrfInitn": "pain.001",
@@ -69,10 +71,10 @@ def read_document(data: bytes, limits: Limits = Limits()) -> Iterator[Message | 
     """
     root = _parsed(data, limits)
     found = False
-    for envelope, body in _bodies(root, limits.depth):
+    for envelope, body in _bodies(root):
         found = True
         try:
-            yield _message(envelope, body, limits.depth)
+            yield _message(envelope, body)
         except Unreadable as error:
             error.definition = _definition(envelope, body) or BODIES.get(_local(body), "")
             yield error
@@ -98,6 +100,8 @@ def _parsed(data: bytes, limits: Limits) -> Any:
         raise Unreadable("malformed", None, "has a document type (DOCTYPE), which messages never have")
     if about.encoding is not None and _ENCODING.fullmatch(about.encoding) is None:
         raise Unreadable("malformed", None, "in an encoding that is not read; send UTF-8")
+    if _deeper_than(limits.depth)(root):
+        raise Unreadable("malformed", None, f"elements lie more than {limits.depth} deep")
     return root
 
 
@@ -109,28 +113,26 @@ def _told(error: etree.XMLSyntaxError) -> str:
     return f"not XML that can be read: {kind or 'syntax'}, line {line}, column {column}"
 
 
-def _bodies(root: Any, depth: int) -> Iterator[tuple[Any, Any]]:
+def _bodies(root: Any) -> Iterator[tuple[Any, Any]]:
     """Roots of messages and the element around each; of a ``Document`` that holds another message, what it holds."""
-    stack = [(root, 1)]
+    stack = [root]
     while stack:
-        here, level = stack.pop()
-        if level > depth:
-            raise Unreadable("malformed", None, f"elements lie more than {depth} deep")
+        here = stack.pop()
         name = _local(here)
         if name in BODIES:
             yield here.getparent(), here
         elif name == "Document" and (inner := next(iter(here), None)) is not None:
             yield here, inner
         else:
-            stack += [(child, level + 1) for child in reversed(here)]
+            stack += reversed(here)
 
 
-def _message(envelope: Any, body: Any, depth: int) -> Message:
+def _message(envelope: Any, body: Any) -> Message:
     inside = envelope is not None and _local(envelope) == "Document"
     top = Element("Document", "") if inside else None
     name = _local(body)
     beside = envelope if inside else body
-    header = _header(beside, depth)
+    header = _header(beside)
     kind = BODIES.get(name)
     named = _DEFINITION.search(_definition(envelope, body))
     said = header.one("MsgDefIdr") if header is not None else None
@@ -148,7 +150,7 @@ def _message(envelope: Any, body: Any, depth: int) -> Message:
             "unsupported", top or Element(name, ""),
             f"a version that is not read: {versions[0]:02} to {versions[-1]:02} are",
         )  # fmt: skip
-    return Message(kind, kind if definition is None else definition[0], _tree(body, depth, top), header)
+    return Message(kind, kind if definition is None else definition[0], _tree(body, top), header)
 
 
 def _definition(envelope: Any, body: Any) -> str:
@@ -160,45 +162,54 @@ def _definition(envelope: Any, body: Any) -> str:
     return ""
 
 
-def _header(document: Any, depth: int) -> Element | None:
+def _header(document: Any) -> Element | None:
     """The ``AppHdr`` before a document among its siblings, the nearest one."""
     before = document.getprevious()
     while before is not None:
         name = _local(before)
         if name == "AppHdr":
-            return _tree(before, depth, None)
+            return _tree(before, None)
         if name == "Document" or name in BODIES:
             return None
         before = before.getprevious()
     return None
 
 
-def _tree(element: Any, depth: int, parent: Element | None) -> Element:
-    """An element and what is below, of its own namespace."""
-    namespace = _namespace(element)
-    prefix = f"{{{namespace}}}" if namespace else ""
-    skip = len(prefix)
-    top = Element(element.tag[skip:], (element.text or "").strip(), None, parent, element.sourceline or 0)
+def _tree(element: Any, parent: Element | None) -> Element:
+    """An element and what is read below it, of its own namespace."""
+    names = tags(_namespace(element))
+    top = Element(_local(element), "", parent, line=element.sourceline or 0)
     if parent is not None:
-        parent.children.append(top)
-    stack = [(element, top, 1)]
+        parent.add(top)
+    stack = [(element, top)]
     while stack:
-        source, target, level = stack.pop()
-        if level > depth:
-            raise Unreadable("malformed", None, f"elements lie more than {depth} deep")
+        source, target = stack.pop()
+        children: dict[str, list[Element]] = {}
         for child in source:
-            tag = child.tag
-            if type(tag) is not str or not tag.startswith(prefix) or (not skip and tag[0] == "{"):
+            name = names.get(child.tag)
+            if name is None:
                 continue
             text = child.text
-            made = Element(
-                tag[skip:], text.strip() if text else "", dict(child.attrib) if child.attrib else None, target,
-                child.sourceline or 0,
-            )  # fmt: skip
-            target.children.append(made)
+            made = Element(name, text.strip() if text else "", target)
+            if name in AMOUNTS:
+                made.currency = child.get("Ccy", "")
+            elif name in TRANSACTIONS:
+                made.line = child.sourceline or 0
+            like = children.get(name)
+            if like is None:
+                children[name] = [made]
+            else:
+                like.append(made)
             if len(child):
-                stack.append((child, made, level + 1))
+                stack.append((child, made))
+        if children:
+            target.children = children
     return top
+
+
+@lru_cache(maxsize=8)
+def _deeper_than(depth: int) -> Any:
+    return etree.XPath(f"boolean({'/*' * (depth + 1)})")
 
 
 def _local(element: Any) -> str:

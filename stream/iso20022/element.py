@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from stream.contracts.refusal import Reason
+
+_NONE: Final[dict[str, list[Element]]] = {}
+"""The children of all elements that have none; nothing is ever put into it."""
 
 
 class Unreadable(Exception):
@@ -30,7 +35,7 @@ class Unreadable(Exception):
 
 
 class Element:
-    """One element of a message's namespace. What is of another namespace is not in the tree.
+    """One element of a message's namespace. What is not read (:mod:`stream.iso20022.names`) is not in the tree.
 
     Parameters
     ----------
@@ -38,25 +43,29 @@ class Element:
         Without namespace and prefix.
     text
         Its own text, without white space at both ends.
-    attributes
-        By name.
+    currency
+        Of an amount, as its attribute ``Ccy`` says; empty where it does not.
     parent
         None of the outermost.
     line
         Of the document, from 1; 0 where it is not known.
     """
 
-    __slots__ = ("attributes", "children", "line", "name", "parent", "text")
+    __slots__ = ("children", "currency", "line", "name", "parent", "text")
 
-    def __init__(
-        self, name: str, text: str, attributes: dict[str, str] | None = None, parent: Element | None = None, line: int = 0
-    ) -> None:  # fmt: skip
-        self.name, self.text, self.attributes, self.parent, self.line = name, text, attributes, parent, line
-        self.children: list[Element] = []
+    def __init__(self, name: str, text: str, parent: Element | None = None, currency: str = "", line: int = 0) -> None:
+        self.name, self.text, self.parent, self.currency, self.line = name, text, parent, currency, line
+        self.children: dict[str, list[Element]] = _NONE
+
+    def add(self, child: Element) -> None:
+        """Put a child behind the others."""
+        if self.children is _NONE:
+            self.children = {}
+        self.children.setdefault(child.name, []).append(child)
 
     def all(self, name: str) -> list[Element]:
         """Its children of a name."""
-        return [child for child in self.children if child.name == name]
+        return self.children.get(name, [])
 
     def one(self, *names: str) -> Element | None:
         """The element at the end of a path below, None where there is none.
@@ -68,15 +77,12 @@ class Element:
         """
         here = self
         for name in names:
-            found = None
-            for child in here.children:
-                if child.name == name:
-                    if found is not None:
-                        raise Unreadable("out_of_range", child, "comes twice where one may be")
-                    found = child
+            found = here.children.get(name)
             if found is None:
                 return None
-            here = found
+            if len(found) > 1:
+                raise Unreadable("out_of_range", found[1], "comes twice where one may be")
+            here = found[0]
         return here
 
     def needed(self, *names: str) -> Element:

@@ -124,7 +124,7 @@ def money(around: Element, *path: str) -> Money | None:
     element = around.one(*path)
     if element is None:
         return None
-    currency = (element.attributes or {}).get("Ccy", "")
+    currency = element.currency
     if not currency:
         raise Unreadable("missing", element, "is absent", "@Ccy")
     decimals = MINOR_UNIT_DIGITS.get(currency)

@@ -264,12 +264,12 @@ def _meant(
     if known is not None:
         return _Payment(known.transaction_id, known.account_id, known.customer_id, known.payee_id, known.uetr or uetr)
     copy = element.one("OrgnlTxRef")
-    debtor = None if copy is None else account(copy, "DbtrAcct", "DbtrAgt", terms.key)
+    debtor = None if copy is None else account(copy, "DbtrAcct", "DbtrAgt", agent(copy, "DbtrAgt"), terms.key)
     if copy is None or debtor is None:
         raise Unreadable(
             "missing", element, "is absent, and the payment's own message was not read before", "OrgnlTxRef", "DbtrAcct"
         )
-    creditor = account(copy, "CdtrAcct", "CdtrAgt", terms.key)
+    creditor = account(copy, "CdtrAcct", "CdtrAgt", agent(copy, "CdtrAgt"), terms.key)
     own = next((name for name in names if "/" not in name), None)
     if own is None:
         raise Unreadable("missing", element, "is absent, as is what else could name the payment", "OrgnlUETR")
@@ -288,9 +288,9 @@ def _unwrapped(copy: Element) -> Element:
     if inner is None:
         return copy
     around = Element("OrgnlTxRef", "")
-    inner_copy = Element("UltmtDbtr", "", None, around)
-    inner_copy.children = inner.children
-    around.children.append(inner_copy)
+    named = Element("UltmtDbtr", "", around)
+    named.children = inner.children
+    around.add(named)
     return around
 
 

@@ -94,9 +94,9 @@ def agent(around: Element, *path: str) -> Agent | None:
     return None if name is None else Agent(name, bic, system, member, lei)
 
 
-def account(around: Element, name: str, at: str, key: bytes) -> Account | None:
-    """The account ``name`` (``DbtrAcct``) at the bank ``at`` (``DbtrAgt``): IBAN, else another number with its bank, else
-    a proxy (an alias, a telephone number); None where there is none.
+def account(around: Element, name: str, at: str, bank: Agent | None, key: bytes) -> Account | None:
+    """The account ``name`` (``DbtrAcct``) at the bank that stands in ``at`` (``DbtrAgt``): IBAN, else another number with its
+    bank, else a proxy (an alias, a telephone number); None where there is none.
 
     Raises
     ------
@@ -111,7 +111,6 @@ def account(around: Element, name: str, at: str, key: bytes) -> Account | None:
         return Account(token(key, iban), iban[:2])
     number = fields.text(element, "Id", "Othr", "Id", most=34)
     if number is not None:
-        bank = agent(around, at)
         if bank is None:
             raise Unreadable(
                 "missing", around, "names no bank, and an account number that is no IBAN needs its own", at

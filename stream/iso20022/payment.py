@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
 
+from stream.contracts.currency import is_in_use
 from stream.iso20022 import fields
 from stream.iso20022.document import Message
 from stream.iso20022.element import Element, Unreadable
@@ -33,6 +34,10 @@ class _Group:
         ``MsgId`` and ``CreDtTm``.
     sender
         The bank of the application header's ``Fr``.
+    service
+        ``BizSvc`` of the application header.
+    instructing, instructed
+        Where the group header names them.
     """
 
     element: Element
@@ -40,6 +45,8 @@ class _Group:
     created: datetime | None
     sender: Agent | None
     service: str
+    instructing: Agent | None
+    instructed: Agent | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,7 +115,10 @@ def _group(message: Message, terms: Terms) -> _Group:
     header = message.header
     sender = None if header is None else agent(header, "Fr", "FIId")
     service = "" if header is None else fields.text(header, "BizSvc") or ""
-    return _Group(element, message_id, fields.instant(element, terms.zone, "CreDtTm"), sender, service)
+    return _Group(
+        element, message_id, fields.instant(element, terms.zone, "CreDtTm"), sender, service, agent(element, "InstgAgt"),
+        agent(element, "InstdAgt"),
+    )  # fmt: skip
 
 
 def _payment(transfer: Element, block: Element, group: _Group, message: Message, terms: Terms) -> Payment:
@@ -121,13 +131,18 @@ def _payment(transfer: Element, block: Element, group: _Group, message: Message,
         raise Unreadable(
             "missing", transfer, "is absent", *(("Amt", "InstdAmt") if initiation else ("IntrBkSttlmAmt",))
         )
-    debtor = account(payer, "DbtrAcct", "DbtrAgt", terms.key)
+    if not is_in_use(amount.currency, moment):
+        raise Unreadable("unknown_currency", transfer, f"{amount.currency} was not in use any more then")
+    debtor_bank, creditor_bank = agent(payer, "DbtrAgt"), agent(transfer, "CdtrAgt")
+    debtor = account(payer, "DbtrAcct", "DbtrAgt", debtor_bank, terms.key)
     if debtor is None:
         raise Unreadable("missing", payer, "is absent", "DbtrAcct")
-    creditor = account(transfer, "CdtrAcct", "CdtrAgt", terms.key)
+    creditor = account(transfer, "CdtrAcct", "CdtrAgt", creditor_bank, terms.key)
     on_behalf = _on_behalf(transfer, block)
     customer = None if on_behalf is None else party(on_behalf, "UltmtDbtr", terms.key)
-    instructing, instructed = _agents(transfer, payer, group, initiation)
+    instructing, instructed = (debtor_bank, creditor_bank) if initiation else _agents(transfer, group)
+    if not initiation:
+        instructing, instructed = instructing or debtor_bank, instructed or creditor_bank
     names = _names(transfer, block if initiation else None)
     transaction_id = _transaction_id(names, instructing, group, transfer, terms)
     document = {
@@ -141,7 +156,7 @@ def _payment(transfer: Element, block: Element, group: _Group, message: Message,
         "account_amount_minor": None if settled is None else settled.minor,
         "channel": terms.channel,
         "scenario": _scenario(transfer, block),
-        "payee_country": _payee_country(transfer, creditor),
+        "payee_country": _payee_country(transfer, creditor, creditor_bank),
         "payee_kind": "person" if transfer.one("Cdtr", "Id", "PrvtId") is not None else None,
         "purpose": _purpose(transfer, block),
         "customer": _customer(payer if on_behalf is None else on_behalf, on_behalf is not None, moment),
@@ -226,14 +241,10 @@ def _decimal_text(transfer: Element, initiation: bool, settled: bool) -> str:
     return found.text.lstrip("+")
 
 
-def _agents(transfer: Element, payer: Element, group: _Group, initiation: bool) -> tuple[Agent | None, Agent | None]:
-    """Who instructs and who is instructed: of the payment, else of the message, else of the header, else the debtor's bank
-    and the creditor's."""
-    if initiation:
-        return agent(payer, "DbtrAgt"), agent(transfer, "CdtrAgt")
-    instructing = agent(transfer, "InstgAgt") or agent(group.element, "InstgAgt") or group.sender
-    instructed = agent(transfer, "InstdAgt") or agent(group.element, "InstdAgt")
-    return instructing or agent(transfer, "DbtrAgt"), instructed or agent(transfer, "CdtrAgt")
+def _agents(transfer: Element, group: _Group) -> tuple[Agent | None, Agent | None]:
+    """Who instructs and who is instructed: of the payment, else of the message, else of the header."""
+    instructing = agent(transfer, "InstgAgt") or group.instructing or group.sender
+    return instructing, agent(transfer, "InstdAgt") or group.instructed
 
 
 def _on_behalf(transfer: Element, block: Element) -> Element | None:
@@ -259,11 +270,10 @@ def _type_information(transfer: Element, block: Element, name: str) -> str | Non
     return None
 
 
-def _payee_country(transfer: Element, creditor: Account | None) -> str | None:
+def _payee_country(transfer: Element, creditor: Account | None, bank: Agent | None) -> str | None:
     """IBAN, then BIC, then clearing system, then the address; the name of no country where none says."""
     if creditor is not None and creditor.country is not None:
         return creditor.country
-    bank = agent(transfer, "CdtrAgt")
     found = bank.country if bank is not None else None
     return found or fields.country(transfer, "Cdtr", "PstlAdr", "Ctry")
 
