@@ -160,13 +160,13 @@ def _convert(message: Message, terms: Terms, known: Originals, seen: Seen, out: 
             try:
                 record = _record(element, found, ids)
             except Unreadable as error:
-                out.parts.append(_refusal(message.definition, index, error, element.line))
+                out.parts.append(_refusal(message.definition, index, error, message, element.line))
                 continue
             out.parts.append(record)
             if record.original is not None:
                 seen.add(record.original)
     except Unreadable as error:
-        out.parts.append(_refusal(message.definition, None, error, message.body.line))
+        out.parts.append(_refusal(message.definition, None, error, message, message.body.line))
 
 
 def _transactions(
@@ -207,5 +207,8 @@ def _check(element: Element, document: dict[str, Any]) -> None:
         raise Unreadable(refusal.reason, element, refusal.message) from None
 
 
-def _refusal(definition: str, index: int | None, error: Unreadable, line: int = 0) -> NotConverted:
-    return NotConverted(definition, index, error.path, error.reason, error.message, line)
+def _refusal(
+    definition: str, index: int | None, error: Unreadable, message: Message | None = None, line: int = 0
+) -> NotConverted:  # fmt: skip
+    roots = () if message is None else (message.top, *(() if message.header is None else (message.header,)))
+    return NotConverted(definition, index, error.path(*roots), error.reason, error.message, line)

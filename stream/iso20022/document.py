@@ -50,7 +50,9 @@ class Message:
     definition
         With its version, ``pacs.008.001.08``; ``kind`` alone where the document names none.
     body
-        Its root.
+        Its root element.
+    top
+        The ``Document`` around it, else ``body``: what paths begin with.
     header
         The business application header that came with it (``AppHdr``), if one did.
     """
@@ -58,6 +60,7 @@ class Message:
     kind: str
     definition: str
     body: Element
+    top: Element
     header: Element | None = None
 
 
@@ -140,7 +143,9 @@ def _message(envelope: Any, body: Any) -> Message:
     if kind is None:
         raise Unreadable("unsupported", top, f"no message that is read: {', '.join(sorted(BODIES.values()))}")
     if named is not None and told is not None and named[0] != told[0]:
-        raise Unreadable("out_of_range", said, f"names another message than the {named[0]} it comes with")
+        raise Unreadable(
+            "out_of_range", header, f"names another message than the {named[0]} it comes with", "MsgDefIdr"
+        )
     definition = named or told
     if definition is not None and definition[1] != kind:
         raise Unreadable("out_of_range", top or Element(name, ""), f"{definition[0]} has another root")
@@ -150,7 +155,10 @@ def _message(envelope: Any, body: Any) -> Message:
             "unsupported", top or Element(name, ""),
             f"a version that is not read: {versions[0]:02} to {versions[-1]:02} are",
         )  # fmt: skip
-    return Message(kind, kind if definition is None else definition[0], _tree(body, top), header)
+    made = _tree(body)
+    if top is not None:
+        top.add(made)
+    return Message(kind, kind if definition is None else definition[0], made, top or made, header)
 
 
 def _definition(envelope: Any, body: Any) -> str:
@@ -168,29 +176,27 @@ def _header(document: Any) -> Element | None:
     while before is not None:
         name = _local(before)
         if name == "AppHdr":
-            return _tree(before, None)
+            return _tree(before)
         if name == "Document" or name in BODIES:
             return None
         before = before.getprevious()
     return None
 
 
-def _tree(element: Any, parent: Element | None) -> Element:
+def _tree(element: Any) -> Element:
     """An element and what is read below it, of its own namespace."""
     names = tags(_namespace(element))
-    top = Element(_local(element), "", parent, line=element.sourceline or 0)
-    if parent is not None:
-        parent.add(top)
+    top = Element(_local(element), "", line=element.sourceline or 0)
     stack = [(element, top)]
     while stack:
         source, target = stack.pop()
         children: dict[str, list[Element]] = {}
         for child in source:
             name = names.get(child.tag)
-            if name is None:
-                continue
+            if name is None or (name == "PstlAdr" and target.name != "Cdtr"):
+                continue  # of addresses the creditor's country alone is read
             text = child.text
-            made = Element(name, text.strip() if text else "", target)
+            made = Element(name, text.strip() if text else "")
             if name in AMOUNTS:
                 made.currency = child.get("Ccy", "")
             elif name in TRANSACTIONS:

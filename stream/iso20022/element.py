@@ -29,9 +29,20 @@ class Unreadable(Exception):
         super().__init__(message)
         self.reason: Reason = reason
         self.message = message
-        self.path = "" if element is None else "/".join((element.path, *below))
         self.definition = ""
         """The message that it is about, where another than the one that is read."""
+        self._element = element
+        self._below = below
+
+    def path(self, *roots: Element) -> str:
+        """Where, as an XPath of local names below one of these; empty for the document."""
+        if self._element is None:
+            return ""
+        for root in roots:
+            found = path_to(self._element, root)
+            if found:
+                return "/".join((found, *self._below))
+        return "/".join((f"/{self._element.name}", *self._below))
 
 
 class Element:
@@ -45,16 +56,15 @@ class Element:
         Its own text, without white space at both ends.
     currency
         Of an amount, as its attribute ``Ccy`` says; empty where it does not.
-    parent
-        None of the outermost.
     line
         Of the document, from 1; 0 where it is not known.
     """
 
-    __slots__ = ("children", "currency", "line", "name", "parent", "text")
+    # none of its parent: whole trees would wait for the collector of cycles
+    __slots__ = ("children", "currency", "line", "name", "text")
 
-    def __init__(self, name: str, text: str, parent: Element | None = None, currency: str = "", line: int = 0) -> None:
-        self.name, self.text, self.parent, self.currency, self.line = name, text, parent, currency, line
+    def __init__(self, name: str, text: str, currency: str = "", line: int = 0) -> None:
+        self.name, self.text, self.currency, self.line = name, text, currency, line
         self.children: dict[str, list[Element]] = _NONE
 
     def add(self, child: Element) -> None:
@@ -98,14 +108,16 @@ class Element:
             raise Unreadable("missing", self, "is absent", *names)
         return found
 
-    @property
-    def path(self) -> str:
-        """Where it stands, as an XPath of local names; a place among its like is counted from 1."""
-        steps: list[str] = []
-        here: Element | None = self
-        while here is not None:
-            like = [here] if here.parent is None else here.parent.all(here.name)
-            place = next(number for number, one in enumerate(like, 1) if one is here)
-            steps.append(here.name if len(like) == 1 else f"{here.name}[{place}]")
-            here = here.parent
-        return "/" + "/".join(reversed(steps))
+
+def path_to(element: Element, root: Element) -> str:
+    """Where an element stands below ``root``, which is the first step; a place among its like is counted from 1. Empty where it does
+    not stand there."""
+    stack = [(root, f"/{root.name}")]
+    while stack:
+        here, path = stack.pop()
+        if here is element:
+            return path
+        for name, like in here.children.items():
+            for place, child in enumerate(like, 1):
+                stack.append((child, f"{path}/{name}" if len(like) == 1 else f"{path}/{name}[{place}]"))
+    return ""

@@ -288,7 +288,7 @@ def _unwrapped(copy: Element) -> Element:
     if inner is None:
         return copy
     around = Element("OrgnlTxRef", "")
-    named = Element("UltmtDbtr", "", around)
+    named = Element("UltmtDbtr", "")
     named.children = inner.children
     around.add(named)
     return around
