@@ -150,7 +150,7 @@ def test_of_anything_there_are_records_of_the_contract_and_refusals_and_nothing_
             assert part.message
         elif part.topic == "transaction":
             document = orjson.loads(part.value)
-            kind = document.pop("type", "payment")
+            kind = document.get("type", "payment")
             assert ("original_transaction_id" in document) == (kind == "reversal")
             assert read_transaction(orjson.dumps(document)).owner.encode() == part.key
         else:
