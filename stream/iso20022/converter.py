@@ -194,13 +194,13 @@ def _record(element: Element, found: Payment | FollowUp | Unreadable, ids: set[s
 
 
 def _check(element: Element, document: dict[str, Any]) -> None:
-    """What the contract says of the fields, by its reference reading; which kinds of feedback are taken the line says itself.
+    """What the contract says of a record, by its reference reading.
 
     Payments are many, and each of their fields was checked where it was read.
     """
     try:
         if "feedback_id" in document:
-            read_feedback(orjson.dumps(document | {"kind": "chargeback"}))
+            read_feedback(orjson.dumps(document))
         else:
             read_transaction(orjson.dumps(document))
     except Refused as refusal:

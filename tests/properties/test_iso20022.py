@@ -150,10 +150,7 @@ def test_of_anything_there_are_records_of_the_contract_and_refusals_and_nothing_
             assert part.message
         elif part.topic == "transaction":
             document = orjson.loads(part.value)
-            kind = document.get("type", "payment")
-            assert ("original_transaction_id" in document) == (kind == "reversal")
-            assert read_transaction(orjson.dumps(document)).owner.encode() == part.key
+            assert ("original_transaction_id" in document) == ("type" in document)
+            assert read_transaction(part.value).owner.encode() == part.key
         else:
-            document = orjson.loads(part.value)
-            kind = "chargeback" if document["kind"] == "recall_answer" else document["kind"]
-            assert read_feedback(orjson.dumps(document | {"kind": kind})).owner.encode() == part.key
+            assert read_feedback(part.value).owner.encode() == part.key

@@ -14,6 +14,7 @@ import pytest
 import yaml
 from prometheus_client import CollectorRegistry, generate_latest
 
+from stream.core.account_reversal import RESULTS as REVERSAL_RESULTS
 from stream.core.columns import SCENARIOS as SCENARIO_NAMES
 from stream.gateway.metrics import ANSWERS, GatewayMetrics
 from stream.settings import Settings
@@ -81,6 +82,7 @@ METRICS: dict[str, dict[str, set[str]]] = {
     "riskstream_batches_refused_total": {"hop": {"accounts", "payees"}},
     "riskstream_open_transaction_seconds": {"topic": set(), "partition": set()},
     "riskstream_thread_restarts_total": {"thread": set()},
+    "riskstream_reversals_total": {"result": set(REVERSAL_RESULTS)},
     "up": {"job": {"riskstream-worker", "riskstream-gateway"}},
     "riskstream_gateway_messages_total": {"result": {"converted", "dead"}},
     "riskstream_gateway_records_total": {"kind": {"transaction", "feedback"}},
@@ -107,7 +109,7 @@ SHOWN_ALONE = {
     "riskstream_event_hour_seconds", "riskstream_below_line_total", JUDGED,
     "riskstream_recovered_total", "riskstream_standby_lag", "riskstream_end_offset", "riskstream_version_wanted_info",
     "process_resident_memory_bytes", "process_cpu_seconds_total", "process_open_fds", "process_max_fds",
-    "riskstream_batches_refused_total", "riskstream_gateway_records_total", "riskstream_gateway_answers_total",
+    "riskstream_batches_refused_total", "riskstream_reversals_total", "riskstream_gateway_records_total", "riskstream_gateway_answers_total",
     "riskstream_gateway_payments", "riskstream_gateway_waiting", "riskstream_gateway_failures_total",
     "riskstream_gateway_forgotten_total",
 }  # fmt: skip
