@@ -217,6 +217,16 @@ class Settings(BaseModel):
         ),
     ] = 5.0
 
+    row_limit: Annotated[
+        int,
+        Field(
+            ge=1_000,
+            le=2_000_000_000,
+            description="Most rows of one table (accounts, customers, what accounts were told, payees, busy payees) of a partition; "
+            "with one more that partition's hop stands.",
+        ),
+    ] = 20_000_000
+
     packs: Annotated[
         str, Field(description="Directory of packs that found an installation's first policy; empty: the shipped ones.")
     ] = ""

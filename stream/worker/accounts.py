@@ -312,6 +312,8 @@ class AccountsHop(RowOwner[AccountPartition]):
     def replica(self, partition: int) -> Replica[AccountHop]:
         """An empty replica of one partition's rows."""
         core = AccountHop(partition, hop_settings(self.settings, self.partitions))
+        for table in (core.table, core.customers, core.told):
+            table.limit = self.settings.row_limit
         beside = (core.customers, core.told)
         return Replica(self.changelog(partition), core, core.table, beside, passed_over=self.aside.refuse)
 

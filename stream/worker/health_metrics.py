@@ -64,6 +64,10 @@ class HealthMetrics:
         )
         for reason in REASONS:
             self._failures.labels(reason)
+        self._rows = Gauge(
+            "riskstream_rows", "Rows of the fullest table of a hop's partition.", ("hop", "partition"), registry=registry
+        )  # fmt: skip
+        self._rows_limit = Gauge("riskstream_rows_limit", "Most rows of one table of a partition.", registry=registry)
         self._checkpoint = Gauge(
             "riskstream_checkpoint_age_seconds", "Age of the oldest change of rows that no checkpoint has.", ("hop",),
             registry=registry,
@@ -122,6 +126,13 @@ class HealthMetrics:
         """Ages of the oldest unwritten change of each hop, s."""
         for hop, age in ages:
             self._checkpoint.labels(hop).set(age)
+
+    def rows(self, counts: Mapping[tuple[str, int], int], limit: int) -> None:
+        """Rows of the fullest table by hop and partition, of the partitions that are here, and the most there may be."""
+        self._rows.clear()
+        for (hop, partition), count in counts.items():
+            self._rows.labels(hop, str(partition)).set(count)
+        self._rows_limit.set(limit)
 
     def wanted(self, model: str, policy: str) -> None:
         """These versions should be in force now."""

@@ -250,6 +250,11 @@ class Line:
         self.refusal = self.trouble if reason == "refused" else ""
         self.metrics.health.recovery_failed(reason)
 
+    def rows(self) -> dict[tuple[str, int], int]:
+        """Rows of the fullest table, by hop and partition."""
+        hops = (self.accounts, self.payees)
+        return {(hop.name, partition): hop.fullest(partition) for hop in hops for partition in list(hop.owned)}
+
     def resume(self) -> None:
         """Take batches: rows are recovered and the consumer stands where they do."""
         self.ready = True

@@ -179,6 +179,8 @@ class PayeesHop(RowOwner[PayeePartition]):
     def replica(self, partition: int) -> Replica[PayeeHop]:
         """An empty replica of one partition's rows."""
         core = PayeeHop(partition, round(self.settings.maturity_days * DAY_US))
+        for table in (core.table, core.busy):
+            table.limit = self.settings.row_limit
         return Replica(self.changelog(partition), core, core.table, (core.busy,), passed_over=self.aside.refuse)
 
     def recover(

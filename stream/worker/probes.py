@@ -67,6 +67,9 @@ class ObservedLine(Protocol):
     def doing(self) -> str:
         """What a recovery is at, in words."""
 
+    def rows(self) -> dict[tuple[str, int], int]:
+        """Rows of the fullest table, by hop and partition."""
+
     @property
     def unwritten(self) -> list[tuple[str, int, float]]:
         """Hops and partitions with changed rows, and when they were last written."""
@@ -217,6 +220,7 @@ class Sampler:
         )
         told.owned(len(self._line.owned))
         told.checkpoints(self._checkpoints.ages(self._line.unwritten, self._clock()))
+        told.rows(self._line.rows(), self._settings.row_limit)
 
     def _sample(self) -> Sample:
         """What the broker says; a connection that failed is not used again.

@@ -71,6 +71,13 @@ class RowOwner(ABC, Generic[Partition]):
         """Whether rows have changed since the last checkpoint."""
         return any(table.has_changes for table in self.tables(partition)[1])
 
+    def fullest(self, partition: int) -> int:
+        """Rows of the fullest table of a partition; 0 where it has just been given away, for another thread may ask."""
+        try:
+            return max(map(len, self.tables(partition)[1]))
+        except KeyError:
+            return 0
+
     def written(self, partition: int) -> None:
         """Say that the last checkpoint was committed."""
         self.owned[partition].unwritten = 0

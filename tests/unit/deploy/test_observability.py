@@ -62,6 +62,8 @@ METRICS: dict[str, dict[str, set[str]]] = {
     "riskstream_committed_offset": {"topic": set(), "partition": set()},
     "riskstream_recovery_failures_total": {"reason": set(REASONS)},
     "riskstream_checkpoint_age_seconds": {"hop": {"accounts", "payees"}},
+    "riskstream_rows": {"hop": set(), "partition": set()},
+    "riskstream_rows_limit": {},
     "riskstream_learner_round_age_seconds": {},
     "riskstream_versions_age_seconds": {},
     "riskstream_versions_behind_seconds": {},

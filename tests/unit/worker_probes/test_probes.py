@@ -37,6 +37,9 @@ class StillLine:
     trouble: str = ""
     refusal: str = ""
 
+    def rows(self) -> dict[tuple[str, int], int]:
+        return {}
+
 
 @dataclass(frozen=True)
 class Versions:
