@@ -12,7 +12,7 @@ hypothesis.settings.load_profile("riskstream")
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Files that take minutes come first: the processes that share the work then end together."""
-    rooms = ("integration", "end_to_end", "simulation", "properties")
+    rooms = ("simulation", "integration", "end_to_end", "properties")
     items.sort(
         key=lambda item: next((i for i, room in enumerate(rooms) if f"/tests/{room}/" in str(item.path)), len(rooms))
     )

@@ -72,6 +72,7 @@ def live(line: Any, until: Any, folder: Path) -> None:
     line.stop()
 
 
+@pytest.mark.soak
 @pytest.mark.timeout(400)
 def test_a_live_line_is_verified_replayed_and_measured(line: Any, until: Any, tmp_path: Path) -> None:
     live(line, until, tmp_path)

@@ -31,7 +31,7 @@ def rows_of(line: Any) -> dict[bytes, bytes]:
     }
 
 
-@pytest.mark.parametrize("version", [1, 2])
+@pytest.mark.parametrize("version", [pytest.param(1, marks=pytest.mark.soak), 2])
 def test_rows_of_an_older_layout_are_taken_over_by_a_worker_of_today(line: Any, until: Any, version: int) -> None:
     transactions, _ = traffic(600, seed=12)
     worker = line.worker()
@@ -53,7 +53,8 @@ def test_rows_of_an_older_layout_are_taken_over_by_a_worker_of_today(line: Any, 
     line.worker()
     line.send("bank.transactions.v1", transactions[400:])
     until(lambda: decided(line) == len(transactions), "the rest, on rows of the older layout")
-    until(lambda: attempts(line) == len(transactions), "every row to be written anew")
+    paid = sum(b'"type":"reversal"' not in value for value in transactions)
+    until(lambda: attempts(line) == paid, "every row to be written anew")
     assert {int.from_bytes(value[:2], "little") for value in rows_of(line).values()} == {SCHEMA_VERSION}
 
 

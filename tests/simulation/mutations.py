@@ -169,13 +169,15 @@ def stamp_believed(patch: pytest.MonkeyPatch) -> None:
 
 
 def time_of_today(patch: pytest.MonkeyPatch) -> None:
-    """A recovery judges event times by the time it is, and not by the one that the record of the batch has."""
+    """A recovery judges event times by another time than the one that the record of the batch has."""
     decode = AccountsHop._decode_transactions
 
-    def today(self: AccountsHop, partition: int, records: Sequence[Record], broker_ms: int | None) -> Any:
-        return decode(self, partition, records, self.broker_ms())
+    def another(self: AccountsHop, partition: int, records: Sequence[Record], broker_ms: int | None) -> Any:
+        if broker_ms is not None and broker_ms != self.broker_ms():
+            broker_ms -= HOUR_US // 1000
+        return decode(self, partition, records, broker_ms)
 
-    patch.setattr(AccountsHop, "_decode_transactions", today)
+    patch.setattr(AccountsHop, "_decode_transactions", another)
 
 
 def step_unrecorded(patch: pytest.MonkeyPatch) -> None:
@@ -184,12 +186,15 @@ def step_unrecorded(patch: pytest.MonkeyPatch) -> None:
 
 
 def mended_by_today(patch: pytest.MonkeyPatch) -> None:
-    """A recovery mends by the time it is, and not by the one at which times were mended."""
+    """A recovery mends by another time than the one at which times were mended."""
 
-    def today(batch: Mapping[str, Any]) -> tuple[Step, ...]:
-        return tuple(replace(step, until=step.until + HOUR_US) for step in mended_steps(batch))
+    def another(batch: Mapping[str, Any]) -> tuple[Step, ...]:
+        return tuple(
+            replace(step, limit=step.limit - 24 * HOUR_US, until=step.until - 24 * HOUR_US)
+            for step in mended_steps(batch)
+        )
 
-    patch.setattr(accounts, "mended_steps", today)
+    patch.setattr(accounts, "mended_steps", another)
 
 
 def marker_without_clock(patch: pytest.MonkeyPatch) -> None:
