@@ -445,8 +445,8 @@ class AccountsHop(RowOwner[AccountPartition]):
             trusted = ~np.isin(outcomes.columns["offset"], batch["untrusted"])
             rates = self._recorded_rates(batch, owner.rates)
             owner.core.process(decoded.columns, outcomes.columns[trusted], rates, steps)
-            # a record from before rates were recorded: the next batch must hold its table
-            owner.rates = rates if batch.get("rates") is not None else None
+            # where the record names none, or others than it was walked with: the next batch must hold its table
+            owner.rates = rates if rates.version == batch.get("rates") else None
             owner.sequence = batch["sequence"]
 
     def _recorded_rates(self, batch: Mapping[str, Any], before: Currencies | None) -> Currencies:

@@ -14,7 +14,10 @@ from simulation.simulated_log import ConnectedLog, SimulatedLog, SimulatedPublis
 from simulation.simulated_worker import UncountedMetrics
 from simulation.traffic import TRANSACTIONS, Bank
 
+from rules.currency import Currencies
+from stream.core.recorded_rates import RatesLost
 from stream.settings import Settings
+from stream.worker import accounts
 from stream.worker.line import Line
 from stream.worker.log import Place, PublishFailed, Records
 from stream.worker.transactions import Membership
@@ -220,6 +223,25 @@ def test_a_budget_that_is_not_used_up_lets_the_commit_end() -> None:
     asyncio.run(revoke_in_a_commit())
     assert line.accounts.owned[0].sequence == 1
     assert log.end(INPUT) == line.positions[INPUT]
+
+
+def test_rates_that_were_lost_and_accepted_stand_in_the_next_batch(monkeypatch: pytest.MonkeyPatch) -> None:
+    log, line = a_day()
+    take_all(log, line)
+    asyncio.run(line.step("accounts"))
+    for transaction in list(log.unsettled):
+        log.settle(transaction)
+
+    def lost(batch: Mapping[str, object], before: object, otherwise: object) -> None:
+        raise RatesLost("the table of that batch was deleted")
+
+    monkeypatch.setattr(accounts, "recorded_rates", lost)
+    monkeypatch.setattr(line.accounts, "rates", lambda: Currencies("EUR"))
+    line.accounts.settings = line.settings.model_copy(update={"accept_lost_records": True})
+    line.release()
+    line.accounts.kept.clear()  # another process: nothing but the log is there
+    take_all(log, line)
+    assert line.accounts.owned[0].rates is None, "what no record holds is written with the next batch"
 
 
 def test_a_line_that_is_never_stepped_starts_no_thread() -> None:
