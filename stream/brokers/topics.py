@@ -242,9 +242,7 @@ def existing_partitions(client: AdminClient, settings: Settings, timeout: float 
     BrokerNotReachable
         It does not answer any more.
     """
-    names = set(partition_counts(settings))
-    topics = _metadata(client, settings, timeout)
-    return {name: len(topic.partitions) for name, topic in topics.items() if name in names and topic.error is None}
+    return {name: len(topic.partitions) for name, topic in _existing(client, settings, timeout).items()}
 
 
 def fewest_copies(client: AdminClient, settings: Settings, timeout: float = REACH_TIMEOUT_S) -> dict[str, int]:
@@ -255,13 +253,18 @@ def fewest_copies(client: AdminClient, settings: Settings, timeout: float = REAC
     BrokerNotReachable
         It does not answer any more.
     """
-    names = set(partition_counts(settings))
-    topics = _metadata(client, settings, timeout)
     return {
         name: min(len(partition.replicas) for partition in topic.partitions.values())
-        for name, topic in topics.items()
-        if name in names and topic.error is None and topic.partitions
+        for name, topic in _existing(client, settings, timeout).items()
+        if topic.partitions
     }
+
+
+def _existing(client: AdminClient, settings: Settings, timeout: float) -> dict[str, TopicMetadata]:
+    """The table's topics that the broker has, by full name."""
+    names = set(partition_counts(settings))
+    topics = _metadata(client, settings, timeout)
+    return {name: topic for name, topic in topics.items() if name in names and topic.error is None}
 
 
 def topic_ids(client: AdminClient, names: Collection[str], timeout: float = REACH_TIMEOUT_S) -> dict[str, str]:

@@ -137,24 +137,30 @@ class FrameTrial:
         """The dead letters: of each transaction and feedback the record that it came from; of a frame that cannot be read
         its bytes too."""
         blamed = list(found)
-        left = [of_record for culprit in blamed for of_record in self._left_out(culprit, topic)]
+        frames = dict(self._frames)
+        left = [of_record for culprit in blamed for of_record in self._left_out(culprit, frames, topic)]
         known = originals([(record.source, record.offset) for record in left])
         for culprit in blamed:
             if culprit.at < 0:
-                value = self._records.value(self._records.offsets.tolist().index(culprit.offset)) or b""
                 headers = dead_letter(self._place, culprit.offset, REASON, culprit.message)
-                yield Letter(self._place.topic + ".dlq", None, value, headers)
+                yield Letter(self._place.topic + ".dlq", None, self._bytes(culprit.offset), headers)
         for record in left:
             yield self._letter(record, known.get((record.source, record.offset)))
 
-    def _left_out(self, culprit: FrameCulprit, topic: Callable[[str], str]) -> list[_LeftOut]:
+    def _bytes(self, offset: int) -> bytes:
+        """A frame as it came."""
+        return self._records.value(self._records.offsets.tolist().index(offset)) or b""
+
+    def _left_out(
+        self, culprit: FrameCulprit, frames: Mapping[int, Frame], topic: Callable[[str], str]
+    ) -> list[_LeftOut]:  # fmt: skip
         """The records that go with a culprit: itself, or all that a frame holds which cannot be read."""
         if culprit.at >= 0:
-            frame = dict(self._frames)[culprit.offset]
+            frame = frames[culprit.offset]
             records = (frame.feedback if culprit.is_feedback else frame.transactions)[culprit.at : culprit.at + 1]
             spans = [(culprit.is_feedback, culprit.at, records)]
         else:
-            whole = salvaged(self._records.value(self._records.offsets.tolist().index(culprit.offset)) or b"")
+            whole = salvaged(self._bytes(culprit.offset))
             spans = [(False, 0, whole.transactions), (True, 0, whole.feedback)]
         return [
             _LeftOut(
