@@ -67,6 +67,7 @@ class HealthMetrics:
         self._rows = Gauge(
             "riskstream_rows", "Rows of the fullest table of a hop's partition.", ("hop", "partition"), registry=registry
         )  # fmt: skip
+        self._rows_shown: set[tuple[str, int]] = set()
         self._rows_limit = Gauge("riskstream_rows_limit", "Most rows of one table of a partition.", registry=registry)
         self._checkpoint = Gauge(
             "riskstream_checkpoint_age_seconds", "Age of the oldest change of rows that no checkpoint has.", ("hop",),
@@ -85,6 +86,7 @@ class HealthMetrics:
                 ("riskstream_versions_behind_seconds", "Since when a version that should be in force is not."),
             )
         }
+        self._wanted_shown: tuple[str, str] | None = None
         self._wanted = Gauge(
             "riskstream_version_wanted_info",
             "Versions that should be in force.",
@@ -129,12 +131,17 @@ class HealthMetrics:
 
     def rows(self, counts: Mapping[tuple[str, int], int], limit: int) -> None:
         """Rows of the fullest table by hop and partition, of the partitions that are here, and the most there may be."""
-        self._rows.clear()
         for (hop, partition), count in counts.items():
             self._rows.labels(hop, str(partition)).set(count)
+        # only what is gone goes: a scrape between a clearing and the next value would see no rows at all
+        for gone in self._rows_shown - counts.keys():
+            self._rows.remove(gone[0], str(gone[1]))
+        self._rows_shown = set(counts)
         self._rows_limit.set(limit)
 
     def wanted(self, model: str, policy: str) -> None:
         """These versions should be in force now."""
-        self._wanted.clear()
         self._wanted.labels(model, policy).set(1)
+        if self._wanted_shown is not None and self._wanted_shown != (model, policy):
+            self._wanted.remove(*self._wanted_shown)
+        self._wanted_shown = (model, policy)
