@@ -5,6 +5,8 @@ SHELL := /bin/bash
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 MAKEFLAGS += --no-print-directory
+# A machine that keeps Python from writing bytecode has every process compile all sources again: a quarter of a start.
+unexport PYTHONDONTWRITEBYTECODE
 PYTHON ?= $(shell command -v python3.11 || echo python3)
 UV_VERSION := 0.13.9
 PIP := .venv/bin/python -m pip --disable-pip-version-check --no-input
@@ -36,7 +38,7 @@ test: machine setup-dev ## lint, types, layers, doctests, unit, property, integr
 	@.venv/bin/python -m stream.warm_up & compiling=$$!; .venv/bin/mypy; checked=$$?; wait $$compiling && exit $$checked
 	.venv/bin/lint-imports
 	@.venv/bin/python -c 'from stream.brokers.kafka_artefacts import jars; jars(print)'
-	.venv/bin/pytest -n $(JOBS) --dist loadfile --no-loadscope-reorder --doctest-modules -m "not soak" stream detectors rules tests $(ARGS)
+	.venv/bin/pytest -n $(JOBS) --dist loadfile --no-loadscope-reorder --doctest-modules -m "not soak" --durations 40 --durations-min 5 stream detectors rules tests $(ARGS)
 
 soak: machine setup-dev ## the tests that take longer than the test budget
 	.venv/bin/pytest -m soak --timeout 7200 tests $(ARGS)
