@@ -20,11 +20,14 @@ if TYPE_CHECKING:
     from stream.simulate import SimulationConfig, Truth
 
 TRUTH_COLUMNS = ("transaction_id", "fraud", "attack", "attack_id", "account_id", "kind")
+HARD_COLUMNS = (*TRUTH_COLUMNS, "told_days")
+"""Of a hard bank, which does not hear of every fraud."""
 _EXAMPLES = """
 \b
 Examples:
   riskstream simulate --seed 7 --events 100000 --out bank.jsonl --truth truth.csv
   riskstream simulate --seed 7 --events 20000 --days 60 --fraud-rate 0.005 --out bank.jsonl --truth truth.jsonl
+  riskstream simulate --seed 7 --events 300000 --difficulty hard --out bank.jsonl --truth truth.csv
 """
 
 
@@ -52,6 +55,14 @@ Examples:
     "--start", type=click.DateTime(["%Y-%m-%d"]), default="2026-01-01", show_default=True, help="First local day."
 )
 @click.option("--fraud-rate", type=float, default=0.002, show_default=True, help="Share of fraudulent transactions.")
+@click.option(
+    "--difficulty",
+    type=click.Choice(["ordinary", "hard"]),
+    default="ordinary",
+    show_default=True,
+    help="hard: thieves keep to the victim's amounts, hours, device and payees; thin customers, several currencies, "
+    "attacks that begin late; the truth says in told_days when the bank hears of a fraud, if ever.",
+)
 @json_option
 def command(
     seed: int,
@@ -62,14 +73,16 @@ def command(
     accounts: int | None,
     start: datetime,
     fraud_rate: float,
+    difficulty: str,
     as_json: bool,
 ) -> None:
     """Write the two files and say what is in them."""
     from stream.simulate import SimulationConfig
 
     config = SimulationConfig(
-        seed=seed, events=events, days=days, accounts=accounts, start=start.date(), fraud_rate=fraud_rate
-    )
+        seed=seed, events=events, days=days, accounts=accounts, start=start.date(), fraud_rate=fraud_rate,
+        difficulty=difficulty,
+    )  # fmt: skip
     summary = write_files(config, out_file, truth_file)
     say(_sentence(summary, out_file, truth_file), err=True)
     if as_json:
@@ -91,7 +104,8 @@ def write_files(config: SimulationConfig, out_file: Path, truth_file: Path) -> d
     """
     from stream.simulate import Bank
 
-    encode = _truth_encoder(truth_file)
+    names = TRUTH_COLUMNS if config.hard is None else HARD_COLUMNS
+    encode = _truth_encoder(truth_file, names)
     if out_file.resolve() == truth_file.resolve():
         raise UsageError(f"simulate: --out and --truth are the same file {out_file}; the truth must lie apart")
     begun = time.perf_counter()
@@ -100,7 +114,7 @@ def write_files(config: SimulationConfig, out_file: Path, truth_file: Path) -> d
     try:
         with out_file.open("wb") as out, truth_file.open("wb") as truth:
             if truth_file.suffix == ".csv":
-                truth.write((",".join(TRUTH_COLUMNS) + "\n").encode())
+                truth.write((",".join(names) + "\n").encode())
             for chunk in Bank(config).transactions():
                 out.write(b"\n".join(chunk.lines) + b"\n")
                 truth.write(b"".join(encode(row) for row in chunk.truth))
@@ -121,12 +135,16 @@ def write_files(config: SimulationConfig, out_file: Path, truth_file: Path) -> d
     }
 
 
-def _truth_encoder(truth_file: Path) -> Callable[[Truth], bytes]:
+def _truth_encoder(truth_file: Path, names: tuple[str, ...]) -> Callable[[Truth], bytes]:
     if truth_file.suffix == ".csv":
-        return lambda row: ",".join(str(getattr(row, name)) for name in TRUTH_COLUMNS).encode() + b"\n"
+        return lambda row: ",".join(_cell(getattr(row, name)) for name in names).encode() + b"\n"
     if truth_file.suffix in (".jsonl", ".ndjson"):
-        return lambda row: orjson.dumps({name: getattr(row, name) for name in TRUTH_COLUMNS}) + b"\n"
+        return lambda row: orjson.dumps({name: getattr(row, name) for name in names}) + b"\n"
     raise UsageError(f"simulate: --truth {truth_file} must end in .csv or .jsonl")
+
+
+def _cell(value: object) -> str:
+    return "" if value is None else str(value)
 
 
 def _sentence(summary: dict[str, object], out_file: Path, truth_file: Path) -> str:

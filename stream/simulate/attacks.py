@@ -13,6 +13,7 @@ from typing import Final
 import numpy as np
 
 from stream.simulate.circumstances import choose_channels, complete, local_times
+from stream.simulate.disguise import Disguise
 from stream.simulate.habits import Habits, round_amounts
 from stream.simulate.mules import Mules
 from stream.simulate.occasions import Occasions
@@ -78,14 +79,18 @@ class Attacks:
     """Launches attacks on a bank's customers."""
 
     def __init__(
-        self, people: Population, habits: Habits, orders: StandingOrders, occasions: Occasions, salt: int, pace: float
-    ) -> None:
+        self, people: Population, habits: Habits, orders: StandingOrders, occasions: Occasions, salt: int, pace: float,
+        disguise: Disguise | None = None,
+    ) -> None:  # fmt: skip
         self._people, self._habits, self._orders, self._occasions = people, habits, orders, occasions
         self._salt, self._pace = salt, pace
-        self._mules = Mules(people)
+        self._disguise = disguise
+        self._mules = Mules(people, disguise)
         self._shops = PayeeSource()
         self._deck: list[str] = []
         self._cases = 0
+        self._late: frozenset[str] = frozenset()
+        self._late_from = 0
         self._plans: dict[str, Callable[[Scene], Payments]] = {
             "account_takeover": self._account_takeover,
             "safe_account": self._safe_account,
@@ -97,19 +102,33 @@ class Attacks:
             "invoice_redirect": self._invoice_redirect,
         }
 
+    def begin_late(self, rng: np.random.Generator, count: int, day: int) -> None:
+        """Of so many kinds no attack begins before that day (since 1970-01-01): thieves who learned something new."""
+        kinds = list(self._plans)
+        self._late = frozenset(kinds[place] for place in rng.permutation(len(kinds))[:count].tolist())
+        self._late_from = day
+
     def launch(self, rng: np.random.Generator, day: int) -> Payments:
         """The payments of one new attack that begins on that day, in no order; they may reach weeks ahead."""
-        if not self._deck:
-            one_each = [str(name) for name in rng.permutation(list(self._plans))]
-            more = [str(name) for name in rng.permutation(DECK)]
-            self._deck = (one_each + more)[::-1]
-        attack = self._deck.pop()
+        attack = self._draw(rng)
+        while attack in self._late and day < self._late_from:
+            attack = self._draw(rng)
         scene = Scene(rng, self._choose_victim(rng, attack, day), day, self._cases, self._pace)
         self._cases += 1
         rows = self._plans[attack](scene)
         stolen = rows["case"] >= 0
         rows["attack"][stolen] = ATTACK[attack]
+        if self._disguise is not None:
+            self._disguise.wear(rng, rows, scene.victim, day)
         return rows
+
+    def _draw(self, rng: np.random.Generator) -> str:
+        """The next kind of attack: rounds in which each comes at least once."""
+        if not self._deck:
+            one_each = [str(name) for name in rng.permutation(list(self._plans))]
+            more = [str(name) for name in rng.permutation(DECK)]
+            self._deck = (one_each + more)[::-1]
+        return self._deck.pop()
 
     def _choose_victim(self, rng: np.random.Generator, attack: str, day: int) -> int:
         people = self._people

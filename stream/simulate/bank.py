@@ -11,6 +11,8 @@ import numpy as np
 
 from stream.simulate.attacks import Attacks
 from stream.simulate.config import SimulationConfig
+from stream.simulate.difficulty import toughen
+from stream.simulate.disguise import Disguise
 from stream.simulate.habits import Habits
 from stream.simulate.occasions import Occasions
 from stream.simulate.payees import PayeeSource
@@ -19,9 +21,10 @@ from stream.simulate.population import settle
 from stream.simulate.record import Chunk, Encoder, Event
 from stream.simulate.rows import Payments, blank
 from stream.simulate.standing_orders import StandingOrders
+from stream.simulate.telling import Telling
 
 _EPOCH = date(1970, 1, 1)
-_PEOPLE, _LIFE, _CRIME, _SALT = range(4)
+_PEOPLE, _LIFE, _CRIME, _SALT, _HARD = range(5)
 _MEAN_ATTACK = 6.0
 _MOST_ATTACKS_A_DAY = 2_000
 _FULL_PACE_DAYS = 90
@@ -55,15 +58,23 @@ class Bank:
         rng = np.random.default_rng(np.random.SeedSequence(config.seed, spawn_key=(_PEOPLE,)))
         salt = int(np.random.SeedSequence(config.seed, spawn_key=(_SALT,)).generate_state(1, np.uint64)[0]) >> 1
         people = settle(config.account_count, rng)
+        hard = config.hard
+        if hard is not None:
+            toughen(people, hard, np.random.default_rng(np.random.SeedSequence(config.seed, spawn_key=(_HARD,))))
         payees = PayeeSource()
         self._habits = Habits(people, payees, config.activity, salt, rng)
         self._orders = StandingOrders(people, payees, salt, rng)
         self._occasions = Occasions(people, payees, config.activity, salt)
         period = config.period_days
         pace = 1.0 if period is None else min(1.0, period / _FULL_PACE_DAYS)
-        self._attacks = Attacks(people, self._habits, self._orders, self._occasions, salt, pace)
-        self._encoder = Encoder(people, salt)
+        disguise = None if hard is None else Disguise(people, self._habits, hard)
+        self._attacks = Attacks(people, self._habits, self._orders, self._occasions, salt, pace, disguise)
+        telling = None if hard is None else Telling(config.seed, hard)
+        self._encoder = Encoder(people, salt, telling)
         self._first_day = (config.start - _EPOCH).days
+        if hard is not None and period is not None:
+            late = np.random.default_rng(np.random.SeedSequence(config.seed, spawn_key=(_HARD, 1)))
+            self._attacks.begin_late(late, hard.begins_late, self._first_day + round(period * hard.late_from))
         self._started = False
 
     def transactions(self, chunk_size: int = 4096) -> Iterator[Chunk]:

@@ -7,6 +7,7 @@ from datetime import date
 from typing import Final
 
 from stream.errors import UsageError
+from stream.simulate.difficulty import DIFFICULTIES, Difficulty
 
 STANDING_PER_ACCOUNT_DAY: Final = 0.18
 """Mean standing orders of an account a day: measured, as is the next; activity does not change them."""
@@ -42,6 +43,9 @@ class SimulationConfig:
     quiet_days
         No attack begins in the first days, so that habits exist before they are broken; default 7, at most a
         quarter of the period.
+    difficulty
+        ``ordinary``, or ``hard``: thieves within the victim's habits, thin customers, late and missing labels
+        (:data:`stream.simulate.difficulty.HARD`).
 
     Raises
     ------
@@ -62,6 +66,7 @@ class SimulationConfig:
     start: date = date(2026, 1, 1)
     fraud_rate: float = 0.002
     quiet_days: int = 7
+    difficulty: str = "ordinary"
 
     def __post_init__(self) -> None:
         checks: tuple[tuple[bool, str], ...] = (
@@ -71,6 +76,7 @@ class SimulationConfig:
             (self.accounts is None or FEWEST_ACCOUNTS <= self.accounts <= 5_000_000, "accounts must be 10 to 5000000"),
             (0 <= self.fraud_rate <= 0.2, "fraud-rate must be 0 to 0.2"),
             (0 <= self.quiet_days <= 3660, "quiet-days must be 0 to 3660"),
+            (self.difficulty in DIFFICULTIES, f"difficulty must be one of {', '.join(DIFFICULTIES)}"),
             (
                 _ACTIVITY[0] <= self.activity <= _ACTIVITY[1],
                 f"{self.events} events by {self.account_count} accounts in {self.days} days: an account pays about "
@@ -80,6 +86,11 @@ class SimulationConfig:
         for fine, message in checks:
             if not fine:
                 raise UsageError(f"simulate: {message}")
+
+    @property
+    def hard(self) -> Difficulty | None:
+        """What makes the bank hard; None for an ordinary one."""
+        return DIFFICULTIES[self.difficulty]
 
     @property
     def account_count(self) -> int:

@@ -6,6 +6,7 @@ from typing import Final
 
 import numpy as np
 
+from stream.simulate.disguise import Disguise
 from stream.simulate.payees import MERCHANT, PERSON, WALLET, PayeeSource, customer_payee, domestic_city
 from stream.simulate.places import FOREIGN_CITIES
 from stream.simulate.population import Population
@@ -21,10 +22,12 @@ KINDS: Final = {"person": PERSON, "company": MERCHANT, "broker": WALLET, "abroad
 
 
 class Mules:
-    """Pools of active mules, by kind of front."""
+    """Pools of active mules, by kind of front; on a hard bank most have an honest past and serve few victims."""
 
-    def __init__(self, people: Population) -> None:
-        self._people = people
+    def __init__(self, people: Population, disguise: Disguise | None = None) -> None:
+        self._people, self._disguise = people, disguise
+        self._reused = REUSED if disguise is None else disguise.hard.reused
+        self._lifetime = LIFETIME_DAYS if disguise is None else disguise.hard.mule_days
         self._payees = PayeeSource(first=1 << 44)
         self._retail = np.flatnonzero(people.retail)
         self._active: dict[str, list[tuple[int, int]]] = {kind: [] for kind in KINDS}
@@ -32,17 +35,21 @@ class Mules:
     def hire(self, rng: np.random.Generator, kind: str, victim: int, day: int) -> int:
         """A payee for the loot of one attack: one already used, or a new one."""
         active = [mule for mule in self._active[kind] if mule[1] >= day]
-        if active and rng.random() < REUSED:
+        if active and rng.random() < self._reused:
             self._active[kind] = active
             return active[int(rng.integers(len(active)))][0]
         payee = self.newcomer(rng, kind, victim)
-        until = day + int(rng.integers(LIFETIME_DAYS[0], LIFETIME_DAYS[1] + 1))
+        until = day + int(rng.integers(self._lifetime[0], self._lifetime[1] + 1))
         self._active[kind] = [*active, (payee, until)][-MOST_ACTIVE:]
         return payee
 
     def newcomer(self, rng: np.random.Generator, kind: str, victim: int) -> int:
         """A payee no other victim shares yet."""
         home = self._people.home[[victim]]
+        if kind == "person" and self._disguise is not None:
+            known = self._disguise.honest_payee(rng, victim)
+            if known is not None:
+                return known
         if kind == "person" and rng.random() < RECRUITED_CUSTOMER:
             recruit = self._retail[[int(rng.integers(len(self._retail)))]]
             if recruit[0] != victim:

@@ -16,6 +16,7 @@ from stream.simulate.payees import NO_PAYEE, city_of, kind_of
 from stream.simulate.places import CITIES, CITY_COUNTRY, COUNTRIES, CURRENCIES, MINOR_PER_YUAN
 from stream.simulate.population import Population
 from stream.simulate.rows import ATTACKS, KINDS, SLIPS, Payments
+from stream.simulate.telling import Telling
 from stream.simulate.tokens import Integers, tokens
 
 _T = TypeVar("_T")
@@ -25,7 +26,8 @@ class Truth(msgspec.Struct, frozen=True):
     """What is known of one transaction and must not reach the engine.
 
     ``attack`` and ``attack_id`` are empty where ``fraud`` is 0; ``kind`` says what the payment is
-    (:data:`stream.simulate.rows.KINDS`).
+    (:data:`stream.simulate.rows.KINDS`). ``told_days``: days until the bank hears of a fraud; None for genuine payments,
+    for frauds nobody tells of, and where the bank is not a hard one.
     """
 
     transaction_id: str
@@ -34,6 +36,7 @@ class Truth(msgspec.Struct, frozen=True):
     attack_id: str
     account_id: str
     kind: str
+    told_days: float | None = None
 
 
 class Event(msgspec.Struct, frozen=True):
@@ -108,8 +111,8 @@ class Encoder:
     Ids are bijections of numbers (:mod:`stream.simulate.tokens`); ids of accounts and customers are made once.
     """
 
-    def __init__(self, people: Population, salt: int) -> None:
-        self._salt = salt
+    def __init__(self, people: Population, salt: int, telling: Telling | None = None) -> None:
+        self._salt, self._telling = salt, telling
         self._home_currency = people.currency
         everyone = np.arange(len(people))
         self._customers = tokens("c", everyone, salt)
@@ -167,9 +170,12 @@ class Encoder:
         case: list[int] = rows["case"].tolist()
         kind: list[int] = rows["kind"].tolist()
         return [
-            Truth(name, int(a > 0), ATTACKS[a], f"attack-{c}" if a else "", account, KINDS[k])
+            Truth(name, int(a > 0), ATTACKS[a], f"attack-{c}" if a else "", account, KINDS[k], self._told(a, c))
             for name, a, c, account, k in zip(ids, attack, case, accounts, kind, strict=True)
         ]
+
+    def _told(self, attack: int, case: int) -> float | None:
+        return self._telling.days(case) if attack and self._telling is not None else None
 
 
 def _times(milliseconds: Integers) -> list[str]:
