@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import logging
 import signal
 import threading
@@ -124,6 +125,9 @@ def run_gateway(settings: Settings, terms: Terms) -> int:
         signal.signal(number, lambda *_: gateway.stop())
     port.start()
     logger.info("metrics, liveness and readiness on http://%s:%d/metrics, /live, /ready", *port.address)
+    # what was imported lives as long as the process: keep the collector from walking it again and again
+    gc.collect()
+    gc.freeze()
     try:
         gateway.run()
     finally:

@@ -17,7 +17,7 @@ from lxml import etree
 
 from stream.iso20022.element import Element, Unreadable
 from stream.iso20022.limits import Limits
-from stream.iso20022.names import AMOUNTS, TRANSACTIONS, tags
+from stream.iso20022.names import AMOUNTS, TRANSACTIONS, WITH_MORE, tags
 
 BODIES: dict[str, str] = {
     "CstmrCdtTrfInitn": "pain.001",
@@ -35,6 +35,12 @@ VERSIONS: dict[str, range] = {
     "camt.029": range(3, 15),
 }
 """Versions whose elements that are read lie where these readers look."""
+_ROOTS = tuple(f"{{*}}{name}" for name in ("Document", *BODIES))
+_PARSER = etree.XMLParser(
+    resolve_entities=False, load_dtd=False, dtd_validation=False, attribute_defaults=False, no_network=True,
+    huge_tree=False, recover=False, remove_comments=True, remove_pis=True,
+)  # fmt: skip
+_NAMESPACE_CHARACTERS = 256
 _DEFINITION = re.compile(r"([a-z]{4}\.[0-9]{3})\.001\.([0-9]{2})(?![0-9.])")
 _ENCODING = re.compile(r"UTF-8|UTF-16(LE|BE)?|US-ASCII|ASCII|ISO-8859-[0-9]{1,2}|WINDOWS-125[0-9]", re.IGNORECASE)
 
@@ -88,12 +94,8 @@ def read_document(data: bytes, limits: Limits = Limits()) -> Iterator[Message | 
 def _parsed(data: bytes, limits: Limits) -> Any:
     if len(data) > limits.size:
         raise Unreadable("too_large", None, f"{len(data)} bytes, more than {limits.size}")
-    parser = etree.XMLParser(
-        resolve_entities=False, load_dtd=False, dtd_validation=False, attribute_defaults=False, no_network=True,
-        huge_tree=False, recover=False, remove_comments=True, remove_pis=True,
-    )  # fmt: skip
     try:
-        root = etree.fromstring(data, parser)
+        root = etree.fromstring(data, _PARSER)
     except etree.XMLSyntaxError as error:
         raise Unreadable("malformed", None, _told(error)) from None
     except ValueError:  # lxml's word for text that no XML can hold
@@ -118,16 +120,16 @@ def _told(error: etree.XMLSyntaxError) -> str:
 
 def _bodies(root: Any) -> Iterator[tuple[Any, Any]]:
     """Roots of messages and the element around each; of a ``Document`` that holds another message, what it holds."""
-    stack = [root]
-    while stack:
-        here = stack.pop()
-        name = _local(here)
-        if name in BODIES:
+    found: Any = None
+    for here in root.iter(*_ROOTS):
+        if found is not None and any(around is found for around in here.iterancestors()):
+            continue
+        if _local(here) in BODIES:
+            found = here
             yield here.getparent(), here
-        elif name == "Document" and (inner := next(iter(here), None)) is not None:
+        elif (inner := next(iter(here), None)) is not None:
+            found = here
             yield here, inner
-        else:
-            stack += reversed(here)
 
 
 def _message(envelope: Any, body: Any) -> Message:
@@ -157,17 +159,18 @@ def _message(envelope: Any, body: Any) -> Message:
         )  # fmt: skip
     made = _tree(body)
     if top is not None:
-        top.add(made)
+        top.children = {name: made}
     return Message(kind, kind if definition is None else definition[0], made, top or made, header)
 
 
 def _definition(envelope: Any, body: Any) -> str:
     """The message and version that the namespace of the root names, else its ``Document``'s; empty where neither does."""
-    for element in (body, envelope):
-        found = _DEFINITION.search(_namespace(element))
-        if found is not None:
-            return found[0]
-    return ""
+    return _named(_namespace(body)) or _named(_namespace(envelope))
+
+
+def _named(namespace: str) -> str:
+    found = _DEFINITION.search(namespace)
+    return "" if found is None else found[0]
 
 
 def _header(document: Any) -> Element | None:
@@ -185,32 +188,49 @@ def _header(document: Any) -> Element | None:
 
 def _tree(element: Any) -> Element:
     """An element and what is read below it, of its own namespace."""
-    names = tags(_namespace(element))
     top = Element(_local(element), "", line=element.sourceline or 0)
-    stack = [(element, top)]
-    while stack:
-        source, target = stack.pop()
-        children: dict[str, list[Element]] = {}
-        for child in source:
-            name = names.get(child.tag)
-            if name is None or (name == "PstlAdr" and target.name != "Cdtr"):
-                continue  # of addresses the creditor's country alone is read
-            text = child.text
-            made = Element(name, text.strip() if text else "")
+    namespace = _namespace(element)
+    if len(namespace) > _NAMESPACE_CHARACTERS:  # its tags are kept for the next document
+        raise Unreadable(
+            "out_of_range", top, f"a namespace of {len(namespace)} characters; at most {_NAMESPACE_CHARACTERS} may be"
+        )
+    _fill(top, element, tags(namespace))
+    return top
+
+
+def _fill(target: Element, source: Any, names: dict[str, str]) -> None:
+    children: dict[str, Any] = {}
+    of_creditor = target.name == "Cdtr"
+    for child in source:
+        name = names.get(child.tag)
+        if name is None or (name == "PstlAdr" and not of_creditor):
+            continue  # of addresses the creditor's country alone is read
+        text = child.text
+        text = text.strip() if text else ""
+        below = len(child)
+        made: str | Element = text
+        if below or name in WITH_MORE:
+            made = Element(name, text)
+            if below:
+                _fill(made, child, names)
             if name in AMOUNTS:
                 made.currency = child.get("Ccy", "")
             elif name in TRANSACTIONS:
                 made.line = child.sourceline or 0
-            like = children.get(name)
-            if like is None:
-                children[name] = [made]
-            else:
-                like.append(made)
-            if len(child):
-                stack.append((child, made))
-        if children:
-            target.children = children
-    return top
+        if name in children:
+            _put_beside(children, name, made)
+        else:
+            children[name] = made
+    if children:
+        target.children = children
+
+
+def _put_beside(children: dict[str, Any], name: str, made: str | Element) -> None:
+    """A further child of a name."""
+    there: str | Element | list[Element] = children[name]
+    like = there if isinstance(there, list) else [Element(name, there) if isinstance(there, str) else there]
+    like.append(Element(name, made) if isinstance(made, str) else made)
+    children[name] = like
 
 
 @lru_cache(maxsize=8)

@@ -6,7 +6,7 @@ from typing import Final
 
 from stream.contracts.refusal import Reason
 
-_NONE: Final[dict[str, list[Element]]] = {}
+_NONE: Final[dict[str, str | Element | list[Element]]] = {}
 """The children of all elements that have none; nothing is ever put into it."""
 
 
@@ -65,17 +65,15 @@ class Element:
 
     def __init__(self, name: str, text: str, currency: str = "", line: int = 0) -> None:
         self.name, self.text, self.currency, self.line = name, text, currency, line
-        self.children: dict[str, list[Element]] = _NONE
-
-    def add(self, child: Element) -> None:
-        """Put a child behind the others."""
-        if self.children is _NONE:
-            self.children = {}
-        self.children.setdefault(child.name, []).append(child)
+        # most elements are text alone and come once: as their text they are made in half the time, and an element only where asked for
+        self.children: dict[str, str | Element | list[Element]] = _NONE
 
     def all(self, name: str) -> list[Element]:
         """Its children of a name."""
-        return self.children.get(name, [])
+        found = self._made(name)
+        if found is None:
+            return []
+        return found if type(found) is list else [found]  # type: ignore[list-item]
 
     def one(self, *names: str) -> Element | None:
         """The element at the end of a path below, None where there is none.
@@ -87,13 +85,32 @@ class Element:
         """
         here = self
         for name in names:
-            found = here.children.get(name)
+            found = here._made(name)
             if found is None:
                 return None
-            if len(found) > 1:
+            if type(found) is list:
                 raise Unreadable("out_of_range", found[1], "comes twice where one may be")
-            here = found[0]
+            here = found  # type: ignore[assignment]
         return here
+
+    def value(self, *names: str) -> str | None:
+        """The text of :meth:`one`, which is not made for it; None where there is none."""
+        found: Element | str | list[Element] | None = self
+        for name in names:
+            if type(found) is str:
+                return None
+            found = found.children.get(name)  # type: ignore[union-attr]
+            if found is None:
+                return None
+            if type(found) is list:
+                raise Unreadable("out_of_range", found[1], "comes twice where one may be")
+        return found if type(found) is str else found.text  # type: ignore[union-attr]
+
+    def _made(self, name: str) -> Element | list[Element] | None:
+        found = self.children.get(name)
+        if type(found) is str:
+            found = self.children[name] = Element(name, found)
+        return found  # type: ignore[return-value]
 
     def needed(self, *names: str) -> Element:
         """As :meth:`one`; it must be there.
@@ -118,6 +135,8 @@ def path_to(element: Element, root: Element) -> str:
         if here is element:
             return path
         for name, like in here.children.items():
-            for place, child in enumerate(like, 1):
-                stack.append((child, f"{path}/{name}" if len(like) == 1 else f"{path}/{name}[{place}]"))
+            if type(like) is list:
+                stack += ((child, f"{path}/{name}[{place}]") for place, child in enumerate(like, 1))
+            elif type(like) is not str:
+                stack.append((like, f"{path}/{name}"))  # type: ignore[arg-type]
     return ""

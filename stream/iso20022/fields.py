@@ -6,8 +6,10 @@ Each reader takes the element around the value and the path below it, and gives 
 from __future__ import annotations
 
 import re
+import string
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 from typing import Final
 from zoneinfo import ZoneInfo
 
@@ -19,6 +21,7 @@ from stream.iso20022.element import Element, Unreadable
 _CODE: Final = re.compile(r"[A-Za-z0-9]{1,5}")
 _BIC: Final = re.compile(r"[A-Z0-9]{4}[A-Z]{2}[A-Z0-9]{2}(?:[A-Z0-9]{3})?")
 _IBAN: Final = re.compile(r"[A-Z]{2}[0-9]{2}[A-Za-z0-9]{1,30}")
+_AS_NUMBER: Final = str.maketrans({letter: str(int(letter, 36)) for letter in string.ascii_letters})
 _UETR: Final = re.compile(r"[a-f0-9]{8}-[a-f0-9]{4}-4[a-f0-9]{3}-[89ab][a-f0-9]{3}-[a-f0-9]{12}")
 _DECIMAL: Final = re.compile(r"\+?([0-9]*)(?:\.([0-9]*))?")
 _INSTANT: Final = re.compile(
@@ -40,20 +43,21 @@ class Money:
 
 def text(around: Element, *path: str, most: int = 35) -> str | None:
     """A text of 1 to ``most`` characters on one line (Max35Text and its like)."""
-    element = around.one(*path)
-    if element is None or not element.text:
+    found = around.value(*path)
+    if not found:
         return None
-    if len(element.text) > most:
-        raise Unreadable("out_of_range", element, f"{len(element.text)} characters; at most {most} may be")
-    if _LINE_BREAK.search(element.text):
-        raise Unreadable("out_of_range", element, "a control character in it")
-    return element.text
+    if len(found) > most:
+        raise Unreadable("out_of_range", around.one(*path), f"{len(found)} characters; at most {most} may be")
+    if not found.isprintable() and _LINE_BREAK.search(found):
+        raise Unreadable("out_of_range", around.one(*path), "a control character in it")
+    return found
 
 
 def code_or_proprietary(around: Element, *path: str) -> str | None:
     """``Cd``, a code of an external list of 1 to 5 letters and digits, else ``Prtry``, the sender's own word."""
-    element = around.one(*path)
-    return None if element is None else code(element, "Cd") or text(element, "Prtry")
+    if around.value(*path) is None:
+        return None
+    return code(around, *path, "Cd") or text(around, *path, "Prtry")
 
 
 def code(around: Element, *path: str) -> str | None:
@@ -63,12 +67,12 @@ def code(around: Element, *path: str) -> str | None:
 
 def country(around: Element, *path: str) -> str | None:
     """ISO 3166 alpha-2."""
-    element = around.one(*path)
-    if element is None or not element.text:
+    found = around.value(*path)
+    if not found:
         return None
-    if element.text not in COUNTRIES:
-        raise Unreadable("out_of_range", element, "not an ISO 3166 alpha-2 code in capital letters")
-    return element.text
+    if found not in COUNTRIES:
+        raise Unreadable("out_of_range", around.one(*path), "not an ISO 3166 alpha-2 code in capital letters")
+    return found
 
 
 def uetr(around: Element, *path: str) -> str | None:
@@ -83,36 +87,46 @@ def lei(around: Element, *path: str) -> str | None:
 
 def bic(around: Element, *path: str) -> str | None:
     """A business identifier code in 11 characters; one of 8 is that of the head office (``XXX``)."""
-    found = _matching(around, path, _BIC, "not a BIC of 8 or 11 capital letters and digits")
-    if found is None:
+    said = around.value(*path)
+    if not said:
         return None
-    if found[4:6] not in COUNTRIES:
-        raise Unreadable("out_of_range", around.one(*path), "a BIC whose fifth and sixth letters are no country")
-    return found if len(found) == 11 else found + "XXX"
+    found, wrong = _bic(said)
+    if wrong:
+        raise Unreadable("out_of_range", around.one(*path), wrong)
+    return found
+
+
+@lru_cache(maxsize=4096)  # banks come again and again
+def _bic(said: str) -> tuple[str, str]:
+    """With 11 characters, and what is wrong with it."""
+    if _BIC.fullmatch(said) is None:
+        return "", "not a BIC of 8 or 11 capital letters and digits"
+    if said[4:6] not in COUNTRIES:
+        return "", "a BIC whose fifth and sixth letters are no country"
+    return (said if len(said) == 11 else said + "XXX"), ""
 
 
 def iban(around: Element, *path: str) -> str | None:
     """An IBAN whose check digits are right (ISO 13616, ISO 7064 MOD 97-10)."""
-    element = around.one(*path)
     found = _matching(around, path, _IBAN, "not an IBAN: two letters, two digits, up to 30 letters and digits")
     if found is None:
         return None
     turned = found[4:] + found[:4]
-    if int("".join(str(int(sign, 36)) for sign in turned)) % 97 != 1 or not 2 <= int(found[2:4]) <= 98:
-        raise Unreadable("out_of_range", element, "an IBAN whose check digits are wrong")
+    if int(turned.translate(_AS_NUMBER)) % 97 != 1 or not 2 <= int(found[2:4]) <= 98:
+        raise Unreadable("out_of_range", around.one(*path), "an IBAN whose check digits are wrong")
     if found[:2] not in COUNTRIES:
-        raise Unreadable("out_of_range", element, "an IBAN of no country")
+        raise Unreadable("out_of_range", around.one(*path), "an IBAN of no country")
     return found.upper()
 
 
 def number(around: Element, *path: str) -> int | None:
     """A count (Max15NumericText)."""
-    element = around.one(*path)
-    if element is None or not element.text:
+    found = around.value(*path)
+    if not found:
         return None
-    if len(element.text) > 15 or not (element.text.isascii() and element.text.isdigit()):
-        raise Unreadable("out_of_range", element, "not a number of 1 to 15 digits")
-    return int(element.text)
+    if len(found) > 15 or not (found.isascii() and found.isdigit()):
+        raise Unreadable("out_of_range", around.one(*path), "not a number of 1 to 15 digits")
+    return int(found)
 
 
 def money(around: Element, *path: str) -> Money | None:
@@ -147,17 +161,17 @@ def money(around: Element, *path: str) -> Money | None:
 
 def instant(around: Element, zone: ZoneInfo | None, *path: str) -> datetime | None:
     """A time (ISODateTime), in UTC; one without an offset is of ``zone``, None: of UTC."""
-    element = around.one(*path)
-    if element is None or not element.text:
+    found = around.value(*path)
+    if not found:
         return None
-    form = _INSTANT.fullmatch(element.text)
+    form = _INSTANT.fullmatch(found)
     if form is None:
-        raise Unreadable("bad_time", element, "not an ISO 8601 date and time")
+        raise Unreadable("bad_time", around.one(*path), "not an ISO 8601 date and time")
     try:
         return _instant(form, zone)
     except (ValueError, OverflowError) as error:
         told = str(error) if isinstance(error, _NoSuchTime) else "no such date or time"
-        raise Unreadable("bad_time", element, told) from None
+        raise Unreadable("bad_time", around.one(*path), told) from None
 
 
 class _NoSuchTime(ValueError):
@@ -188,13 +202,13 @@ def rendered(moment: datetime) -> str:
     >>> rendered(datetime(2026, 1, 1, 10, tzinfo=UTC))
     '2026-01-01T10:00:00Z'
     """
-    return moment.replace(tzinfo=None).isoformat() + "Z"
+    return moment.isoformat()[: -len("+00:00")] + "Z"
 
 
 def _matching(around: Element, path: tuple[str, ...], form: re.Pattern[str], otherwise: str) -> str | None:
-    element = around.one(*path)
-    if element is None or not element.text:
+    found = around.value(*path)
+    if not found:
         return None
-    if form.fullmatch(element.text) is None:
-        raise Unreadable("out_of_range", element, otherwise)
-    return element.text
+    if form.fullmatch(found) is None:
+        raise Unreadable("out_of_range", around.one(*path), otherwise)
+    return found

@@ -290,7 +290,7 @@ def _unwrapped(copy: Element) -> Element:
     around = Element("OrgnlTxRef", "")
     named = Element("UltmtDbtr", "")
     named.children = inner.children
-    around.add(named)
+    around.children = {named.name: named}
     return around
 
 

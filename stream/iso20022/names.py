@@ -23,6 +23,8 @@ AMOUNTS: Final = frozenset(("InstdAmt", "IntrBkSttlmAmt", "Amt", "RtrdInstdAmt",
 """Of these, those that have a currency."""
 TRANSACTIONS: Final = frozenset(("CdtTrfTxInf", "TxInf", "TxInfAndSts"))
 """Of these, those whose line in the document is kept."""
+WITH_MORE: Final = AMOUNTS | TRANSACTIONS
+"""Of these, those of which more than the text is kept."""
 
 
 @lru_cache(maxsize=64)

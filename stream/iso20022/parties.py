@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Final
 
 from stream.contracts.token import token
@@ -86,12 +87,30 @@ def agent(around: Element, *path: str) -> Agent | None:
     institution = around.one(*path, "FinInstnId")
     if institution is None:
         return None
+    said = institution.children
+    known, lei = said.get("BICFI"), said.get("LEI")
+    if type(known) is str and len(said) == (1 if lei is None else 2) and (lei is None or type(lei) is str):
+        found = _by_codes(known, lei)
+        if found is not None:
+            return found
     bic = fields.bic(institution, "BICFI") or fields.bic(institution, "BIC")
     system = fields.code_or_proprietary(institution, "ClrSysMmbId", "ClrSysId")
     member = fields.text(institution, "ClrSysMmbId", "MmbId")
     lei = fields.lei(institution, "LEI")
     name = bic or (f"{system}:{member}" if system and member else None) or lei
     return None if name is None else Agent(name, bic, system, member, lei)
+
+
+@lru_cache(maxsize=4096)  # most banks say no more, and the same banks come again and again
+def _by_codes(bic: str, lei: str | None) -> Agent | None:
+    """A bank that says its BIC and perhaps its LEI; None where one of them is wrong or empty: where is told by who reads them."""
+    institution = Element("FinInstnId", "")
+    institution.children = {"BICFI": bic} if lei is None else {"BICFI": bic, "LEI": lei}
+    try:
+        found = fields.bic(institution, "BICFI")
+        return None if found is None else Agent(found, found, lei=fields.lei(institution, "LEI"))
+    except Unreadable:
+        return None
 
 
 def account(around: Element, name: str, at: str, bank: Agent | None, key: bytes) -> Account | None:

@@ -8,6 +8,7 @@ import pytest
 from iso20022_messages import NAMESPACE, TERMS, UETR, only, pacs_008, read, transfer
 
 from stream.iso20022.limits import Limits
+from stream.iso20022.names import tags
 
 GOOD = pacs_008(transfer())
 HEADER = f'<AppHdr xmlns="{NAMESPACE}head.001.001.02"><MsgDefIdr>{{}}</MsgDefIdr></AppHdr>'
@@ -120,3 +121,12 @@ def test_one_refusal_stands_for_many() -> None:
         "out_of_range: pacs.008.001.08, transaction 1, /Document/FIToFICstmrCdtTrf/CdtTrfTxInf[1]/PmtId/TxId: "
     )
     assert refusal.message.endswith("; 10 more")
+
+
+def test_a_namespace_longer_than_any_is_refused_and_never_kept() -> None:
+    """Its tags are kept by namespace for the next document: without a bound a sender could fill the memory."""
+    before = tags.cache_info().currsize
+    document = pacs_008(transfer()).replace(f'"{NAMESPACE}', f'"{"x" * 300}{NAMESPACE}')
+    (refused,) = read(document).refused
+    assert (refused.reason, "namespace" in refused.message) == ("out_of_range", True)
+    assert tags.cache_info().currsize == before

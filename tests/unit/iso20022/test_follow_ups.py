@@ -163,3 +163,16 @@ def test_an_answer_of_another_kind_is_refused() -> None:
 def test_a_whole_message_cannot_be_returned_or_recalled(document: str) -> None:
     (refused,) = after_the_payment(document).refused
     assert (refused.index, refused.reason) == (None, "unsupported")
+
+
+@pytest.mark.parametrize("wrapped", ["<Pty><Nm>U</Nm></Pty>", "<Nm>U</Nm>"])
+def test_the_copy_names_on_whose_behalf_the_payment_was_with_and_without_the_wrapper_of_2019(wrapped: str) -> None:
+    copy = COPY.replace("<OrgnlTxRef>", f"<OrgnlTxRef><UltmtDbtr>{wrapped}</UltmtDbtr>")
+    for document in (returned(copy=copy), recalled(copy=copy)):
+        assert only(read(document))["customer_id"] == token(KEY, "name/u")
+
+
+def test_what_is_wrong_within_the_wrapper_is_told_by_its_place() -> None:
+    copy = COPY.replace("<OrgnlTxRef>", f"<OrgnlTxRef><UltmtDbtr><Pty><Nm>{'u' * 141}</Nm></Pty></UltmtDbtr>")
+    (refused,) = read(returned(copy=copy)).refused
+    assert refused.path == "/Document/PmtRtr/TxInf/OrgnlTxRef/UltmtDbtr/Pty/Nm"
