@@ -28,6 +28,7 @@ DEVELOPMENT_PORT = 9092
 _EXAMPLES = """\b
 Examples:
   riskstream demo
+  riskstream demo --cold                         # a line that knows nobody yet
   riskstream demo --seconds 120 --rate 2000 --seed 3
   riskstream demo --broker kafka                 # a real Apache Kafka, exactly once
   riskstream demo --broker 127.0.0.1:19092 --keep-topics
@@ -54,20 +55,27 @@ Examples:
 @click.option(
     "--accounts",
     type=click.IntRange(10, 100_000),
-    default=60,
+    default=200,
     show_default=True,
     help="Accounts of the simulated bank; fewer live faster.",
 )
 @click.option("--rate", type=click.FloatRange(1, 20_000), default=900, show_default=True, help="Transactions a second.")
+@click.option(
+    "--cold", is_flag=True, help="Begin with a line that knows nobody, as a bank's first day without history does."
+)
 @click.option("--keep-topics", is_flag=True, help="On a real Kafka: leave the topics there to be looked at.")
+@click.option(
+    "--picture", type=click.Path(dir_okay=False, path_type=Path), metavar="OUT.svg", help="Draw the last screen as SVG."
+)
 @json_option
 def command(
-    seconds: float, seed: int, broker: str, accounts: int, rate: float, keep_topics: bool, as_json: bool
-) -> None:
+    seconds: float, seed: int, broker: str, accounts: int, rate: float, cold: bool, keep_topics: bool,
+    picture: Path | None, as_json: bool,
+) -> None:  # fmt: skip
     """Watch the whole line work: simulated customers pay, thieves attack, a worker decides and explains.
 
-    The bank is simulated and lives faster than we do: at the default rate about 7 of its days a second, chargebacks
-    five of its days after a fraud. The worker, the topics and the decisions are real; what was right is counted from
+    The bank is simulated and lives faster than we do: first 60 of its days within seconds, so that the line knows its
+    customers, then at the default rate about 2 of its days a second, chargebacks five of its days after a fraud. The worker, the topics and the decisions are real; what was right is counted from
     the simulator's truth, which the worker never sees. Ctrl-C ends it early, in good order.
     """
     with ExitStack() as stack:
@@ -77,11 +85,15 @@ def command(
         worker = WorkerProcess(line.settings, log, line.partitions if line.embedded else None)
         stack.callback(worker.stop)
 
-        from stream.desk.demonstration import Demonstration, Plan
+        from stream.desk.demonstration import HISTORY_DAYS, Demonstration, Plan
 
-        demonstration = Demonstration(Plan(seconds, rate, seed, accounts), _BEGAN)
+        demonstration = Demonstration(Plan(seconds, rate, seed, accounts, 0 if cold else HISTORY_DAYS), _BEGAN)
         _show(demonstration, line, worker)
     _report(demonstration, as_json)
+    if picture is not None:
+        from stream.desk.picture import write_picture
+
+        write_picture(demonstration, picture)
     if demonstration.board.in_flight and not demonstration.interrupted:
         say(
             f"{demonstration.board.in_flight} transactions did not come out of the line; see the worker's log {log}",

@@ -139,15 +139,16 @@ def _tallies(options: ReplayOptions, shape: ReplaySettings, policies: list[Polic
     # of a topic, a payment is known to be genuine when it has matured
     delay_us = shape.label_delay_us if options.is_file else max(shape.label_delay_us, shape.matures_us)
     test_us = None if options.measure_day is None else options.measure_day * _DAY_US
-    last = len(policies) - 1
+    last, compiled = len(policies) - 1, [policy.compile(SCHEMA, hash_id) for policy in policies]
     return [
         Tally(
             options.measure_day,
             shape.seed,
-            policy.compile(SCHEMA, hash_id).budgets,
+            policy.budgets,
             Baselines(delay_us, test_us, alone=place != last),
+            policy.rules,
         )
-        for place, policy in enumerate(policies)
+        for place, policy in enumerate(compiled)
     ]
 
 

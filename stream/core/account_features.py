@@ -24,12 +24,18 @@ from stream.core.account_row import (
     find,
     whole_seconds,
 )
-from stream.core.columns import CHANNELS
+from stream.core.columns import CHANNELS, PAYEE_KINDS
 from stream.core.features import ACCOUNT_WIDTH, INDEX
 
 REMOTE = sum(1 << CHANNELS.index(word) for word in ("app", "web", "call", "api"))
 """Channels of payments that are remote in the sense of Reg. (EU) 2018/389 and not at a counter, as a mask."""
 UNKNOWN_DAY, UNKNOWN_SINCE = 1, 2
+MERCHANT, BILLER, OWN = (PAYEE_KINDS.index(word) for word in ("merchant", "biller", "own"))
+BLAME_S = 90 * 86_400
+"""A bad outcome counts for so long after the account's last confirmed fraud: as long as a genuine verdict does."""
+OWN_PAYMENTS, OWN_S, OWN_BAND = 3, 14 * 86_400, 1.25
+"""A person is the account's own from so many matured payments on, the first so long before the fraud became known; up to so
+many times the largest of them."""
 _LAYOUT = {name: position for name, position in INDEX.items() if position < ACCOUNT_WIDTH}
 F_AMOUNT = _LAYOUT["amount_minor"]
 F_CURRENCY = _LAYOUT["currency"]
@@ -270,6 +276,25 @@ def fill_device(transaction: Any, row: Any, out: Any) -> None:
 
 
 @njit(cache=True, nogil=True)
+def counts_against(transaction: Any, row: Any, pair: Any, amount: Any) -> bool:
+    """Whether a bad outcome with this payee still says something about a payment to it.
+
+    It does for :data:`BLAME_S` after the account's last confirmed fraud. A thief who used the account at a shop says nothing
+    about the shop: where a payment matured, a merchant or biller is not to blame. Nor is a person whom the account had paid
+    for long, as long as the amount is within what it paid before: a groomer asks for more.
+    """
+    known = whole_seconds(row["fraud_last"])
+    marked = np.int64(row["pair_marks"][pair]) & ADVERSE_PAIR != 0
+    if not marked or known == 0 or whole_seconds(transaction["event_time"]) - known > BLAME_S:
+        return False
+    matured = np.int64(row["pair_matured"][pair])
+    if transaction["payee_kind"] in (MERCHANT, BILLER, OWN):
+        return matured == 0
+    own = matured >= OWN_PAYMENTS and known - np.int64(row["pair_first"][pair]) >= OWN_S
+    return not (own and amount <= OWN_BAND * np.float64(row["pair_max"][pair]))
+
+
+@njit(cache=True, nogil=True)
 def fill_pair(transaction: Any, row: Any, pair: Any, amount: Any, out: Any) -> float:
     """What the account's own history with this payee says; returns 1.0 where the payee is new to it."""
     seconds = whole_seconds(transaction["event_time"])
@@ -295,12 +320,13 @@ def fill_pair(transaction: Any, row: Any, pair: Any, amount: Any, out: Any) -> f
         out[F_PAIR_CLEARED] = 1.0 if amount <= row["cleared_max"][cleared] else 0.0
     if pair < 0:
         return new
-    out[F_PAIR_PAYMENTS] = row["pair_matured"][pair]
+    adverse = counts_against(transaction, row, pair, amount)
+    out[F_PAIR_ADVERSE] = 1.0 if adverse else 0.0
     out[F_PAIR_ATTEMPTS] = row["pair_attempts"][pair]
     out[F_PAIR_AGE] = max(seconds - np.int64(row["pair_first"][pair]), 0) / 86_400.0
     out[F_PAIR_IDLE] = max(seconds - np.int64(row["pair_last"][pair]), 0) / 86_400.0
-    out[F_PAIR_ADVERSE] = np.float64(row["pair_marks"][pair] & ADVERSE_PAIR)
-    if row["pair_matured"][pair] > 0:
+    if row["pair_matured"][pair] > 0 and not adverse:
+        out[F_PAIR_PAYMENTS] = row["pair_matured"][pair]
         if row["pair_max"][pair] > 0.0:
             out[F_PAIR_TO_MEAN] = (1.0 + amount) / exp(np.float64(row["pair_mean"][pair]))
             out[F_PAIR_TO_MAX] = (1.0 + amount) / (1.0 + np.float64(row["pair_max"][pair]))

@@ -8,6 +8,7 @@ import numpy as np
 from numba import njit
 
 from stream.core.account_maturity import find_pending, mature_entry, put_state, state_of
+from stream.core.account_reversal import one_less
 from stream.core.account_row import (
     ADVERSE,
     ADVERSE_PAIR,
@@ -34,8 +35,10 @@ GENUINE, FRAUD, INCONCLUSIVE, PASSED, FAILED = 0, 1, 2, 3, 4
 
 
 @njit(cache=True, nogil=True)
-def _on_fraud(row: Any, entry: Any, payee: Any, time_us: Any) -> None:
-    """A confirmed fraud: the pair loses its history, the account remembers, the payment never matures."""
+def _on_fraud(row: Any, entry: Any, payee: Any, amount: Any, time_us: Any) -> None:
+    """A confirmed fraud: the pair is marked, the account remembers, the payment never matures; one that had matured is none of
+    the pair's any more. What else matured with this payee stays: ``account_features.counts_against`` says what it is worth."""
+    had_matured = entry < 0 or state_of(row, entry) == DONE
     if entry >= 0:
         put_state(row, entry, ADVERSE)
     # an outcome may be dated ahead of the account's events: windows never run ahead of them
@@ -50,7 +53,10 @@ def _on_fraud(row: Any, entry: Any, payee: Any, time_us: Any) -> None:
     if payee != 0:
         pair = claim_pair(row, payee, whole_seconds(time_us))
         row["pair_marks"][pair] |= ADVERSE_PAIR
-        row["pair_matured"][pair] = 0
+        if had_matured and row["pair_matured"][pair] > 1:
+            one_less(row, payee, amount)
+        elif had_matured:
+            row["pair_matured"][pair] = 0
 
 
 @njit(cache=True, nogil=True)
@@ -66,6 +72,14 @@ def _clear_pair(row: Any, payee: Any, amount: Any, time_us: Any) -> None:
     row["cleared_payee"][position] = payee
     row["cleared_until"][position] = min(whole_seconds(time_us) + CLEARED_S, 4_294_967_295)
     row["cleared_max"][position] = max(row["cleared_max"][position], CLEARED_BAND * amount)
+
+
+@njit(cache=True, nogil=True)
+def _unmark_pair(row: Any, payee: Any) -> None:
+    """Nothing is held against this payee any more."""
+    pair = find_pair(row, payee)
+    if pair >= 0:
+        row["pair_marks"][pair] &= ~ADVERSE_PAIR & 0xFF
 
 
 @njit(cache=True, nogil=True)
@@ -193,6 +207,8 @@ def _apply_record(row: Any, told: Any, record: Any, found: Any, customer: Any, h
         _apply_outcome(row, record, entry, payee, band, is_withdrawn(told, record["transaction_hash"]))
         if has_customer:
             _tell_customer(customer, record, payee, band)
+        if record["verdict"] == FRAUD:  # what it took from the pair: as much as comes back when it is taken back
+            before = (before[0] - before_of(row, payee)[0], before[1])
     remember(told, record, payee, amount, made, last_seen, before, counts)
 
 
@@ -204,16 +220,15 @@ def _apply_outcome(row: Any, record: Any, entry: Any, payee: Any, amount: Any, w
         if entry >= 0 and state_of(row, entry) == OPEN:
             put_state(row, entry, ADVERSE)  # it was not made: it never matures
     elif verdict == FRAUD:
-        _on_fraud(row, entry, payee, time_us)
+        _on_fraud(row, entry, payee, amount, time_us)
     elif verdict == GENUINE:
         _clear_pair(row, payee, amount, time_us)
         if entry >= 0 and state_of(row, entry) != DONE and not withdrawn:
             mature_entry(row, entry)
-        pair = find_pair(row, payee)
-        if pair >= 0 and record["kind"] == REVIEW:
-            row["pair_marks"][pair] &= ~ADVERSE_PAIR & 0xFF
+        _unmark_pair(row, payee)
     elif verdict == PASSED and record["kind"] == CHALLENGE_RESULT:
         _clear_pair(row, payee, amount, time_us)
+        _unmark_pair(row, payee)
         authenticated(row)
     elif verdict == FAILED and record["kind"] == CHALLENGE_RESULT:
         advance_windows(row, min(time_us, row["last_seen"]))

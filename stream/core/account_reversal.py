@@ -74,7 +74,7 @@ def take_reversal(transaction: Any, row: Any, customer: Any, has_customer: Any, 
     else:
         result = REPEATED if again else REVERSED_LATE
     if result == REVERSED_LATE:
-        before = _one_less(row, payee, amount)
+        before = one_less(row, payee, amount)
         if before == 0 and entry < 0:
             result = UNKNOWN
         if has_customer:
@@ -160,7 +160,7 @@ def _remote_after(row: Any, entry: Any) -> int:
 
 
 @njit(cache=True, nogil=True)
-def _one_less(row: Any, payee: Any, amount: Any) -> Any:
+def one_less(row: Any, payee: Any, amount: Any) -> Any:
     """One payment less to a payee, and no larger band than is left; returns how many there were."""
     pair = find_pair(row, payee)
     if pair < 0 or row["pair_matured"][pair] == 0:

@@ -19,7 +19,7 @@ import numpy as np
 from numba import njit
 
 from detectors.elementary import exp
-from stream.core.account_row import DAY_US, PAIRS, find, whole_seconds
+from stream.core.account_row import ADVERSE_PAIR, DAY_US, PAIRS, find, whole_seconds
 from stream.core.account_row import DEVICES as ACCOUNT_DEVICES
 from stream.core.features import INDEX
 
@@ -165,7 +165,8 @@ def record_customer(transaction: Any, row: Any, pair: Any, customer: Any) -> Non
         customer["new_payees_day"] += 1.0
         place = _claim(customer, payee & PAYEE_BITS, seconds)
     customer["pair_last"][place] = max(np.int64(customer["pair_last"][place]), seconds)
-    if pair >= 0 and row["pair_matured"][pair] > 0:
+    marked = pair >= 0 and np.int64(row["pair_marks"][pair]) & ADVERSE_PAIR != 0
+    if pair >= 0 and row["pair_matured"][pair] > 0 and not marked:
         customer["pair_first"][place] = min(np.int64(customer["pair_first"][place]), np.int64(row["pair_first"][pair]))
         matured = max(np.int64(customer["pair_matured"][place]), np.int64(row["pair_matured"][pair]))
         customer["pair_matured"][place] = matured
@@ -239,7 +240,8 @@ def _take_pair(customer: Any, row: Any, pair: Any) -> None:
     payee = np.uint64(row["pair_low"][pair]) | (np.uint64(row["pair_high"][pair]) << np.uint64(32))
     if payee == 0:
         return
-    matured, last = np.int64(row["pair_matured"][pair]), np.int64(row["pair_last"][pair])
+    adverse = np.int64(row["pair_marks"][pair]) & ADVERSE_PAIR
+    matured, last = np.int64(row["pair_matured"][pair]) * (1 - adverse), np.int64(row["pair_last"][pair])
     place = _weakest(customer)
     if customer["pair_payee"][place] != 0 and _rank(customer, place) >= 1.0e10 * matured + last:
         return

@@ -106,7 +106,7 @@ FEATURES: tuple[Feature, ...] = (
     _feature("cross_border", "transaction", "bool", "flag", "", "The payee's country is known and is not the home country.", "跨境收款"),
     _feature("abroad", "transaction", "bool", "flag", "", "The place's country is known and is not the home country.", "境外交易"),
     # --- the account's own habits
-    _feature("account_age_days", "account", "double", "log", "days", "Since the account's first transaction.", "账户使用天数", days=3650, most=NEW_DAYS),
+    _feature("account_age_days", "account", "double", "log", "days", "Since the line, or the history behind it, first saw the account: what is new to a young line need not be new to the customer.", "账户使用天数", days=3650, most=NEW_DAYS),
     _feature("account_payments", "account", "int", "log", "count", "Payments of the account that matured as normal.", "正常交易数", days=3650, most=30.0),
     _feature("amount_to_mean", "account", "double", "log", "ratio", "Amount over the account's usual (geometric mean) amount.", "相对平时金额", null=True, days=3650),
     _feature("amount_deviation", "account", "double", "linear", "standard deviations", "Deviation of the amount's logarithm from the account's own.", "金额偏离度", null=True, days=3650),
@@ -152,7 +152,7 @@ FEATURES: tuple[Feature, ...] = (
     _feature("amount_to_pair_max", "pair", "double", "log", "ratio", "Amount over the largest matured amount to this payee.", "相对该方最大额", null=True, days=3650),
     _feature("pair_channel_known", "pair", "bool", "flag", "", "This payee was paid through this channel before, and it matured.", "惯用渠道", days=3650),
     _feature("pair_cleared", "pair", "bool", "none", "", "A genuine verdict or a passed strong challenge covers this payee, in this amount band, now.", "已核实", days=90),
-    _feature("pair_adverse", "pair", "bool", "flag", "", "A payment to this payee had an adverse outcome.", "曾有不良", days=3650),
+    _feature("pair_adverse", "pair", "bool", "flag", "", "A payment to this payee had an adverse outcome that counts against it: within 90 days of the account's last fraud, and not where the payee is a merchant or biller with whom payments matured, or a person long known and paid as usual.", "曾有不良", days=90),
     # --- the customer, over all accounts of one customer_id; equal to the account's own where there is but one
     _feature("customer_count_hour", "customer", "double", "none", "count", "Decayed count of attempts through any account of the customer within about an hour, this one included.", "客户近一小时笔数", days=0.25),
     _feature("customer_count_day", "customer", "double", "none", "count", "The same within about a day.", "客户近一天笔数", days=5),

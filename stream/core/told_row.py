@@ -88,7 +88,7 @@ def remember(
     Parameters
     ----------
     before
-        What it found at the pair: matured payments, and until when it was cleared (s).
+        What it found at the pair: matured payments (of a fraud: those it took away), and until when it was cleared (s).
     counts
         Whether it did something; a second word of the same fraud does not.
     """
@@ -175,6 +175,9 @@ def take_back(row: Any, told: Any, place: Any) -> bool:
         row["failed_week"] = without(row["failed_week"], elapsed, 7.0)
     elif verdict in (_GENUINE, _PASSED) and cleared >= 0 and _others(told, place, payee, True) == 0:
         row["cleared_until"][cleared] = told["cleared_until"][place]
+        pair = find_pair(row, payee)
+        if pair >= 0 and _others(told, place, payee, False) > 0:
+            row["pair_marks"][pair] |= ADVERSE_PAIR
     return True
 
 

@@ -13,6 +13,8 @@ from stream.settings import Settings
 
 MATURITY_DAYS = 7.0
 """The simulated bank hears of a fraud within five days, so that a payment it heard nothing of is normal after seven."""
+LEARNING_INTERVAL_S = 1.0
+"""Two days of the simulated bank: it lives fast, and so its models must come."""
 EMBEDDED_SESSION_MS = 2_000
 """A worker that leaves the embedded broker is missed that soon."""
 
@@ -43,6 +45,7 @@ def embedded_line(settings: Settings) -> Iterator[EmptyLine]:
                 "metrics_port": 0,
                 "instance": "",
                 "maturity_days": MATURITY_DAYS,
+                "learning_interval_s": LEARNING_INTERVAL_S,
             }
         )
         words = "embedded broker: in memory, no transactions, a demo only"
@@ -59,8 +62,11 @@ def kafka_line(
 
     prefix = f"{settings.topic_prefix}demo-{secrets.token_hex(4)}-"
     ours = settings.model_copy(
-        update={"topic_prefix": prefix, "metrics_port": 0, "instance": "", "maturity_days": MATURITY_DAYS}
-    )
+        update={
+            "topic_prefix": prefix, "metrics_port": 0, "instance": "", "maturity_days": MATURITY_DAYS,
+            "learning_interval_s": LEARNING_INTERVAL_S,
+        }
+    )  # fmt: skip
     check_reachable(ours)  # before anything is promised to be deleted
     progress(f"Creating topics {prefix}* on {settings.broker}")
     with ExitStack() as afterwards:

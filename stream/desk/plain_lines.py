@@ -25,11 +25,15 @@ class PlainLines:
         """Write, if it is time to."""
         now = time.monotonic()
         # a first decision and a first alert are news at once
-        news = (self._told == 0 and self._demonstration.board.alerts > 0) or self._demonstration.phase is Phase.DONE
+        shown = self._demonstration
+        first_alert = self._told == 0 and shown.board.alerts > 0 and shown.phase is not Phase.LIVING
+        news = first_alert or shown.phase is Phase.DONE
         if now < self._due and not news:
             return
         self._due = now + EVERY_S
         self._write(self._standing(now))
+        if shown.phase is Phase.LIVING:  # alerts of the past are not told
+            return
         for line in self._new_alerts():
             self._write(line)
 
@@ -37,6 +41,11 @@ class PlainLines:
         shown, board = self._demonstration, self._demonstration.board
         if shown.phase is Phase.STARTING:
             return f"{now - shown.began:5.1f} s  {shown.words}; the worker starts"
+        if shown.phase is Phase.LIVING:
+            return (
+                f"{now - shown.began:5.1f} s  first the bank lives {shown.plan.history_days} days, so that the line knows its "
+                f"customers: {board.decided:,} decided, {board.models} models learned"
+            )
         ladder = " ".join(f"{outcome}={count}" for outcome, count in sorted(board.outcomes.items()))
         return (
             f"{now - shown.began:5.1f} s  {shown.phase.value}: {board.decided} decided, {board.in_flight} in flight, "

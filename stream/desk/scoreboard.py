@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from stream.desk.latency import LatencyHistogram
+from stream.desk.story import Stories
 from stream.simulate.record import Truth
 from stream.simulate.rows import SCAMS
 
@@ -66,10 +67,23 @@ class Scoreboard:
     latency: LatencyHistogram = field(default_factory=LatencyHistogram)
     newest: deque[SeenAlert] = field(default_factory=lambda: deque(maxlen=KEPT_ALERTS))
     """Alerts, the newest first."""
+    stories: Stories = field(default_factory=Stories)
+    """Alerts followed to the model that has learned from them."""
+    learned: dict[int, int] = field(default_factory=dict)
+    """End offsets of the learner's last round, by partition of the learning topic."""
+    models: int = 0
+    """Models published so far."""
     first_at: float | None = None
     last_at: float | None = None
     _waiting: dict[str, tuple[Truth, float]] = field(default_factory=dict)
     _alerted: deque[tuple[str, Truth]] = field(default_factory=lambda: deque(maxlen=4 * KEPT_ALERTS))
+
+    def begin(self) -> None:
+        """Count anew from here on: what was until now was the bank's past. Nothing may be in flight."""
+        fresh = Scoreboard()
+        for name, value in vars(fresh).items():
+            if name not in ("learned", "models", "_waiting", "_alerted"):
+                setattr(self, name, value)
 
     def sent(self, truth: Truth, at: float) -> None:
         """A transaction is about to be produced."""
@@ -111,6 +125,14 @@ class Scoreboard:
         waiting = self._waiting.get(name)
         truth = waiting[0] if waiting else next((t for known, t in reversed(self._alerted) if known == name), None)
         self.newest.appendleft(SeenAlert(alert, truth))
+        if truth is not None and truth.fraud:
+            self.stories.take_alert(alert, truth.attack)
+
+    def take_model(self, version: str, ends: Mapping[int, int]) -> None:
+        """A model was read from its topic, with the end offsets of its round."""
+        self.models += 1
+        self.learned = dict(ends)
+        self.stories.take_model(version, ends)
 
     def take_dead(self, transaction_id: str | None) -> None:
         """A dead letter of the transactions was read; its id where it had one."""

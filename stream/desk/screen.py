@@ -14,6 +14,7 @@ from rich.rule import Rule
 from rich.table import Table
 from rich.text import Text
 
+from stream.desk.closing_words import meaning, past_words, story_lines
 from stream.desk.demonstration import Demonstration, Phase
 from stream.desk.scoreboard import OUTCOMES, Scoreboard, SeenAlert, catches
 
@@ -21,6 +22,7 @@ REFRESH_S = 0.25
 COLOURS = {"approve": "green", "remind": "cyan", "challenge": "yellow", "review": "magenta", "decline": "red"}
 _ABOVE_ALERTS = 12
 """Lines that are not alerts."""
+WAITING = (Phase.STARTING, Phase.LIVING)
 _BAR = "█"
 WIDE = 120
 LINES_IN_FULL = 4
@@ -81,7 +83,7 @@ def _line(*parts: tuple[str, str]) -> Text:
 
 def _progress(shown: Demonstration, now: float) -> RenderableType:
     seconds = shown.plan.seconds
-    bar = ProgressBar(total=seconds, completed=shown.elapsed, pulse=shown.phase is Phase.STARTING, animation_time=now)
+    bar = ProgressBar(total=seconds, completed=shown.elapsed, pulse=shown.phase in WAITING, animation_time=now)
     row = Table.grid(padding=(0, 1), expand=True)
     row.add_column(ratio=1)
     row.add_column(no_wrap=True)
@@ -93,7 +95,9 @@ def _progress_words(shown: Demonstration, now: float) -> str:
     if shown.phase is Phase.STARTING:
         waited = now - shown.began
         return f"worker starts, {waited:.0f} s" + (" (a first start compiles)" if waited > 5 else "")
-    if shown.phase is Phase.RUNNING:
+    if shown.phase is Phase.LIVING:
+        words = f"first the bank lives {shown.plan.history_days} days"
+    elif shown.phase is Phase.RUNNING:
         words = f"{shown.plan.seconds - shown.elapsed:.0f} s left"
     else:
         words = {Phase.DRAINING: "letting the line run empty", Phase.DONE: "done"}[shown.phase]
@@ -104,7 +108,7 @@ def _progress_words(shown: Demonstration, now: float) -> str:
 def _rates(board: Scoreboard) -> Text:
     parts = [
         (f"{board.events_per_s:,.0f}/s", "bold"),
-        (f" · {board.decided:,} decided · {board.in_flight:,} in flight · {board.duplicate:,} duplicate", ""),
+        (f" · {board.decided:,} decided · {max(board.in_flight, 0):,} in flight · {board.duplicate:,} duplicate", ""),
         (f" · {board.dead:,} dead", "red" if board.dead else ""),
     ]
     low, high = board.latency.percentile(50), board.latency.percentile(99)
@@ -219,10 +223,13 @@ def summary(shown: Demonstration) -> Group:
             + ", ".join(f"{outcome} {board.outcomes[outcome]:,}" for outcome in OUTCOMES)
             + f"; {board.alerts:,} alerts"
         ),
+        *(Text(line) for line in past_words(shown)),
         Text(
             f"fraud: {board.caught} of {frauds} caught; genuine: {touched:,} of {genuine:,} touched, {board.touched_per_10k:.1f} per 10,000"
         ),
     ]
+    lines += [Text(line, style="bold") for line in meaning(shown)]
+    lines += [Text(line) for line in story_lines(board.stories.best)]
     if board.repeated:
         lines.append(
             Text(

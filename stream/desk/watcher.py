@@ -20,7 +20,12 @@ WATCHED = (
     "bank.transactions.v1.dlq",
     "bank.feedback.v1.dlq",
     "riskstream-accounts-batches",
+    "risk.learning.v1",
+    "risk.models.v1",
 )
+_ROUNDS = "riskstream.rounds"
+_FIRST_CHUNK = b"/0/"
+_STATE = b"+state/"
 _MOST_RECORDS = 2_000
 _RETRIABLE = frozenset((KafkaError._TRANSPORT, KafkaError._ALL_BROKERS_DOWN, KafkaError._TIMED_OUT))
 
@@ -41,12 +46,9 @@ class Watcher:
             }
         )
         counts = partition_counts(settings, partitions)
+        self._topics = {name: counts[name] for name in map(settings.topic, WATCHED)}
         self._consumer.assign(
-            [
-                TopicPartition(name, partition, 0)
-                for name in map(settings.topic, WATCHED)
-                for partition in range(counts[name])
-            ]
+            [TopicPartition(name, partition, 0) for name, count in self._topics.items() for partition in range(count)]
         )
 
     def step(self, timeout: float) -> bool:
@@ -59,6 +61,12 @@ class Watcher:
         for other in self._consumer.consume(_MOST_RECORDS, 0):
             self._take(other, now)
         return True
+
+    def learning_ends(self) -> dict[int, int]:
+        """Offsets at which the learning topic ends now, by partition."""
+        topic = next(name for name in self._topics if name.endswith("risk.learning.v1"))
+        places = [TopicPartition(topic, partition) for partition in range(self._topics[topic])]
+        return {place.partition: self._consumer.get_watermark_offsets(place, timeout=5.0)[1] for place in places}
 
     def close(self) -> None:
         """Let go of the connection."""
@@ -79,8 +87,25 @@ class Watcher:
             self._board.take_dead(_transaction_id(message.value()))
         elif topic == "bank.feedback.v1.dlq":
             self._board.feedback_dead += 1
+        elif topic == "risk.learning.v1":
+            self._take_label(message)
+        elif topic == "risk.models.v1":
+            self._take_model(message)
         else:
             self._board.duplicate += int(orjson.loads(message.value()).get("duplicates", 0))
+
+    def _take_label(self, message: Any) -> None:
+        value = message.value() or b""
+        if value.startswith(b"{"):  # features are packed
+            label = orjson.loads(value)
+            self._board.stories.take_label(label["transaction_id"], label, message.partition(), message.offset())
+
+    def _take_model(self, message: Any) -> None:
+        key, headers = message.key() or b"", dict(message.headers() or ())
+        if message.value() is None or _FIRST_CHUNK not in key or _STATE in key or _ROUNDS not in headers:
+            return
+        ends = {int(partition): end for partition, end in orjson.loads(headers[_ROUNDS]).items()}
+        self._board.take_model(key.split(b"/")[0].decode(), ends)
 
 
 def _transaction_id(value: bytes | None) -> str | None:

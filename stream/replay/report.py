@@ -55,7 +55,7 @@ def report_html(summary: Mapping[str, Any]) -> str:
         sections += [_charts(summary), _baselines(summary), _flips(summary), _what_if(summary), _reliability(summary)]
     else:
         sections += [_flips(summary)]
-    sections.append(_scenarios(summary))
+    sections += [_familiar_life(summary), _scenarios(summary)]
     title = f"Replay of {Path(summary['file']).name}"
     return (
         f'<!doctype html>\n<html lang="en"><head><meta charset="utf-8"><title>{escape(title)}</title>'
@@ -185,6 +185,23 @@ def _reliability(summary: Mapping[str, Any]) -> str:
     ]  # fmt: skip
     names = ("scenario", "payments with a known outcome", "frauds", "stated per 10,000", "observed per 10,000", "expected calibration error", "stated → observed, %, by bins of risk")  # fmt: skip
     return "<h2>Calibration by scenario</h2>" + _table(names, rows, words=(6,))
+
+
+def _familiar_life(summary: Mapping[str, Any]) -> str:
+    """Which rule, or the model alone, touched payments between familiar pairs."""
+    if "familiar_touched_by" not in summary:
+        return ""
+    title = "<h2>Familiar life: what touched it</h2>"
+    note = (
+        f"{summary['familiar_touched']:,} of {summary['familiar']:,} genuine payments between familiar pairs were touched. "
+        "A hard rule that decided stands alone; else each rule that added to the risk is named, and a payment may count twice"
+    )
+    rows = [
+        (cause["cause"].replace("_alone", " alone"), f"{cause['touched']:,}", _number(cause["per_10k"]))
+        for cause in summary["familiar_touched_by"]
+    ]
+    table = _table(("touched by", "payments", "per 10,000 familiar"), rows) if rows else ""
+    return f'{title}<p class="note">{note}.</p>' + table
 
 
 def _scenarios(summary: Mapping[str, Any]) -> str:

@@ -53,6 +53,7 @@ def summary_lines(summary: Mapping[str, Any]) -> Iterator[str]:
 
 
 SHOWN_KINDS = 10
+SHOWN_CAUSES = 5
 
 
 def _kind_lines(summary: Mapping[str, Any]) -> Iterator[str]:
@@ -118,13 +119,19 @@ def _truth_lines(summary: Mapping[str, Any]) -> Iterator[str]:
     )
     yield (
         f"  familiar pairs touched: {summary['familiar_touched']:,} of {summary['familiar']:,}, "
-        f"{_number(summary['familiar_touched_per_10k'])} per 10,000"
+        f"{_number(summary['familiar_touched_per_10k'])} per 10,000{_familiar_causes(summary)}"
     )
     detection = summary["detection"]
     yield (
         f"  {len(summary['weeks'])} test weeks, known cards left out: AP {_number(detection['ap'], 3)}, "
         f"CP@100 {_number(detection['cp100'], 3)}, AUC {_number(detection['auc'], 3)}, ECE {_number(detection['ece'], 4)}"
     )
+
+
+def _familiar_causes(summary: Mapping[str, Any]) -> str:
+    """What touched them, the most frequent first."""
+    causes = summary.get("familiar_touched_by", ())[:SHOWN_CAUSES]
+    return "".join(f"{', ' if n else '; by '}{cause['cause']} {cause['touched']:,}" for n, cause in enumerate(causes))
 
 
 def _baseline_lines(baselines: Mapping[str, Any]) -> Iterator[str]:

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from rules.fired_rules import RuleInfo
 from rules.ladder import CHALLENGE_LIGHT, CHALLENGE_STRONG, OUTCOMES, REMIND, REVIEW, RUNGS
 from rules.pack import Budget
 from stream.core.columns import AGE_BANDS, SCENARIOS, SEGMENTS
@@ -21,6 +22,7 @@ from stream.replay.baselines import Baselines
 from stream.replay.by_account import ByAccount
 from stream.replay.detection import DAY_US, WEEK, Detection, Scored, mean
 from stream.replay.drift import Drift
+from stream.replay.familiar_friction import FamiliarFriction
 from stream.replay.familiar_pairs import FamiliarPairs
 from stream.replay.friction import Bools, counted, differences
 from stream.replay.judged import Judged
@@ -77,6 +79,8 @@ class Tally:
         Alert budgets by scenario code; None for the defaults.
     baselines
         Fed with what has a label; None where nothing is to stand beside.
+    rules
+        Of the policy that decides, as compiled: then familiar friction is told by rule. None where it is not known.
     """
 
     def __init__(
@@ -85,6 +89,7 @@ class Tally:
         seed: int = 42,
         budgets: Sequence[Budget] | None = None,
         baselines: Baselines | None = None,
+        rules: Sequence[RuleInfo] | None = None,
     ) -> None:
         self.seed = seed
         self.baselines = baselines
@@ -109,6 +114,7 @@ class Tally:
         self.again = 0
         self.again_pair = 0
         self.weeks = Weeks(measure_from)
+        self.familiar_causes = None if rules is None else FamiliarFriction(rules)
         self.accounts = ByAccount()
         self.what_if = WhatIf()
         self.reliability = Reliability()
@@ -149,6 +155,8 @@ class Tally:
         stopped = self._attacks(rung, fraud, labels.attack)
         self.genuine += np.bincount(rung[genuine], minlength=len(RUNGS))
         self.familiar += np.bincount(rung[familiar & genuine], minlength=len(RUNGS))
+        if self.familiar_causes is not None:
+            self.familiar_causes.add(step.verdicts[familiar & genuine & touched])
         self.accounts.add(account, counted(touched, stopped, fraud, genuine, familiar))
         review_ms = self._review_ms[step.verdicts["scenario"]]
         self.what_if.add(step.verdicts["risk_ppm"], labels.fraud, familiar, review_ms)
@@ -261,6 +269,7 @@ class Tally:
             "familiar": familiar,
             "familiar_touched": familiar_touched,
             "familiar_touched_per_10k": _ratio(10_000 * familiar_touched, familiar),
+            **self._familiar_causes(familiar),
             "interval95": {
                 name: [_finite(span.low), _finite(span.high)]
                 for name, span in self.accounts.intervals(self.seed).items()
@@ -275,6 +284,9 @@ class Tally:
             "detection": _rounded(mean(week for _, week in self.weeks.measured)),
             "weeks": [{"start": str(np.datetime64(day, "D")), **_rounded(week)} for day, week in self.weeks.measured],
         }
+
+    def _familiar_causes(self, familiar: int) -> dict[str, Any]:
+        return {} if self.familiar_causes is None else {"familiar_touched_by": self.familiar_causes.table(familiar)}
 
 
 def _zeros(*shape: int) -> Counts:

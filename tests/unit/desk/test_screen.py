@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import io
+import re
 from datetime import date
+from pathlib import Path
 from typing import Any
+from xml.etree import ElementTree
 
 import pytest
 from rich.cells import cell_len
 from rich.console import Console
 
-from stream.desk.demonstration import Demonstration, Phase, Plan
+from stream.desk.demonstration import Demonstration, Past, Phase, Plan
+from stream.desk.picture import write_picture
 from stream.desk.plain_lines import PlainLines
 from stream.desk.screen import Frame, summary
 from stream.desk.traffic import chargeback, first_day
@@ -33,7 +37,7 @@ def shown(alerts: int) -> Demonstration:
         board.delivered()
         decision: dict[str, Any] = {
             "transaction_id": name, "outcome": "review", "step_up": "none", "risk_ppm": 431_000,
-            "reasons": {"reviewer": REASON},
+            "reasons": {"reviewer": REASON}, "event_time": "2026-03-01T12:34:56.000Z", "model_version": "m5-0a1b2c3d",
         }  # fmt: skip
         board.take_decision(decision, 101.0)
         board.take_alert({"alert_id": name, "due_at": "2026-01-01T02:00:00Z", "decision": decision})
@@ -112,3 +116,71 @@ def test_a_chargeback_speaks_of_its_transaction_days_later() -> None:
     assert feedback["transaction_id"] == event.truth.transaction_id
     assert (feedback["kind"], feedback["verdict"]) == ("chargeback", "fraud")
     assert feedback["account_id"] == event.truth.account_id
+
+
+def summed_up(demonstration: Demonstration) -> str:
+    console = Console(file=io.StringIO(), width=1000, color_system=None)
+    console.print(summary(demonstration))
+    output = console.file
+    assert isinstance(output, io.StringIO)
+    return output.getvalue()
+
+
+def test_the_summary_says_in_both_languages_what_the_numbers_mean() -> None:
+    told = summed_up(shown(30))
+    assert "15 of 15 frauds were stopped; of 10,000 genuine payments 10000 were asked about" in told
+    assert "15 笔欺诈拦下 15 笔" in told
+
+
+def test_one_alert_is_followed_from_the_payment_to_the_model_that_has_learned_from_it() -> None:
+    demonstration = shown(30)
+    stories = demonstration.board.stories
+    assert "none yet" in summed_up(demonstration)
+    stories.take_label("t0000000000005", {"kind": "chargeback", "verdict": "fraud", "feedback_id": "f-5"}, 2, 70)
+    assert "the next one learns from it" in summed_up(demonstration)
+    stories.take_model("m6-00000006", {2: 70})
+    assert "m6-00000006" not in summed_up(demonstration), "its round ended before the verdict"
+    stories.take_model("m7-00000007", {2: 71})
+    told = summed_up(demonstration)
+    for words in (
+        "t0000000000005",
+        "by model m5-0a1b2c3d",
+        REASON["en"].strip(),
+        "chargeback: fraud",
+        "m7-00000007 has learned",
+    ):
+        assert words in told
+
+
+def test_the_summary_says_what_the_bank_had_lived_through() -> None:
+    demonstration = shown(2)
+    demonstration.past = Past(25_000, 50, 7, 6.4, True)
+    assert "60 days of the bank's life in 6 s, 25,000 transactions, 50 frauds among them, 7 models\n" in summed_up(
+        demonstration
+    )
+    cold = shown(2)
+    cold.plan = Plan(history_days=0)
+    assert "began cold" in summed_up(cold)
+
+
+def test_what_counts_begins_when_the_past_is_over() -> None:
+    board = shown(30).board
+    board.take_model("m1-00000001", {0: 5})
+    board.begin()
+    assert (board.decided, board.alerts, board.caught, board.genuine, board.in_flight) == (0, 0, 0, 0, 0)
+    assert board.summary()["outcomes"] == dict.fromkeys(board.summary()["outcomes"], 0)
+    assert (board.models, board.learned, board.stories.best) == (1, {0: 5}, None)
+
+
+def test_the_picture_asks_nobody_for_a_font_and_shows_the_closing_words(tmp_path: Path) -> None:
+    write_picture(shown(3), tmp_path / "demo.svg")
+    for path in (tmp_path / "demo.svg", Path(__file__).parents[3] / "docs" / "pictures" / "demo.svg"):
+        text = path.read_text("utf-8")
+        ElementTree.fromstring(text)
+        assert set(re.findall(r"https?://[^\s\"<]+", text)) <= {
+            "http://www.w3.org/2000/svg",
+            "https://www.textualize.io",
+        }
+        words = text.replace("&#160;", " ")
+        assert "frauds were stopped" in words
+        assert "One alert, followed" in words

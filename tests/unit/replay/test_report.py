@@ -10,6 +10,8 @@ from typing import Any
 import pytest
 
 from rules.policy import shipped
+from stream.core.columns import hash_id
+from stream.core.features import SCHEMA
 from stream.replay.chart import Axis, Series, line_chart
 from stream.replay.engine import FileReplay, ReplaySettings
 from stream.replay.report import report_html
@@ -41,7 +43,8 @@ class Page(HTMLParser):
 
 @pytest.fixture(scope="module")
 def summary(bank: tuple[Path, Path]) -> dict[str, Any]:
-    engine, tally = FileReplay(ReplaySettings(round_us=0), shipped()), Tally()
+    engine = FileReplay(ReplaySettings(round_us=0), shipped())
+    tally = Tally(rules=shipped().compile(SCHEMA, hash_id).rules)
     intake = replay(open_source(bank[0], None, bank[1]), engine, [tally.add])
     return {
         "file": "<bank>.jsonl",
@@ -63,6 +66,16 @@ def test_the_page_is_well_formed_and_asks_nobody_for_anything(summary: dict[str,
     assert re.findall(r"(?:src|href)=\"(?!data:)", text) == []
     assert "http" not in text
     assert "&lt;bank&gt;.jsonl" in text, "names are escaped"
+
+
+def test_what_touched_familiar_life_is_in_the_table_and_adds_up(summary: dict[str, Any]) -> None:
+    causes = summary["familiar_touched_by"]
+    assert sum(cause["touched"] for cause in causes) >= summary["familiar_touched"]
+    assert bool(causes) == bool(summary["familiar_touched"])
+    text = report_html(summary | {"familiar_touched_by": [{"cause": "adverse_<pair>", "touched": 3, "per_10k": 1.25}]})
+    assert "<td class=words>" not in text.split("Familiar life")[1].split("</table>")[0]
+    assert "adverse_&lt;pair&gt;</td><td>3</td><td>1.25</td>" in text
+    assert "Familiar life" not in report_html({k: v for k, v in summary.items() if k != "familiar_touched_by"})
 
 
 def test_every_picture_has_lines_and_the_table_every_threshold(summary: dict[str, Any]) -> None:
