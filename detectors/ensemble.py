@@ -20,6 +20,7 @@ from detectors.inputs import Input, scale_codes
 from detectors.learner import Learner
 from detectors.scorer import INVERSE, KIND, PRIOR, Scorer
 from detectors.snapshot import Snapshot, SnapshotError
+from detectors.touch_ceiling import TouchCeiling
 
 __all__ = ["EnsembleConfig", "Input", "Learner", "Scorer", "Snapshot", "SnapshotError", "genesis"]
 
@@ -85,6 +86,7 @@ def genesis(
         "forest.threshold": threshold.ravel(),
         "forest.reference": np.zeros(FOREST_TREES * (2 ** (FOREST_HEIGHT + 1) - 1), dtype=np.int32),
         "knots": np.zeros(0),
+        **TouchCeiling(len(groups)).model(),
     }
     description = {
         "inputs": [item.name for item in inputs],

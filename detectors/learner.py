@@ -14,13 +14,14 @@ from detectors.boosted_window import BoostedWindow
 from detectors.calibration import CENTRE, calibrated, rank_knots
 from detectors.delayed_labels import FRAUD, GENUINE, UNLABELLED, WITHDRAWN, DelayedLabels, Rows
 from detectors.elementary import log
-from detectors.ensemble_config import EnsembleConfig
+from detectors.ensemble_config import DAY, EnsembleConfig
 from detectors.half_space_trees import SIZE_LIMIT, add_up, find_leaves, leaf_masses, mass_at, turn_window
 from detectors.inputs import standardise_row, transform_row, update_moments
 from detectors.online_logistic import adagrad_step
 from detectors.scorer import INVERSE, KIND, MEAN, WEIGHT, linear_part, stacked
 from detectors.snapshot import Snapshot, SnapshotError, require_array, require_kind
 from detectors.stacking import filter_step
+from detectors.touch_ceiling import TouchCeiling
 
 VARIANCE_FLOOR = 1e-4
 """Least variance an input is standardised with: a column that never varied stays harmless when it does."""
@@ -140,6 +141,7 @@ class Learner:
         self._description = dict(snapshot.description)
         self._round, self._parent = snapshot.round, snapshot.digest
         self.watermark: int | None = None
+        self._began: int | None = None
         self._refit_at: int | None = None
         self._frauds_fit = 0
         self._learned = dict(snapshot.counts)
@@ -154,6 +156,8 @@ class Learner:
         self._counts = np.zeros(3, dtype=np.int64)
         self._ranks = np.zeros(self.config.rank_sample)
         self._fraud_weight = np.zeros(2)
+        self._ceiling = TouchCeiling(groups)
+        self._ceiling.load(snapshot.model, None)
         self._pending = DelayedLabels(m, self.config.pending_capacity, self.config.early_label_capacity)
         self._window = BoostedWindow(m, self.config.boosted)
         self.matured: Rows = self._pending.latest(0)
@@ -183,6 +187,7 @@ class Learner:
         matrix: NDArray[np.floating[Any]],
         group: NDArray[np.uint8],
         suspected: NDArray[np.bool_],
+        risk_ppm: NDArray[np.integer[Any]] | None = None,
     ) -> None:
         """Events as they were scored, in order of arrival.
 
@@ -192,6 +197,8 @@ class Learner:
             uint64[n] ids, int64[n] µs, float64[n, M] (or float32, where the cells are) and uint8[n] as scored.
         suspected
             bool[n]: kept from the anomaly model and the means until they mature as genuine.
+        risk_ppm
+            int[n]: the risk they were decided by; None where nobody decided.
         """
         if matrix.ndim != 2 or matrix.shape[1] != self._linear.shape[1]:
             raise ValueError(f"matrix of shape {matrix.shape}: expected [n, {self._linear.shape[1]}]")
@@ -200,12 +207,15 @@ class Learner:
             raise ValueError(f"group {int(group.max())} is unknown; the snapshot has {len(self._maps)}")
         matrix = np.ascontiguousarray(matrix, dtype=np.float32 if matrix.dtype == np.float32 else np.float64)
         self._learned["events"] += len(matrix)
+        if risk_ppm is not None:
+            self._ceiling.observe(transaction_hash, risk_ppm)
         self._learn_normal(matrix, ~suspected)
         for row, label, trust in self._pending.add(transaction_hash, event_time, matrix, group, suspected):
             self._pending.set_label(row, label, trust)
 
     def retract(self, transaction_hash: int) -> None:
         """A label counts no more: while its transaction waits it is as if none had come, later as if it had matured."""
+        self._ceiling.label(transaction_hash, False)
         row = self._pending.find(transaction_hash)
         if row is not None:
             self._pending.set_label(row, UNLABELLED, 1.0)
@@ -251,6 +261,7 @@ class Learner:
             raise ValueError(f"label source {source!r} has no trust; known: {', '.join(self.config.trust)}")
         trust = self.config.trust[source]
         label = FRAUD if fraud else GENUINE
+        self._ceiling.label(transaction_hash, fraud)
         row = self._pending.find(transaction_hash)
         if row is not None:
             self._pending.set_label(row, label, trust)
@@ -269,6 +280,8 @@ class Learner:
         """No event so far was later than ``until``, µs: times beyond it were wrong, and become it."""
         if self.watermark is not None:
             self.watermark = min(self.watermark, until)
+        if self._began is not None:
+            self._began = min(self._began, until)
         if self._refit_at is not None:
             self._refit_at = min(self._refit_at, until + self.config.refit_us)
         self._pending.mend(until)
@@ -277,12 +290,15 @@ class Learner:
     def advance(self, watermark: int) -> None:
         """Event time has come so far (µs): what is older than maturity and has no label becomes genuine."""
         self.watermark = watermark if self.watermark is None else max(self.watermark, watermark)
+        self._began = self.watermark if self._began is None else self._began
+        lived = self.watermark - self.config.maturity_us - self._began
         rows = self._pending.pop_until(self.watermark - self.config.maturity_us)
         if (rows.label == WITHDRAWN).any():
             rows = rows.chosen(rows.label != WITHDRAWN)
         self.matured = rows
         if len(rows):
             self._learn_matured(rows)
+        self._ceiling.silent_days = 0 if self._learned["frauds"] else max(lived // DAY, 0)
 
     def latest(self, most: int) -> Rows:
         """The events observed last that have not matured, at most so many; as they were scored."""
@@ -297,6 +313,7 @@ class Learner:
             Whether to take along what :meth:`restore` needs (large); version and digest are the same without.
         """
         self._refit_if_due()
+        self._ceiling.close()
         self._round += 1
         state_description, state = self._state() if with_state else ({}, {})
         description = {**self._description, "counts": dict(self._learned)}
@@ -321,6 +338,7 @@ class Learner:
         self._learned["frauds"] += int(fraud.sum())
         genuine = np.bincount(rows.group[~fraud], rows.weight[~fraud], len(self._maps)).astype(np.int64)
         self.genuine_by_group += genuine
+        self._ceiling.mature(genuine, np.bincount(rows.group[fraud], minlength=len(self._maps)))
         self._learned["genuine"] += int(genuine.sum())  # a row kept under load stands for those let go
         # Where nobody has told of a single fraud, no label may be coming at all: silence is not a base rate of zero,
         # and the first model's prior stands until the first fraud is known.
@@ -392,6 +410,7 @@ class Learner:
             "forest.threshold": self._at,
             "forest.reference": self._reference.copy(),
             "knots": rank_knots(self._ranks[:kept]) if kept >= RANK_FIRST else np.zeros(0),
+            **self._ceiling.model(),
         }
 
     def _young_shift(self) -> float:
@@ -420,6 +439,7 @@ class Learner:
         description = {
             "config": self.config.describe(),
             "watermark": self.watermark,
+            "began": self._began,
             "refit_at": self._refit_at,
             "frauds_fit": self._frauds_fit,
             "pending": pending_description,
@@ -431,11 +451,13 @@ class Learner:
             **own,
             **{"pending." + k: v for k, v in pending.items()},
             **{"window." + k: v for k, v in window.items()},
+            **{"ceiling." + k: v for k, v in self._ceiling.state().items()},
         }
         return description, arrays
 
     def _load(self, description: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]]) -> None:
         self.watermark, self._refit_at = description["watermark"], description["refit_at"]
+        self._began = description["began"]
         self._frauds_fit = int(description["frauds_fit"])
         for name in _OWN:
             have = getattr(self, "_" + name)
@@ -445,6 +467,7 @@ class Learner:
             raise SnapshotError(f"pending rows of a group beyond the {len(self._maps)} that the snapshot has")
         self._pending.load(description["pending"], pending)
         self._window.load(description["window"], _under(arrays, "window."))
+        self._ceiling.load(self._ceiling.model(), _under(arrays, "ceiling."))
 
 
 _OWN = ("seen", "square", "squares", "stack_covariance", "map_covariance", "latest", "counts", "ranks", "fraud_weight")

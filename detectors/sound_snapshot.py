@@ -12,6 +12,7 @@ from detectors.calibration import KNOTS
 from detectors.inputs import SCALES
 from detectors.scorer import KIND
 from detectors.snapshot import Snapshot, SnapshotError, require_array, require_kind
+from detectors.touch_ceiling import require_sound_cuts
 
 MAX_INPUTS: Final = 1_000
 MAX_TREES: Final = 4_096
@@ -63,6 +64,7 @@ def _require_arrays(snapshot: Snapshot, m: int, g: int, height: int) -> None:
         raise SnapshotError("array 'scale' has an unknown scale")
     if len(arrays["knots"]) not in (0, KNOTS) or (np.diff(arrays["knots"]) < 0).any():
         raise SnapshotError(f"knots: expected none, or {KNOTS} ascending")
+    require_sound_cuts(arrays, g)
     _require_boosted(arrays, m)
     split = require_array(arrays, "forest.feature", "i4", (-1,))
     trees, rest = divmod(len(split), 2**height - 1)

@@ -6,7 +6,7 @@ no compilation.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, Final
 
@@ -21,7 +21,7 @@ from rules.fired_rules import FiredRules, RuleInfo
 from rules.hold import ChallengeTerms, HoldTerms
 from rules.ladder import RISK_PPM
 from rules.lists import MarkTable
-from rules.pack import DEPENDENCIES, Budget, direction
+from rules.pack import DEPENDENCIES, Budget, Young, direction
 from rules.precedence import settle
 from rules.schema import Schema
 
@@ -50,6 +50,7 @@ VERDICT: Final[np.dtype[np.void]] = np.dtype(
         ("cleared", "u1"),
         ("complex", "u1"),
         ("obligation", "u1"),
+        ("young", "u1"),
         ("degraded", "u1"),
         ("fired", "u1", (MASK_BYTES,)),
         ("failed", "u1", (MASK_BYTES,)),
@@ -149,6 +150,7 @@ class CompiledPolicy:
     lists_fresh_until: int
     proceed_below_ppm: int
     proceed_due_us: int
+    young: Young = field(default_factory=Young)
 
     @property
     def mask_bytes(self) -> int:
@@ -188,6 +190,7 @@ class CompiledPolicy:
         event_time: NDArray[np.int64],
         degraded: NDArray[np.uint8] | None = None,
         prior_milli: int = 1000,
+        cuts: NDArray[np.int64] | None = None,
     ) -> NDArray[np.void]:
         """Verdicts of a batch.
 
@@ -206,13 +209,15 @@ class CompiledPolicy:
         prior_milli
             Share of the weight of rules marked ``until_trained``, and of familiarity's discount, that still counts,
             0..1000: 1000 while the model knows no confirmed case, less as it learns.
+        cuts
+            int64[S]: of each scenario the risk in ppm up to which risk alone touches nobody; None for no such cut.
 
         Returns
         -------
         Structured array [n] of :attr:`dtype`: ``scenario``, ``rung``, ``outcome`` and ``step_up`` (codes of
         :mod:`rules.ladder`), ``risk_ppm``, ``weight_milli`` (sum of the fired rules), ``familiarity_ppm``,
         ``familiarity_milli`` (discount), ``hard_rule`` (-1 none), ``list_mark`` (:data:`rules.lists.LIST_MARKS`),
-        truths ``essential``, ``cleared``, ``complex`` and ``obligation``, ``degraded`` (bits), ``fired`` and
+        truths ``essential``, ``cleared``, ``complex``, ``obligation`` and ``young`` (let go by the cut), ``degraded`` (bits), ``fired`` and
         ``failed`` (bit r%8 of byte r//8 is rule r).
         """
         verdicts = np.zeros(len(matrix), VERDICT)
@@ -222,7 +227,8 @@ class CompiledPolicy:
         matrix, ids = np.ascontiguousarray(matrix), np.ascontiguousarray(ids)
         logit_milli, event_time = np.ascontiguousarray(logit_milli), np.ascontiguousarray(event_time)
         truth = self.program.run(matrix)
-        settle(matrix, logit_milli, ids, event_time, degraded, prior_milli, truth, self.arguments, verdicts)
+        cuts = np.full(len(self.scenarios), -1, np.int64) if cuts is None else cuts
+        settle(matrix, logit_milli, ids, event_time, degraded, prior_milli, truth, self.arguments, cuts, verdicts)
         return verdicts
 
     def thresholds(self, scenario: int) -> tuple[int, ...]:

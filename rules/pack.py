@@ -202,6 +202,23 @@ class ProceedFirst:
 
 
 @dataclass(frozen=True, slots=True)
+class Young:
+    """What holds while a scenario has too few outcomes for its probabilities to be believed.
+
+    Parameters
+    ----------
+    touch_ceiling_per_10k
+        Payments that risk may touch, of 10,000; 0 for no ceiling.
+    frauds, genuine
+        Outcomes that must have matured in a scenario; then its ceiling doubles with every further ``frauds``.
+    """
+
+    touch_ceiling_per_10k: float = 0.0
+    frauds: int = 60
+    genuine: int = 5_000
+
+
+@dataclass(frozen=True, slots=True)
 class Common:
     """What holds for every scenario unless its pack says otherwise."""
 
@@ -213,6 +230,7 @@ class Common:
     watch_outcome: str = "review"
     proceed_first: ProceedFirst | None = None
     currencies: Currencies = field(default_factory=lambda: Currencies("EUR"))
+    young: Young = field(default_factory=Young)
 
 
 @dataclass(frozen=True, slots=True)
@@ -265,4 +283,5 @@ __all__ = [
     "Review",
     "Rule",
     "Text",
+    "Young",
 ]

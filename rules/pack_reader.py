@@ -31,6 +31,7 @@ from rules.pack import (
     Review,
     Rule,
     Text,
+    Young,
     direction,
 )
 from rules.problem import Problem
@@ -38,6 +39,8 @@ from rules.problem import Problem
 MAX_RULES: Final = 256
 MAX_YAML_ENTRIES: Final = 2_000
 """Most entries of one list in a YAML pack: reading YAML is slow, and a worker waits for it."""
+LOWEST_CEILING, HIGHEST_CEILING = 5.0, 200.0
+"""Touched payments of 10,000: the ceilings between which the models track cuts."""
 _DAY_US: Final = 86_400_000_000
 
 
@@ -336,8 +339,23 @@ def _common(fields: Fields) -> Common:
         watch_outcome=fields.word("watch_outcome", RUNGS, "review"),
         proceed_first=_proceed_first(fields),
         currencies=_currencies(fields),
+        young=_young(fields),
     )
     return common
+
+
+def _young(fields: Fields) -> Young:
+    inner = fields.fields("young", "young")
+    if inner is None:
+        return Young()
+    default = Young()
+    young = Young(
+        inner.number("touch_ceiling_per_10k", LOWEST_CEILING, LOWEST_CEILING, HIGHEST_CEILING, required=True),
+        inner.integer("frauds", default.frauds, 1, 1_000_000),
+        inner.integer("genuine", default.genuine, 0, 1_000_000_000),
+    )
+    inner.finish()
+    return young
 
 
 def _familiarity(fields: Fields) -> tuple[FamiliaritySettings, Condition | None]:

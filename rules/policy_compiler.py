@@ -67,6 +67,7 @@ def compile_policy(
         lists_fresh_until=min(pack.fresh_until for pack in packs),
         proceed_below_ppm=common.proceed_first.below_ppm if common.proceed_first else 0,
         proceed_due_us=common.proceed_first.due_us if common.proceed_first else 0,
+        young=common.young,
     )
 
 

@@ -114,11 +114,11 @@ def gather_rules(truth, i, scenario, variants, when, prior_milli, ids, snoozes, 
 
 
 @njit(cache=True, nogil=True)
-def settle(matrix, logit, ids, when, degraded, prior_milli, truth, policy, out):  # type: ignore[no-untyped-def]
+def settle(matrix, logit, ids, when, degraded, prior_milli, truth, policy, cuts, out):  # type: ignore[no-untyped-def]
     """Fill the verdicts ``out`` of every row.
 
     ``truth`` holds the verdicts of the policy's program, ``policy`` its arrays in the order of
-    ``CompiledPolicy.arguments``; the rest as in ``CompiledPolicy.evaluate``.
+    ``CompiledPolicy.arguments``, ``cuts`` the risk in ppm, by scenario, up to which risk alone touches nobody; the rest as in ``CompiledPolicy.evaluate``.
     """
     variants, places, scenarios, columns, familiar, lists, snoozes, limits, table = policy
     essential_at, lost_at, proceed_at, complex_at = places
@@ -151,6 +151,13 @@ def settle(matrix, logit, ids, when, degraded, prior_milli, truth, policy, out):
         ladder = climb(risk, thresholds[scenario])
         floor = failure_floor(failures, floors)
         rung = settle_rung(ladder, hard, mark, watch, cleared, essential, slips, floor, proceed)
+        young = False
+        if ladder > REMIND and risk <= cuts[scenario]:
+            ladder = REMIND if risk >= thresholds[scenario, 0] else APPROVE
+            below = settle_rung(ladder, hard, mark, watch, cleared, essential, slips, floor, proceed)
+            young = below < rung
+            rung = below
+        out["young"][i] = young
         out["scenario"][i] = scenario
         out["rung"][i] = rung
         out["outcome"][i] = rung - (rung >= CHALLENGE_STRONG)

@@ -24,7 +24,7 @@ Scenario = Literal[
 ]
 Outcome = Literal["approve", "remind", "challenge", "review", "decline"]
 StepUp = Literal["none", "light", "strong"]
-Flag = Literal["late", "canary", "below_line"]
+Flag = Literal["late", "canary", "below_line", "young"]
 Ppm = Annotated[int, Field(ge=0, le=1_000_000)]
 
 
@@ -95,6 +95,11 @@ class Decision(OutputRecord):
         Reasons | None, Field(description="Null on approve; rendered on demand. ISO 20022: StsRsnInf/AddtlInf.")
     ]
     degraded: Annotated[list[Degradation], Field(description="Dependencies that failed while deciding.")]
-    flags: Annotated[list[Flag], Field(description="late: behind the lateness bound; canary, below_line: sampled.")]
+    flags: Annotated[
+        list[Flag],
+        Field(
+            description="late: behind the lateness bound; canary, below_line: sampled; young: let go by the ceiling of a young line."
+        ),
+    ]
     policy_version: Annotated[str, Field(min_length=1, description="The policy that decided.")]
     model_version: Annotated[str, Field(min_length=1, description="The model snapshot that scored.")]

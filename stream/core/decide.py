@@ -16,6 +16,7 @@ import numpy.typing as npt
 from numba import njit
 
 from detectors.ensemble import Scorer, Snapshot
+from detectors.touch_ceiling import cuts_in_force
 from rules.compiled_policy import CompiledPolicy
 from rules.ladder import OUTCOMES
 from rules.policy import Policy
@@ -185,6 +186,10 @@ class Decider:
             self.scorer, self.failed = Scorer(first_snapshot(0)), FAILED_MODEL
         self.compiled: CompiledPolicy = policy.compile(SCHEMA, hash_id)
         self._sampled_per_10k = np.array([budget.below_line_per_10k for budget in self.compiled.budgets])
+        young = self.compiled.young
+        self._cuts = cuts_in_force(
+            snapshot.model, young.touch_ceiling_per_10k, young.frauds, young.genuine, len(self.compiled.scenarios)
+        )
         known = snapshot.counts["frauds"]
         self.prior_milli = 1000 * TRAINED_FRAUDS // (TRAINED_FRAUDS + known)
         self.wordings: dict[bytes, Wording] = {}
@@ -216,7 +221,9 @@ class Decider:
         features[:, _ANOMALY] = anomaly_ppm
         ids = np.column_stack((transactions["account_hash"], transactions["payee_hash"], transactions["device_hash"]))
         mark_broken(features, _WHOLE, FAILED_STATE, degraded)
-        verdicts = self.compiled.evaluate(features, logit_milli, ids, event_time, degraded, self.prior_milli)
+        verdicts = self.compiled.evaluate(
+            features, logit_milli, ids, event_time, degraded, self.prior_milli, self._cuts
+        )
         taken_back = reversals_of(transactions)
         if taken_back.any():
             approve_reversals(verdicts, taken_back)

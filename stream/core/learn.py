@@ -56,6 +56,7 @@ class StreamLearner:
             self.learner.observe(
                 records.payment[start:stop], records.event_time[start:stop], records.inputs[start:stop],
                 records.group[start:stop], records.suspected[start:stop],
+                records.risk_ppm[start:stop],
             )  # fmt: skip
             latest = int(records.event_time[start:stop].max())
             self._latest = latest if self._latest is None else max(self._latest, latest)

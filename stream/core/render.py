@@ -34,7 +34,10 @@ from stream.core.packed import Packed
 from stream.core.receive import Received
 from stream.core.wording import Wording, wording_keys
 
-_FLAGS = (b"[]", b'["late"]', b'["below_line"]', b'["late","below_line"]')
+_FLAGS = (
+    b"[]", b'["late"]', b'["below_line"]', b'["late","below_line"]',
+    b'["young"]', b'["late","young"]', b'["below_line","young"]', b'["late","below_line","young"]',
+)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,7 +128,7 @@ def _wording(decided: Decided, decider: Decider, row: int, key: bytes) -> Wordin
             orjson.dumps(compiled.rules[hard_rule].id if hard_rule >= 0 else None), orjson.dumps(rules)
         ),
         b',"degraded":%b,"flags":%b,"policy_version":"%b","model_version":"%b"}' % (
-            orjson.dumps(compiled.degraded_list(int(verdict["degraded"]))), _FLAGS[late + 2 * sampled],
+            orjson.dumps(compiled.degraded_list(int(verdict["degraded"]))), _FLAGS[late + 2 * sampled + 4 * int(verdict["young"])],
             decider.policy_version.encode(), decider.model_version.encode(),
         ),
     )  # fmt: skip

@@ -64,5 +64,6 @@ def _fill_rest(verdicts: Any, late: Any, sampled: Any, keys: Any) -> None:
         rest = (rest << 8) | np.int64(verdict["scenario"])
         rest = (rest << 8) | np.int64(verdict["outcome"])
         rest = (rest << 8) | np.int64(verdict["step_up"])
+        rest = (rest << 1) | np.int64(verdict["young"])
         rest = (rest << 1) | np.int64(late[i] != 0)
         keys[i, 4] = np.uint64((rest << 1) | np.int64(sampled[i]))

@@ -57,4 +57,5 @@ def observe(
         inputs.astype(np.float64),
         np.ascontiguousarray(verdicts["scenario"]),
         verdicts["outcome"] >= REVIEW,
+        np.ascontiguousarray(verdicts["risk_ppm"]),
     )
