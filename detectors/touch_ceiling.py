@@ -34,8 +34,8 @@ CEILINGS_PER_10K: Final = (5, 10, 15, 20, 25, 30, 40, 50, 70, 100, 150, 200)
 """Ceilings that a cut is tracked for."""
 STEP_MILLI: Final = 80.0
 """Log-odds x 1000 that a touched payment moves a cut by."""
-FIRST_MILLI: Final = -3_900.0
-"""Where every cut begins: a risk just below 20,000 ppm, the shipped policy's least threshold. The first payments that are
+FIRST_MILLI: Final = -4_200.0
+"""Where every cut begins: a risk just below 15,000 ppm, the shipped policy's least threshold. The first payments that are
 touched move it up."""
 LOWEST_MILLI: Final = -4_600.0
 """A cut is never lower: about 10,000 ppm, below the thresholds at which customers are touched."""
