@@ -160,9 +160,18 @@ class DelayedLabels:
             del self._early[next(iter(self._early))]
             self.dropped += 1
 
+    def has_early(self, transaction_hash: int) -> bool:
+        """Whether a label waits for its features."""
+        return transaction_hash in self._early
+
     def forget_early(self, transaction_hash: int) -> None:
         """Let go of a label whose features have not come."""
         self._early.pop(transaction_hash, None)
+
+    def label_of(self, row: int) -> int:
+        """Of a waiting row."""
+        chunk, place = divmod(row - self._first(), CHUNK)
+        return int(self._chunks[chunk].label[place])
 
     def set_label(self, row: int, label: int, trust: float) -> None:
         """Label a waiting row; the last label counts."""

@@ -240,6 +240,22 @@ class Learner:
         elif self._window.label_of(transaction_hash) is None:
             self._pending.keep_early(transaction_hash, event_time, WITHDRAWN, 1.0)
 
+    def reverse(self, transaction_hash: int, event_time: int) -> None:
+        """A transaction came back, wholly or in part: unless somebody says what it was, before or later, it is neither fraud nor
+        genuine, and never matures. One that has matured stays as it was learned.
+
+        Parameters
+        ----------
+        event_time
+            When it came back, µs.
+        """
+        row = self._pending.find(transaction_hash)
+        if row is not None:
+            if self._pending.label_of(row) == UNLABELLED:
+                self._pending.set_label(row, WITHDRAWN, 1.0)
+        elif self._window.label_of(transaction_hash) is None and not self._pending.has_early(transaction_hash):
+            self._pending.keep_early(transaction_hash, event_time, WITHDRAWN, 1.0)
+
     def label(self, transaction_hash: int, event_time: int, fraud: bool, source: str) -> None:
         """A label arrives; a later one for the same transaction supersedes it.
 

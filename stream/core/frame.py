@@ -44,7 +44,7 @@ PROFILED = np.dtype(
         ("reference_minor", "f8"),  # the amount in its whole minor units, NaN where there was no rate
         ("account_hash", "u8"),
         ("payee_hash", "u8"),
-        ("device_hash", "u8"),
+        ("device_hash", "u8"),  # of a reversal: the transaction_hash of the payment that it takes back
         ("transaction_hash", "u8"),
         ("transaction_id", "S64"),
         ("customer_id", "S64"),

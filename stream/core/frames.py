@@ -125,7 +125,8 @@ def put_transaction(transactions: Any, i: Any, records: Any, place: Any, partiti
     record["currency"] = transaction["currency"]
     record["account_hash"] = transaction["account_hash"]
     record["payee_hash"] = transaction["payee_hash"]
-    record["device_hash"] = transaction["device_hash"]
+    original = transaction["original_hash"]
+    record["device_hash"] = transaction["device_hash"] if original == 0 else original
     record["transaction_hash"] = transaction["transaction_hash"]
     source, target = transactions.view(np.uint64), records.view(np.uint64)
     for which in range(len(_FROM)):

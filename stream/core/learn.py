@@ -9,7 +9,7 @@ from __future__ import annotations
 import orjson
 
 from detectors.ensemble import EnsembleConfig, Learner, Snapshot
-from stream.core.learning import TAKEN_BACK, LearningRecords
+from stream.core.learning import REVERSED_WORD, TAKEN_BACK, LearningRecords
 from stream.core.mending import MENDED_WORD
 
 LABEL_KINDS = ("review", "chargeback", "complaint")
@@ -65,6 +65,8 @@ class StreamLearner:
         label = orjson.loads(value)
         if label["kind"] == MENDED_WORD:
             self._mend(label["occurred_at_us"])
+        elif label["kind"] == REVERSED_WORD:
+            self.learner.reverse(label["payment"], label["occurred_at_us"])
         elif label["kind"] == WITHDRAWN and label["verdict"] != TAKEN_BACK:
             self.learner.withdraw(label["payment"], label["occurred_at_us"])
         elif label["kind"] in (*LABEL_KINDS, WITHDRAWN) and label["verdict"] == TAKEN_BACK:

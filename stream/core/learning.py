@@ -48,6 +48,8 @@ _LABEL = frozenset(("transaction_id", "payment", "feedback_id", "kind", "verdict
 _MAGIC = b"RSLF"
 TAKEN_BACK = "taken_back"
 """Verdict of a label record that says that an earlier one counts no more."""
+REVERSED_WORD = "reversal"
+"""Kind of a label record that says that the payment came back."""
 _OTHER_VERSION = "risk.learning.v1 holds features of another version"
 
 
@@ -173,7 +175,7 @@ def is_label(value: bytes) -> bool:
         whole
         and 0 <= label["payment"] < 2**64
         and -LAST_TIME_US <= label["occurred_at_us"] <= LAST_TIME_US
-        and label["kind"] in (*FEEDBACK_KINDS, MENDED_WORD)
+        and label["kind"] in (*FEEDBACK_KINDS, MENDED_WORD, REVERSED_WORD)
         and label["verdict"] in (*VERDICTS, TAKEN_BACK)
         and isinstance(label["transaction_id"], str)
         and isinstance(label["feedback_id"], str)
@@ -206,6 +208,26 @@ def label_record(feedback: np.void) -> bytes:
             "kind": MENDED_WORD if feedback["kind"] == MENDED else FEEDBACK_KINDS[feedback["kind"]],
             "verdict": TAKEN_BACK if feedback["takes_back"] else VERDICTS[feedback["verdict"]],
             "occurred_at_us": int(feedback["occurred_at"]),
+        }
+    )
+
+
+def reversal_record(reversal: np.void) -> bytes:
+    """The JSON record that says that a payment came back.
+
+    Parameters
+    ----------
+    reversal
+        Of ``frame.PROFILED``. The record is its own, not the payment's: the payment is named by ``payment`` alone.
+    """
+    return orjson.dumps(
+        {
+            "transaction_id": reversal["transaction_id"].decode(),
+            "payment": int(chain(reversal["account_hash"], reversal["device_hash"])),
+            "feedback_id": "",
+            "kind": REVERSED_WORD,
+            "verdict": "inconclusive",
+            "occurred_at_us": int(reversal["event_time"]),
         }
     )
 

@@ -12,6 +12,7 @@ from datetime import datetime
 from typing import Any, Final
 
 from stream.iso20022 import fields
+from stream.iso20022.control_sum import summed
 from stream.iso20022.document import Message
 from stream.iso20022.element import Element, Unreadable
 from stream.iso20022.fields import NOT_PROVIDED
@@ -83,6 +84,7 @@ def _reversals(
     if not found:
         raise Unreadable("missing", body, "is absent", "TxInf")
     counted(body, len(found), "GrpHdr", "NbOfTxs")
+    summed(body, (element.value("RtrdIntrBkSttlmAmt") for element in found), "GrpHdr", "CtrlSum")
     created = fields.instant(header, terms.zone, "CreDtTm")
     message_id = fields.text(header, "MsgId")
     if created is None or message_id is None:

@@ -7,7 +7,7 @@ from typing import Final
 
 HEADER: Final = "Fr FIId MsgDefIdr BizSvc"
 BANK: Final = "FinInstnId BICFI BIC ClrSysMmbId ClrSysId MmbId LEI Cd Prtry"
-GROUP: Final = "GrpHdr MsgId CreDtTm NbOfTxs SttlmInf ClrSys InstgAgt InstdAgt GrpRtr"
+GROUP: Final = "GrpHdr MsgId CreDtTm NbOfTxs CtrlSum SttlmInf ClrSys InstgAgt InstdAgt GrpRtr"
 PAYMENT: Final = (
     "PmtInf PmtInfId CdtTrfTxInf PmtId InstrId EndToEndId TxId UETR PmtTpInf SvcLvl LclInstrm CtgyPurp AccptncDtTm Amt "
     "InstdAmt EqvtAmt IntrBkSttlmAmt IntrBkSttlmDt DbtrAcct DbtrAgt Dbtr UltmtDbtr CdtrAgt Cdtr CdtrAcct Purp"

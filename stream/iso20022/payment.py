@@ -9,6 +9,7 @@ from typing import Any, Final
 
 from stream.contracts.currency import is_in_use
 from stream.iso20022 import fields
+from stream.iso20022.control_sum import summed
 from stream.iso20022.document import Message
 from stream.iso20022.element import Element, Unreadable
 from stream.iso20022.fields import NOT_PROVIDED, Money
@@ -63,20 +64,32 @@ def transfers(message: Message) -> list[tuple[Element, Element]]:
     Raises
     ------
     Unreadable
-        The message does not hold as many as it says: a part may be lost.
+        The message does not hold as many, or not the amounts, that it says: a part may be lost or changed.
     """
     if message.kind == "pain.001":
         blocks = message.body.all("PmtInf")
         found = [(transfer, block) for block in blocks for transfer in block.all("CdtTrfTxInf")]
         for block in blocks:
-            _count(block, len(block.all("CdtTrfTxInf")), "NbOfTxs")
+            inside = block.all("CdtTrfTxInf")
+            _count(block, len(inside), "NbOfTxs")
+            summed(block, map(_initiated, inside), "CtrlSum")
     else:
         header = message.body.needed("GrpHdr")
         found = [(transfer, header) for transfer in message.body.all("CdtTrfTxInf")]
     if not found:
         raise Unreadable("missing", message.body, "is absent", "CdtTrfTxInf")
     _count(message.body, len(found), "GrpHdr", "NbOfTxs")
+    written = _initiated if message.kind == "pain.001" else _settled
+    summed(message.body, (written(transfer) for transfer, _ in found), "GrpHdr", "CtrlSum")
     return found
+
+
+def _initiated(transfer: Element) -> str | None:
+    return transfer.value("Amt", "InstdAmt") or transfer.value("Amt", "EqvtAmt", "Amt")
+
+
+def _settled(transfer: Element) -> str | None:
+    return transfer.value("IntrBkSttlmAmt")
 
 
 def counted(body: Element, there: int, *path: str) -> None:

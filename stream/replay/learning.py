@@ -8,6 +8,7 @@ import numpy.typing as npt
 from detectors.ensemble import Learner
 from stream.core import columns
 from stream.core.decide import REVIEW
+from stream.core.fingerprint import chain
 from stream.core.frame import reversals_of
 from stream.core.learn import LABEL_KINDS, WITHDRAWN
 from stream.core.payments import payments_of
@@ -42,14 +43,16 @@ def observe(
     Parameters
     ----------
     transactions
-        Structured [n] with ``event_time``, ``account_hash``, ``transaction_hash`` and ``slips``. Reversals are left out.
+        ``frame.PROFILED`` [n]. Of reversals the payments that they take back are told.
     verdicts
         ``rules.compiled_policy.VERDICT`` [n].
     inputs
         float32[n, M]: the model's inputs in the precision of the learning topic.
     """
     taken_back = reversals_of(transactions)
+    reversals = transactions[:0]
     if taken_back.any():
+        reversals = transactions[taken_back]
         transactions, verdicts, inputs = transactions[~taken_back], verdicts[~taken_back], inputs[~taken_back]
     learner.observe(
         payments_of(transactions),
@@ -59,3 +62,5 @@ def observe(
         verdicts["outcome"] >= REVIEW,
         np.ascontiguousarray(verdicts["risk_ppm"]),
     )
+    for reversal in reversals:
+        learner.reverse(int(chain(reversal["account_hash"], reversal["device_hash"])), int(reversal["event_time"]))

@@ -29,7 +29,7 @@ from stream.core.batch_record import internal_offsets, mended_steps, read_batch
 from stream.core.decide import Decided, Decider
 from stream.core.decode import Decoded, decode_feedback, decode_transactions
 from stream.core.frame import Frame, decode_frame, reversals_of, salvaged
-from stream.core.learning import is_scored, label_record, scored_place, scored_records
+from stream.core.learning import is_scored, label_record, reversal_record, scored_place, scored_records
 from stream.core.mending import Step
 from stream.core.packed import Packed
 from stream.core.profile import AccountHop, HopSettings
@@ -419,7 +419,10 @@ def _compare_rendered(
     taken_back = reversals_of(decided.received.transactions).tolist()
     for row, (place, decision) in enumerate(zip(decided.received.place.tolist(), rendered.decisions, strict=True)):
         _compare(f"{where}/{place}", "decision", decision, published, result)
-        if records is not None and not taken_back[row]:
+        if taken_back[row]:
+            told = reversal_record(decided.received.transactions[row])
+            _compare(f"{where}/{place}", "learning", told, published, result)
+        elif records is not None:
             _compare(f"{where}/{place}", "learning", records[row], published, result)
         for kind, records_of in beside.items():
             if row in records_of:

@@ -9,11 +9,13 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
+import numpy as np
+
 from rules.bounded_json import NotReadable
 from stream.core import packed
 from stream.core.decide import Decided
 from stream.core.frame import Frame, decode_frame, reversals_of
-from stream.core.learning import label_record
+from stream.core.learning import label_record, reversal_record
 from stream.core.packed import Packed
 from stream.core.receive import PayeeHop, Received, together
 from stream.core.rows import RowTable
@@ -261,14 +263,19 @@ class PayeesHop(RowOwner[PayeePartition]):
         publisher.send_many(
             decisions, rendered.decisions, rendered.keys, ((SOURCE, source), (PROFILED, profiled), stamp)
         )
+        taken_back = reversals_of(transactions)
         if verdict.scored is not None:
             scored, keys = verdict.scored, Packed.of_ids(transactions["transaction_id"])
-            taken_back = reversals_of(transactions)
-            if taken_back.any():  # no payment: nothing is learned from it
+            if taken_back.any():  # no payment: nothing is learned from it but that another came back
                 scored, keys = scored.chosen(~taken_back), keys.chosen(~taken_back)
             publisher.send_many(learning, scored, keys)
+        for row in np.flatnonzero(taken_back).tolist():
+            headers: Headers = [(PROFILED, profiled[row])]
+            publisher.send(
+                learning, reversal_record(transactions[row]), transactions["transaction_id"][row], headers=headers
+            )
         for row, alert in rendered.alerts:
-            headers: Headers = [(SOURCE, source[row]), (PROFILED, profiled[row]), stamp]
+            headers = [(SOURCE, source[row]), (PROFILED, profiled[row]), stamp]
             publisher.send(alerts, alert, rendered.keys[row], headers=headers)
         for row, owed in rendered.obligations:
             headers = [(SOURCE, source[row]), (PROFILED, profiled[row]), stamp]

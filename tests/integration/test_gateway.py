@@ -163,7 +163,38 @@ def test_a_payment_goes_round_from_initiation_to_the_answer_of_its_recall(
     (reversal,) = [t for t in bank.documents("bank.transactions.v1") if "type" in t]
     assert (reversal["original_transaction_id"], reversal["amount_minor"]) == (uetr(1), 10_000)
     assert reversal["payee_id"] == token(KEY, PAYEE)
+
+    # both go through the line: the return is approved, the models hear of it and of what the other bank said
+    until(lambda: reversal["transaction_id"] in outcomes(bank), f"the decision: {line.log(1)}", PATIENCE_S)
+    until(lambda: {"recall_answer", "reversal"} <= labels_of(bank, uetr(1)).keys(), "their labels", PATIENCE_S)
+    assert outcomes(bank)[reversal["transaction_id"]] == ("approve", 0)
+    labels = labels_of(bank, uetr(1))
+    assert labels["recall_answer"]["verdict"] == "passed"
+    assert labels["reversal"]["transaction_id"] == reversal["transaction_id"]
+    # nobody is answered about either: the payment's last word stays the recall, and no letter says otherwise
     assert bank.answers() == expected
+    assert not any(line.records(f"{topic}.dlq") for topic in ("bank.transactions.v1", "bank.feedback.v1"))
+
+    # what came back left the account's sums: the reversed 100 are not in them when it pays again
+    bank.send(initiation({4: "50.00"}))
+    expected[uetr(4), "ACTC"] += 1
+    until(lambda: bank.answers() == expected, "the next payment", PATIENCE_S)
+    verified = line.command("replay", line.settings.topic("bank.transactions.v1"), "--verify")
+    assert verified.returncode == 0, verified.stdout + verified.stderr
+
+
+def outcomes(bank: Bank) -> dict[str, tuple[str, int]]:
+    """Outcome and risk of each decision."""
+    found = bank.documents("risk.decisions.v1")
+    return {one["transaction_id"]: (one["outcome"], one["risk_ppm"]) for one in found}
+
+
+def labels_of(bank: Bank, transaction_id: str) -> dict[str, dict[str, Any]]:
+    """What the models heard of a payment, by kind."""
+    records = [record.value for record in bank.line.records("risk.learning.v1") if record.value.startswith(b"{")]
+    labels = [orjson.loads(value) for value in records]
+    payments = {label["payment"] for label in labels if label["transaction_id"] == transaction_id}
+    return {label["kind"]: label for label in labels if label["payment"] in payments}
 
 
 def test_what_cannot_be_read_is_a_dead_letter_and_the_rest_goes_on(bank: Bank, until: Callable[..., None]) -> None:

@@ -72,9 +72,15 @@ def _label(payment: int, kind: str, verdict: str) -> bytes:
         ([("cancelled", "inconclusive"), ("cancelled", "taken_back")], (0, 2)),
         ([("cancelled", "inconclusive"), ("chargeback", "fraud")], (1, 1)),
         ([("recall_answer", "genuine")], (0, 2)),
+        ([("reversal", "inconclusive")], (0, 1)),
+        ([("reversal", "inconclusive"), ("reversal", "inconclusive")], (0, 1)),
+        ([("reversal", "inconclusive"), ("chargeback", "fraud")], (1, 1)),
+        ([("chargeback", "fraud"), ("reversal", "inconclusive")], (1, 1)),
+        ([("complaint", "genuine"), ("reversal", "inconclusive")], (0, 2)),
+        ([("cancelled", "inconclusive"), ("reversal", "inconclusive")], (0, 1)),
     ],
 )
-def test_models_learn_nothing_of_what_was_never_made(
+def test_models_learn_nothing_of_what_was_never_made_or_came_back_unless_somebody_says_what_it_was(
     labels: list[tuple[str, str]], learned: tuple[int, int], label_first: bool
 ) -> None:
     stream = StreamLearner.begin(first_snapshot(1), 7 * DAY_US)
