@@ -171,9 +171,10 @@ def test_a_payment_goes_round_from_initiation_to_the_answer_of_its_recall(
     labels = labels_of(bank, uetr(1))
     assert labels["recall_answer"]["verdict"] == "passed"
     assert labels["reversal"]["transaction_id"] == reversal["transaction_id"]
-    # nobody is answered about either: the payment's last word stays the recall, and no letter says otherwise
+    # nobody is answered about either: the payment's last word stays the recall; the one letter is of who is not trusted
     assert bank.answers() == expected
-    assert not any(line.records(f"{topic}.dlq") for topic in ("bank.transactions.v1", "bank.feedback.v1"))
+    letters = [record for topic in ("transactions", "feedback") for record in line.records(f"bank.{topic}.v1.dlq")]
+    assert [dict(letter.headers)["riskstream.reason"] for letter in letters] == [b"untrusted"]
 
     # what came back left the account's sums: the reversed 100 are not in them when it pays again
     bank.send(initiation({4: "50.00"}))

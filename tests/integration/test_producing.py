@@ -66,11 +66,15 @@ def test_cloud_events_of_both_modes_and_a_reversal_are_decided_and_refusals_say_
     line.worker()
     envelope = {"specversion": "1.0", "id": "e-1", "source": "/core", "type": "paid"}
     attributes = [(f"ce_{name}", value.encode()) for name, value in envelope.items()]
-    binary = [*attributes, ("content-type", b"application/json")]
-    structured = [("content-type", b"application/cloudevents+json")]
+    binary: list[tuple[str, bytes | None]] = [*attributes, ("content-type", b"application/json")]
+    structured: list[tuple[str, bytes | None]] = [("content-type", b"application/cloudevents+json")]
     reversal = payment("r-1", type="reversal", original_transaction_id="t-2")
-    sends: list[tuple[dict[str, Any], list[tuple[str, bytes]]]] = [
+    # of binary mode the value alone counts: a fault of the envelope leaves no good payment undecided, and makes no bad one good
+    strange = [("ce_specversion", b"9.9"), ("ce_type", b"\xff"), ("content-type", b"application/avro"), ("ce_id", None)]
+    sends: list[tuple[dict[str, Any], list[tuple[str, bytes | None]]]] = [
         (payment("t-1"), binary),
+        (payment("t-5"), strange),
+        ({}, binary),
         (envelope | {"data": payment("t-2")}, structured),
         (envelope | {"data": reversal, "id": "e-2"}, structured),
         (envelope | {"specversion": "0.3", "data": payment("t-3")}, structured),
@@ -90,7 +94,7 @@ def test_cloud_events_of_both_modes_and_a_reversal_are_decided_and_refusals_say_
         found["transaction_id"]: found
         for found in map(json.loads, (r.value for r in line.records("risk.decisions.v1")))
     }
-    assert set(decided) == {"t-1", "t-2", "r-1"}
+    assert set(decided) == {"t-1", "t-2", "t-5", "r-1"}
     assert decided["r-1"]["outcome"] == "approve"
     reasons = [dict(record.headers)["riskstream.reason"] for record in line.records(f"{TRANSACTIONS}.dlq")]
-    assert sorted(reasons) == [b"unsupported", b"unsupported", b"wrong_type"]
+    assert sorted(reasons) == [b"missing", b"unsupported", b"unsupported", b"wrong_type"]
