@@ -80,7 +80,7 @@ def _opened(path: Path) -> pa.parquet.ParquetFile:
         raise RiskstreamError(f"{path}: not Parquet" + ("; is it text?" if words is None else f"; it is {words}"))
     try:
         return pa.parquet.ParquetFile(path, memory_map=True)
-    except (pa.ArrowException, OSError) as error:
+    except (pa.ArrowException, OSError, UnicodeDecodeError) as error:  # pyarrow decodes the names of columns unchecked
         raise RiskstreamError(
             f"{path}: Parquet that ends early or is damaged ({_short(error)}): cut in transit? fetch it again"
         ) from error

@@ -581,6 +581,8 @@ def broken(directory: Path) -> Iterator[tuple[Path, str]]:
     packed = gzip.compress((line * 90_000).encode())
     pq.write_table(pa.table({"id": ["1"]}), directory / "whole.parquet")
     whole = (directory / "whole.parquet").read_bytes()
+    pq.write_table(pa.table({"merchant": ["1"]}), directory / "whole.parquet", store_schema=False, compression="none")
+    named = (directory / "whole.parquet").read_bytes()
     with zipfile.ZipFile(directory / "some.zip", "w") as archive:
         archive.writestr("a.csv", csv)
     zipped = (directory / "some.zip").read_bytes()
@@ -603,6 +605,11 @@ def broken(directory: Path) -> Iterator[tuple[Path, str]]:
             ("pointer.parquet", b"version https://git-lfs.github.com/spec/v1\noid sha256:00\n", r"Git LFS pointer"),
             ("pointer.csv", b"version https://git-lfs.github.com/spec/v1\noid sha256:00\n", r"Git LFS pointer"),
             ("cut.parquet", whole[: len(whole) // 2], r"cut.parquet: Parquet that ends early or is damaged"),
+            (
+                "names.parquet",
+                named.replace(b"merchant", b"\xa9erchant"),
+                r"names.parquet: Parquet that ends early or is damaged",
+            ),
             ("page.csv", b"<!DOCTYPE html><html>sign in</html>", r"a web page"),
             ("empty.csv", b"", r"empty.csv: empty, 0 bytes"),
             ("empty.parquet", b"", r"empty.parquet: empty, 0 bytes"),
