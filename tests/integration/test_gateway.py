@@ -176,7 +176,7 @@ def test_a_payment_goes_round_from_initiation_to_the_answer_of_its_recall(
     letters = [record for topic in ("transactions", "feedback") for record in line.records(f"bank.{topic}.v1.dlq")]
     assert [dict(letter.headers)["riskstream.reason"] for letter in letters] == [b"untrusted"]
 
-    verified = line.command("replay", line.settings.topic("bank.transactions.v1"), "--verify")
+    verified = line.command("replay", line.settings.topic("risk.decisions.v1"), "--verify")
     assert verified.returncode == 0, verified.stdout + verified.stderr
 
 
