@@ -16,7 +16,6 @@ compares every byte of frames, features and decisions.
 from __future__ import annotations
 
 import argparse
-import gc
 import hashlib
 import json
 import os
@@ -34,7 +33,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 import numpy as np
 import orjson
 
-from benchmarks.process_meter import ProcessMeter
+from benchmarks.memory import resident
 from rules.policy import shipped
 from stream.core.columns import FEEDBACK
 from stream.core.decide import Decider
@@ -139,17 +138,17 @@ def measure(arguments: argparse.Namespace, limit_days: float) -> dict[str, objec
     warm = Line(IdleLimits(DAY_US, DAY_US), DAY_US)
     for _, batch in islice(bank(200, arguments.stay_days, arguments.days), 2):
         warm.walk(batch)
-    gc.collect()
-    meter = ProcessMeter(os.getpid())
-    before = meter.rss_mb()
+    before = resident() / 2**20
     limit = round(limit_days * DAY_US)
     line, by_day = Line(IdleLimits(limit, limit), limit), {}
     for day, batch in bank(arguments.accounts, arguments.stay_days, arguments.days):
         line.walk(batch)
+        if day in by_day:
+            continue
         by_day[day] = {
             "accounts": len(line.accounts.table), "customers": len(line.accounts.customers), "payees": len(line.payees.table),
             "rows_mb": round(sum(table.bytes_held for table in line.tables()) / 2**20, 1),
-            "rss_mb": round(meter.rss_mb() - before, 1), "forgotten": line.forgotten,
+            "rss_mb": round(resident() / 2**20 - before, 1), "forgotten": line.forgotten,
         }  # fmt: skip
     return {"limit_days": limit_days, "events": line.events, "days": by_day}
 
