@@ -226,6 +226,33 @@ class Settings(BaseModel):
             "with one more that partition's hop stands.",
         ),
     ] = 20_000_000
+    forget_accounts_days: Annotated[
+        float,
+        Field(
+            ge=0,
+            le=4_000,
+            description="Accounts and customers without a payment for so long, at their partition's highest event time, count as "
+            "new when they are met again, unless a fraud is remembered; 0: never.",
+        ),
+    ] = 400.0
+    forget_pairs_days: Annotated[
+        float,
+        Field(
+            ge=0, le=4_000, description="The same for what an account knows of a payee that it does not pay; 0: never."
+        ),
+    ] = 400.0
+    forget_payees_days: Annotated[
+        float, Field(ge=0, le=4_000, description="The same for payees that nobody pays; 0: never.")
+    ] = 180.0
+    forget_rows_per_checkpoint: Annotated[
+        int,
+        Field(
+            ge=0,
+            le=100_000,
+            description="Most forgotten rows of one table that a checkpoint takes out of memory and of its row topic, looking at "
+            "16 times as many; 0: they stay, and count as new all the same.",
+        ),
+    ] = 1_000
 
     packs: Annotated[
         str, Field(description="Directory of packs that found an installation's first policy; empty: the shipped ones.")

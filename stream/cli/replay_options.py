@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from stream.replay.span import Span
 
 _FILE = click.Path(dir_okay=False, path_type=Path)
+_DAY_US = 86_400_000_000
 _EPOCH = date(1970, 1, 1).toordinal()
 BLIND = "without-familiarity"
 """The champion that is the same policy where no pair has a history."""
@@ -176,6 +177,7 @@ class ReplayOptions:
         UsageError
             A delay or a round that cannot be read, or a round that is not whole buckets.
         """
+        from stream.core.forgetting import IdleLimits
         from stream.replay.engine import BUCKET_US, ReplaySettings
         from stream.replay.schedule import parse_delay
 
@@ -193,6 +195,8 @@ class ReplayOptions:
             settings.seed,
             not self.without_familiarity,
             maturity_us,
+            IdleLimits(round(settings.forget_accounts_days * _DAY_US), round(settings.forget_pairs_days * _DAY_US)),
+            round(settings.forget_payees_days * _DAY_US),
         )
 
     def source(self) -> Source:

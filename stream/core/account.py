@@ -42,6 +42,7 @@ from stream.core.account_row import (
 )
 from stream.core.account_unit import take_unit
 from stream.core.customer import fill_customer, fill_own, knows_device, record_customer, take_customer_unit
+from stream.core.forgetting import forget_account_pairs, forget_customer_pairs
 from stream.core.frames import put_reversal, put_transaction
 
 
@@ -150,6 +151,7 @@ def profile(
     records: Any,
     status: Any,
     reversals: Any,
+    horizons: Any,
     start: Any,
     stop: Any,
 ) -> None:
@@ -180,6 +182,9 @@ def profile(
         DECIDED, DUPLICATE or CONFLICT.
     reversals : int64[4]
         How many by what became of them (``account_reversal.RESULTS``); added to.
+    horizons : int64[n, 2]
+        What is forgotten as each transaction comes: accounts and customers, which have been made anew already, and pairs
+        that were last paid before, µs.
     start, stop : int
         The part.
     """
@@ -206,13 +211,15 @@ def profile(
         highest[0] = max(highest[0], time_us)
         take_unit(row, rates, time_us)
         mature_due(row, time_us, maturity_us)
+        forget_account_pairs(row, horizons[i, 1])
+        customer = customers[max(customer_slots[i], 0)]
+        if customer_slots[i] >= 0:
+            forget_customer_pairs(customer, horizons[i, 1])
         if transaction["original_hash"] != 0:
-            has_customer = customer_slots[i] >= 0
-            reversals[take_reversal(transaction, row, customers[max(customer_slots[i], 0)], has_customer, rates)] += 1
+            reversals[take_reversal(transaction, row, customer, customer_slots[i] >= 0, rates)] += 1
             put_reversal(records, place)
             continue
         advance_windows(row, time_us)
-        customer = customers[max(customer_slots[i], 0)]
         if customer_slots[i] >= 0:
             take_customer_unit(customer, rates.reference)
         unknown = _walk_one(transaction, row, amount, customer, customer_slots[i] >= 0, records[place]["features"])

@@ -28,6 +28,7 @@ from stream.core.account_row import (
     whole_seconds,
 )
 from stream.core.customer import customer_failed, customer_fraud, customer_recovered
+from stream.core.forgetting import forget_account_pairs, forget_customer_pairs
 from stream.core.told_row import IN_FORCE, before_of, is_known_fraud, is_withdrawn, remember, take_back, told_of
 
 REVIEW, CHARGEBACK, COMPLAINT, CHALLENGE_RESULT, SUPPLIED, CANCELLED, RECALL_ANSWER = 0, 1, 2, 3, 4, 5, 6
@@ -122,6 +123,8 @@ def learn_outcomes(
     customer_slots: Any,
     told_slots: Any,
     out: Any,
+    reached: Any,
+    pairs_horizon: Any,
 ) -> None:
     """Apply feedback in order to the rows of its accounts: each record once, and in place of the one it supersedes.
 
@@ -140,6 +143,10 @@ def learn_outcomes(
     told_slots : int64[n]
         Row of what its account was told.
     out : TOLD_OF[n]
+    reached : int
+        The partition's highest event time, µs.
+    pairs_horizon : int
+        Pairs last paid before it are forgotten, µs.
     """
     for i in range(feedback.shape[0]):
         record, told, found = feedback[i], told_rows[told_slots[i]], out[i]
@@ -148,15 +155,18 @@ def learn_outcomes(
             continue
         if slots[i] < 0:
             found["payee"] = record["payee_hash"]
-            remember(told, record, record["payee_hash"], UNKNOWN_AMOUNT, 0, 0, (0, 0), False)
+            remember(told, record, record["payee_hash"], UNKNOWN_AMOUNT, 0, 0, (0, 0), False, reached)
             continue
         row = rows[slots[i]]
+        forget_account_pairs(row, pairs_horizon)
+        if customer_slots[i] >= 0:
+            forget_customer_pairs(customers[customer_slots[i]], pairs_horizon)
         earlier = find(told["feedback"], superseded[i])
         if earlier >= 0 and told["state"][earlier] == IN_FORCE:
             found["takes_back"] = _supersede(row, told, earlier, found)
             if customer_slots[i] >= 0 and told["verdict"][earlier] == FAILED:
                 customer_recovered(customers[customer_slots[i]])
-        _apply_record(row, told, record, found, customers[max(customer_slots[i], 0)], customer_slots[i] >= 0)
+        _apply_record(row, told, record, found, customers[max(customer_slots[i], 0)], customer_slots[i] >= 0, reached)
 
 
 @njit(cache=True, nogil=True)
@@ -177,13 +187,13 @@ def _supersede(row: Any, told: Any, earlier: Any, found: Any) -> int:
 
 
 @njit(cache=True, nogil=True)
-def _apply_record(row: Any, told: Any, record: Any, found: Any, customer: Any, has_customer: Any) -> None:
+def _apply_record(row: Any, told: Any, record: Any, found: Any, customer: Any, has_customer: Any, reached: Any) -> None:
     """Find the payment that a record speaks of, apply it, and remember it."""
     payee, amount, made = record["payee_hash"], UNKNOWN_AMOUNT, np.int64(0)
     entry = find(row["recent_transaction"], record["transaction_hash"])
     if entry >= 0 and np.int64(row["recent_channel"][entry]) & REVERSAL_MARK != 0:
         # a reversal is no payment: nothing can be said of it that an account would have to know
-        remember(told, record, 0, amount, made, row["last_seen"], (0, 0), False)
+        remember(told, record, 0, amount, made, row["last_seen"], (0, 0), False, reached)
         return
     entry, earlier = find_pending(row, record["transaction_hash"]), told_of(told, record["transaction_hash"])
     if entry >= 0:
@@ -209,7 +219,7 @@ def _apply_record(row: Any, told: Any, record: Any, found: Any, customer: Any, h
             _tell_customer(customer, record, payee, band)
         if record["verdict"] == FRAUD:  # what it took from the pair: as much as comes back when it is taken back
             before = (before[0] - before_of(row, payee)[0], before[1])
-    remember(told, record, payee, amount, made, last_seen, before, counts)
+    remember(told, record, payee, amount, made, last_seen, before, counts, reached)
 
 
 @njit(cache=True, nogil=True)

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from rules.bounded_json import NotReadable, load
+from stream.core.forgetting import IdleLimits
 from stream.core.mending import Step
 
 MAX_BYTES: Final = 4 << 20
@@ -47,6 +48,10 @@ def read_batch(value: bytes | None) -> dict[str, Any]:
         raise NotReadable("no batch record: broker_ms is no time")
     _check_internal(batch.get("internal", {}))
     _check_mended(batch.get("mended", []))
+    try:
+        recorded_limits(batch)
+    except ValueError as error:
+        raise NotReadable(f"no batch record: {error}") from error
     return batch
 
 
@@ -66,6 +71,15 @@ def internal_offsets(batch: Mapping[str, Any], name: str) -> frozenset[int]:
     [7]
     """
     return frozenset(batch.get("internal", {}).get(name, ()))
+
+
+def recorded_limits(batch: Mapping[str, Any]) -> IdleLimits:
+    """After how long rows were forgotten when a recorded batch was walked.
+
+    >>> recorded_limits({"forget": [10, 20]}).pairs_us, recorded_limits({}).pairs_us
+    (20, 0)
+    """
+    return IdleLimits.recorded(batch.get("forget"))
 
 
 def _check_internal(internal: Any) -> None:

@@ -209,8 +209,9 @@ def customer_reversed(customer: Any, payee: Any, before: Any) -> None:
 
 
 @njit(cache=True, nogil=True)
-def begin_customer(customers: Any, slot: Any, rows: Any, account: Any) -> None:
-    """A new customer row takes over what the customer's first account knows."""
+def begin_customer(customers: Any, slot: Any, rows: Any, account: Any, horizon: Any) -> None:
+    """A new customer row takes over what the customer's first account knows; it begins no further back than the horizon
+    (µs), before which it would be forgotten at once."""
     customer, row = customers[slot], rows[account]
     customer["attempts"] = row["attempts"]
     customer["unit"] = row["unit"]
@@ -232,6 +233,7 @@ def begin_customer(customers: Any, slot: Any, rows: Any, account: Any) -> None:
     customer["cleared_next"] = row["cleared_next"]
     for pair in range(PAIRS):
         _take_pair(customer, row, pair)
+    _advance(customer, horizon)
 
 
 @njit(cache=True, nogil=True)

@@ -66,7 +66,7 @@ _CUSTOMER: Final = (
 )
 _TOLD: Final = (
     _Clock(("occurred",), 1),
-    _Clock(("seen", "made"), _SECOND),
+    _Clock(("seen", "made", "touched"), _SECOND),
     _Clock(("cleared_until",), _SECOND, CLEARED_S),
 )
 _PAYEE: Final = (_Clock(("first_seen", "last_seen"), 1),)
@@ -79,7 +79,7 @@ _BUSY: Final = (
 
 def mend_accounts(accounts: RowTable, customers: RowTable, told: RowTable, step: Step) -> int:
     """Mend the rows of the first hop; returns how many were changed."""
-    rows = accounts.rows[: accounts.count]
+    rows = accounts.rows[: accounts.slots]
     changed = _cap(rows, _ACCOUNT, step)
     for slot in np.flatnonzero(rows["day_bin"] > step.limit // BIN_US).tolist():
         _move_day_sums(rows[slot], step.until // BIN_US)
@@ -87,7 +87,7 @@ def mend_accounts(accounts: RowTable, customers: RowTable, told: RowTable, step:
     _mark(accounts, changed)
     count = int(np.count_nonzero(changed))
     for table, clocks in ((customers, _CUSTOMER), (told, _TOLD)):
-        beside = _cap(table.rows[: table.count], clocks, step)
+        beside = _cap(table.rows[: table.slots], clocks, step)
         _mark(table, beside)
         count += int(np.count_nonzero(beside))
     return count
@@ -95,7 +95,7 @@ def mend_accounts(accounts: RowTable, customers: RowTable, told: RowTable, step:
 
 def mend_payees(payees: RowTable, busy: RowTable, step: Step) -> int:
     """The same for the second hop."""
-    rows, busy_rows = payees.rows[: payees.count], busy.rows[: busy.count]
+    rows, busy_rows = payees.rows[: payees.slots], busy.rows[: busy.slots]
     ahead = np.flatnonzero(rows["last_seen"] > step.limit)
     hashes = np.array([hash_id(key) for key in rows["key"][ahead].tolist()], np.uint64)
     busy_changed = np.zeros(len(busy_rows), np.bool_)

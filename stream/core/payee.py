@@ -232,6 +232,43 @@ def receive(
 
 
 @njit(cache=True, nogil=True)
+def next_forgotten(
+    rows: Any, busy_rows: Any, slots: Any, busy_slots: Any, transactions: Any, horizons: Any, start: Any
+) -> int:
+    """The first payment from ``start`` on, n for none, whose payee looks forgotten as it comes.
+
+    The one at ``start`` is then to be made anew; of a later one that is known when those before it have been walked. Whoever
+    they meet is no older than it was, nor, where it had no payment yet, than the oldest of them.
+
+    Parameters
+    ----------
+    horizons : int64[n]
+        Payees last met before it are forgotten, µs.
+    others
+        As of :func:`receive`.
+    """
+    oldest = transactions[start]["event_time"]
+    for i in range(start, slots.shape[0]):
+        if slots[i] >= 0:
+            row, horizon = rows[slots[i]], horizons[i]
+            if row["payments"] == 0:
+                if i > start and oldest < horizon:
+                    return i
+            elif row["last_seen"] < horizon and (busy_slots[i] < 0 or not _has_fraud(busy_rows[busy_slots[i]])):
+                return i
+        oldest = min(oldest, transactions[i]["event_time"])
+    return slots.shape[0]
+
+
+@njit(cache=True, nogil=True)
+def _has_fraud(busy: Any) -> bool:
+    found = busy["fraud_last"] != 0 or busy["fraud_episode"] != 0
+    for place in range(LABELS):
+        found = found or busy["labels"][place] != 0
+    return found
+
+
+@njit(cache=True, nogil=True)
 def _take_unit(row: Any, reference: Any) -> None:
     """Amounts in another currency than the reference (packed) are forgotten: they are learned anew within days."""
     if row["unit"] != reference:

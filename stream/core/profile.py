@@ -18,11 +18,22 @@ from stream.core import account, account_outcomes, account_reversal, account_row
 from stream.core.account_row_history import OLDER
 from stream.core.columns import hash_id
 from stream.core.customer_row_history import OLDER as OLDER_CUSTOMERS
-from stream.core.customer_slots import CustomerSlots
+from stream.core.customer_slots import BEGIN, FORGOTTEN, CustomerSlots
+from stream.core.forgetting import (
+    BEFORE_ALL,
+    NEVER,
+    Horizons,
+    Idle,
+    IdleLimits,
+    Sweep,
+    idle_accounts,
+    idle_customers,
+    idle_told,
+)
 from stream.core.frame import FORWARDED
 from stream.core.frames import Frames
 from stream.core.mending import Step, forwarded_step, mend_accounts
-from stream.core.rows import RowTable
+from stream.core.rows import MOST_ROWS, RowTable
 
 _NOTHING_FORWARDED = np.zeros(0, FORWARDED)
 _FORWARDED_AS_TOLD = (
@@ -42,11 +53,20 @@ class HopSettings:
         Age at which a payment without an adverse outcome becomes normal, µs.
     lateness_us
         Lateness bound, µs.
+    idle
+        After how long rows are forgotten, where no record says otherwise.
+    idle_payees_us
+        The same for payees, µs; 0: never.
+    row_limit
+        Most rows of one table.
     """
 
     partitions: int
     maturity_us: int
     lateness_us: int
+    idle: IdleLimits = NEVER
+    idle_payees_us: int = 0
+    row_limit: int = MOST_ROWS
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,18 +97,26 @@ class AccountHop:
     def __init__(self, partition: int, settings: HopSettings) -> None:
         self.partition = partition
         self.settings = settings
-        self.table = RowTable(account_row.ACCOUNT_ROW, account_row.SCHEMA_VERSION, older=OLDER)
-        self.customers = RowTable(customer.CUSTOMER_ROW, customer.SCHEMA_VERSION, older=OLDER_CUSTOMERS)
+        limit = settings.row_limit
+        self.table = RowTable(account_row.ACCOUNT_ROW, account_row.SCHEMA_VERSION, limit, older=OLDER)
+        self.customers = RowTable(customer.CUSTOMER_ROW, customer.SCHEMA_VERSION, limit, older=OLDER_CUSTOMERS)
         """Rows of customers with several accounts."""
-        self.told = RowTable(told_row.TOLD_ROW, told_row.SCHEMA_VERSION)
+        self.told = RowTable(told_row.TOLD_ROW, told_row.SCHEMA_VERSION, limit, older=told_row.OLDER)
         """What accounts were told, for those that were told anything."""
+        self.horizons = Horizons(2)
+        """What is forgotten: accounts and customers, pairs."""
         self._customer_slots = CustomerSlots(self.table, self.customers)
         self.highest = np.full(1, np.iinfo(np.int64).min // 2, np.int64)
         """The partition's highest event time so far, µs: what lateness is measured against."""
+        self._sweeps = (
+            Sweep(self.table, "last_seen"),
+            Sweep(self.customers, "window_time"),
+            Sweep(self.told, "touched", 1_000_000),
+        )
 
     def process(
         self, transactions: npt.NDArray[np.void], feedback: npt.NDArray[np.void], rates: Currencies | None = None,
-        steps: Sequence[Step] = (),
+        steps: Sequence[Step] = (), idle: IdleLimits | None = None, reached: npt.NDArray[np.int64] | None = None,
     ) -> Profiled:  # fmt: skip
         """Walk one batch: its transactions in order, then its feedback in order, then the steps that mend times.
 
@@ -100,23 +128,38 @@ class AccountHop:
             What amounts are compared by; whoever walks the batch again must have the same. None: the shipped ones.
         steps
             As the batch's record has them.
+        idle
+            After how long rows are forgotten, for which the same holds. None: the settings'.
+        reached
+            The partition's highest event time up to each transaction, µs, where transactions of others count too.
         """
         frames = Frames(transactions, self.settings.partitions)
         reversals = np.zeros(len(account_reversal.RESULTS), np.int64)
-        status = self._profile(transactions, frames, rates or shipped().common.currencies, reversals)
+        limits = (self.settings.idle if idle is None else idle).numbers()
+        horizons = self.horizons.advance(np.ascontiguousarray(transactions["event_time"]), limits, reached)
+        status = self._profile(transactions, frames, rates or shipped().common.currencies, reversals, horizons)
         forwarded, repeated = self._learn(feedback)
         if steps:
-            forwarded = np.concatenate([forwarded, *(self._mend(step) for step in steps)])
+            forwarded = np.concatenate([forwarded, *(self._mend(step, limits) for step in steps)])
         return Profiled(frames.encoded(forwarded), status, repeated, tuple(reversals.tolist()))
 
-    def mend(self, step: Step) -> int:
-        """Bring times that lie ahead of the broker's back to it; returns how many rows were changed."""
+    def mend(self, step: Step, limits: list[int] | None = None) -> int:
+        """Bring times that lie ahead of the broker's back to it; returns how many rows were changed.
+
+        Where the horizons were ahead too (``limits`` are those of now, µs; None: the settings'), all that was forgotten by them is taken out first:
+        whether a sweep had come by must not tell what is remembered after they go back.
+        """
         if self.highest[0] > step.limit:
             self.highest[0] = step.until
+        if self.horizons.reached > step.limit:
+            self.forget_all()
+            self.horizons.go_back(step.until, limits or self.settings.idle.numbers())
+            for sweep in self._sweeps:
+                sweep.begin_anew()
         return mend_accounts(self.table, self.customers, self.told, step)
 
-    def _mend(self, step: Step) -> npt.NDArray[np.void]:
-        self.mend(step)
+    def _mend(self, step: Step, limits: list[int]) -> npt.NDArray[np.void]:
+        self.mend(step, limits)
         return forwarded_step(step, f"mended-{self.partition}-{step.offset}", self.partition, self.settings.partitions)
 
     def excerpt(self, transactions: npt.NDArray[np.void], feedback: npt.NDArray[np.void]) -> AccountHop:
@@ -124,16 +167,61 @@ class AccountHop:
         hop = AccountHop(self.partition, self.settings)
         customers = np.unique(np.concatenate([transactions["customer_hash"], feedback["customer_hash"]]))
         own = np.concatenate([transactions["account_hash"], feedback["account_hash"]])
-        self.table.copy_to(hop.table, np.unique(np.concatenate([own, self._customer_slots.accounts_of(customers)])))
+        self.table.copy_to(
+            hop.table,
+            np.unique(np.concatenate([own, self._customer_slots.accounts_of(customers, self.horizons.at[0])])),
+        )
         self.customers.copy_to(hop.customers, customers)
         self.told.copy_to(hop.told, np.unique(own))
         hop.highest[:] = self.highest
+        hop.horizons = self.horizons.copy()
         return hop
 
+    def forget(self, most: int) -> int:
+        """Take out up to so many forgotten rows of each table, as far as the next ones looked at are; returns how many. Whatever
+        is taken out, no later result is another."""
+        horizon = self.horizons.at[0]
+        return sum(
+            self._take_out(table, sweep.find(horizon, most, idle))
+            for (table, idle), sweep in zip(self._tables(), self._sweeps, strict=True)
+        )
+
+    def written(self) -> None:
+        """Say that all rows have been written, and all tombstones; without that none that changed is taken out."""
+        for table, _ in self._tables():
+            table.written()
+
+    def forget_all(self) -> None:
+        """Take out all forgotten rows: two hops that walked the same records then hold the same."""
+        for table, idle in self._tables():
+            slots = table.taken()
+            self._take_out(table, slots[idle(slots, self.horizons.at[0])])
+
+    def _tables(self) -> tuple[tuple[RowTable, Idle], ...]:
+        """All rows, and which of them are forgotten at a horizon."""
+        idle = (self._idle_accounts, self._idle_customers, self._idle_told)
+        return tuple(zip((self.table, self.customers, self.told), idle, strict=True))
+
+    def _take_out(self, table: RowTable, slots: npt.NDArray[np.int64]) -> int:
+        if table is self.table:
+            self._customer_slots.forget(slots)
+        table.remove(slots)
+        return len(slots)
+
+    def _idle_accounts(self, slots: npt.NDArray[np.int64], horizon: int) -> npt.NDArray[np.bool_]:
+        return idle_accounts(self.table.rows[slots], horizon)
+
+    def _idle_customers(self, slots: npt.NDArray[np.int64], horizon: int) -> npt.NDArray[np.bool_]:
+        return idle_customers(self.customers.rows[slots], horizon)
+
+    def _idle_told(self, slots: npt.NDArray[np.int64], horizon: int) -> npt.NDArray[np.bool_]:
+        return idle_told(self.told.rows[slots], horizon)
+
     def _profile(
-        self, transactions: npt.NDArray[np.void], frames: Frames, rates: Currencies, reversals: npt.NDArray[np.int64]
-    ) -> npt.NDArray[np.uint8]:
-        """Walk the transactions, in parts where a customer's row begins in between; returns what became of each."""
+        self, transactions: npt.NDArray[np.void], frames: Frames, rates: Currencies, reversals: npt.NDArray[np.int64],
+        horizons: npt.NDArray[np.int64],
+    ) -> npt.NDArray[np.uint8]:  # fmt: skip
+        """Walk the transactions, in parts where a row begins in between; returns what became of each."""
         count = len(transactions)
         status, customer_slots = np.zeros(count, np.uint8), np.empty(count, np.int64)
         if count == 0:
@@ -141,14 +229,16 @@ class AccountHop:
         slots = self.table.claim(np.ascontiguousarray(transactions["account_hash"]), transactions["account_id"])
         start = 0
         while start < count:
-            stop = self._customer_slots.settle(transactions, slots, customer_slots, start)
+            stop, why = self._customer_slots.settle(transactions, slots, horizons, customer_slots, start)
             account.profile(
                 self.table.rows, self.customers.rows, transactions, slots, customer_slots, rates.arrays, self.settings.maturity_us,
                 self.settings.lateness_us, self.highest, self.partition, frames.to, frames.next, frames.records,
-                status, reversals, start, stop,
+                status, reversals, horizons, start, stop,
             )  # fmt: skip
-            if stop < count:
-                self._customer_slots.begin(transactions, stop)
+            if why == BEGIN:
+                self._customer_slots.begin(transactions, stop, int(horizons[stop, 0]))
+            elif why == FORGOTTEN:
+                self.table.clear(int(slots[stop]))
             start = stop
         self.table.mark_changed(slots)
         self.customers.mark_changed(customer_slots)
@@ -159,14 +249,19 @@ class AccountHop:
         if len(feedback) == 0:
             return _NOTHING_FORWARDED, 0
         accounts = np.ascontiguousarray(feedback["account_hash"])
-        slots, told_slots = self.table.lookup(accounts), self.told.claim(accounts, feedback["account_id"])
+        horizon, pairs_horizon = self.horizons.at
+        slots = _remembered(self.table.lookup(accounts), self._idle_accounts, horizon)
+        told_slots = self.told.claim(accounts, feedback["account_id"])
+        for slot in np.unique(told_slots[self._idle_told(told_slots, horizon)]).tolist():
+            self.told.clear(slot)
         superseded = np.array([hash_id(identifier) for identifier in feedback["supersedes"].tolist()], np.uint64)
         customers = np.ascontiguousarray(feedback["customer_hash"])
         customer_slots = np.where(customers == accounts, -1, self.customers.lookup(customers))
+        customer_slots = _remembered(customer_slots, self._idle_customers, horizon)
         found = np.zeros(len(feedback), account_outcomes.TOLD_OF)
         account_outcomes.learn_outcomes(
             self.table.rows, self.customers.rows, self.told.rows, feedback, superseded, slots, customer_slots, told_slots,
-            found,
+            found, self.horizons.reached, pairs_horizon,
         )  # fmt: skip
         self.table.mark_changed(slots)
         self.customers.mark_changed(customer_slots)
@@ -194,3 +289,13 @@ class AccountHop:
                 lines.append(undone)
             lines.append(record)
         return np.concatenate(lines) if lines else _NOTHING_FORWARDED
+
+
+def _remembered(slots: npt.NDArray[np.int64], idle: Idle, horizon: int) -> npt.NDArray[np.int64]:
+    """Slots whose rows are not forgotten, -1 for others."""
+    known = np.flatnonzero(slots >= 0)
+    if horizon == BEFORE_ALL or not len(known):
+        return slots
+    slots = slots.copy()
+    slots[known[idle(slots[known], horizon)]] = -1
+    return slots

@@ -13,11 +13,12 @@ from numba import njit
 from stream.core import payee, payee_row
 from stream.core.account_outcomes import FRAUD
 from stream.core.features import FEATURES, WIDTH
+from stream.core.forgetting import Horizons, Sweep, idle_payees, known_frauds
 from stream.core.frame import FORWARDED, PROFILED, Frame, reversals_of
 from stream.core.mending import Step, mend_payees, steps_among
 from stream.core.payee_row_history import BUSY_OLDER, OLDER
 from stream.core.payments import payments_of
-from stream.core.rows import RowTable
+from stream.core.rows import MOST_ROWS, RowTable
 
 _DECIDED = np.array([column for column, feature in enumerate(FEATURES) if feature.row == "policy"])
 """Columns that are filled when deciding."""
@@ -86,17 +87,34 @@ class PayeeHop:
     ----------
     maturity_us
         As in :class:`stream.core.profile.HopSettings`.
+    idle_us
+        After how long rows are forgotten, µs; 0: never. Whoever walks the same frames again must have the same.
+    row_limit
+        Most rows of one table.
     """
 
-    def __init__(self, partition: int, maturity_us: int) -> None:
+    def __init__(self, partition: int, maturity_us: int, idle_us: int = 0, row_limit: int = MOST_ROWS) -> None:
         self.partition = partition
         self.maturity_us = maturity_us
-        self.busy = RowTable(payee_row.BUSY_ROW, payee_row.BUSY_SCHEMA_VERSION, older=BUSY_OLDER)
+        self.idle_us = idle_us
+        self.row_limit = row_limit
+        self.horizons = Horizons(1)
+        """What is forgotten."""
+        self.busy = RowTable(payee_row.BUSY_ROW, payee_row.BUSY_SCHEMA_VERSION, row_limit, older=BUSY_OLDER)
         """Busy rows of those payees that need one; see ``payee_row.py``."""
-        self.table = RowTable(payee_row.PAYEE_ROW, payee_row.SCHEMA_VERSION, older=OLDER, beside=self.busy)
+        self.table = RowTable(
+            payee_row.PAYEE_ROW, payee_row.SCHEMA_VERSION, row_limit, older=OLDER, beside=self.busy
+        )  # fmt: skip
+        self._sweep = Sweep(self.table, "last_seen")
 
-    def process(self, frames: Sequence[tuple[int, Frame]]) -> Received:
-        """Walk frames (offset, frame) in order: in each its payments, then its feedback."""
+    def process(self, frames: Sequence[tuple[int, Frame]], reached: npt.NDArray[np.int64] | None = None) -> Received:
+        """Walk frames (offset, frame) in order: in each its payments, then its feedback.
+
+        Parameters
+        ----------
+        reached
+            The highest event time up to each payment, µs, where payments of others count too.
+        """
         counts = [len(frame.transactions) for _, frame in frames]
         feedback_counts = [len(frame.feedback) for _, frame in frames]
         transactions = _joined([frame.transactions for _, frame in frames], PROFILED)
@@ -106,10 +124,10 @@ class PayeeHop:
         for count, told in zip(counts, feedback_counts, strict=True):
             stop += count
             if told:  # what frames before it paid is walked first
-                self._receive(transactions[start:stop], features[start:stop])
+                self._receive(transactions[start:stop], features[start:stop], _part(reached, start, stop))
                 self._learn(feedback[heard : heard + told])
                 start, heard = stop, heard + told
-        self._receive(transactions[start:stop], features[start:stop])
+        self._receive(transactions[start:stop], features[start:stop], _part(reached, start, stop))
         offsets = np.array([offset for offset, _ in frames], np.int64)
         (of, at), (told_of, told_at) = _places(offsets, counts), _places(offsets, feedback_counts)
         if any(frame.places is not None for _, frame in frames):
@@ -121,17 +139,55 @@ class PayeeHop:
 
     def excerpt(self, frames: Sequence[tuple[int, Frame]]) -> PayeeHop:
         """A hop of its own with copies of the rows that these frames concern: to try what walking them does."""
-        hop = PayeeHop(self.partition, self.maturity_us)
+        hop = PayeeHop(self.partition, self.maturity_us, self.idle_us, self.row_limit)
+        hop.horizons = self.horizons.copy()
         payees = [records["payee_hash"] for _, frame in frames for records in (frame.transactions, frame.feedback)]
         hashes = np.unique(np.concatenate([np.zeros(0, np.uint64), *payees]))
         self.table.copy_to(hop.table, hashes)
         self.busy.copy_to(hop.busy, hashes)
         return hop
 
-    def _receive(self, transactions: npt.NDArray[np.void], features: npt.NDArray[np.float64]) -> None:
+    def idle(self, slots: npt.NDArray[np.int64], horizon: int) -> npt.NDArray[np.bool_]:
+        """Which payees are forgotten at a horizon (µs), bool[n]."""
+        idle = idle_payees(self.table.rows[slots], np.zeros(len(slots), np.bool_), horizon)
+        old = np.flatnonzero(idle)
+        busy = self.busy.lookup(self.table.hashes(slots[old]))
+        idle[old] = ~((busy >= 0) & known_frauds(self.busy.rows[np.maximum(busy, 0)]))
+        return idle
+
+    def forget(self, most: int) -> int:
+        """As in the first hop: a payee goes with its busy row."""
+        return self._take_out(self._sweep.find(self.horizons.at[0], most, self.idle))
+
+    def written(self) -> None:
+        """As in the first hop."""
+        self.table.written()
+        self.busy.written()
+
+    def forget_all(self) -> None:
+        """As in the first hop."""
+        slots = self.table.taken()
+        self._take_out(slots[self.idle(slots, self.horizons.at[0])])
+
+    def _take_out(self, slots: npt.NDArray[np.int64]) -> int:
+        if len(slots):
+            busy = self.busy.lookup(self.table.hashes(slots))
+            self.busy.remove(busy[busy >= 0])
+            self.table.remove(slots)
+        return len(slots)
+
+    def _receive(
+        self,
+        transactions: npt.NDArray[np.void],
+        features: npt.NDArray[np.float64],
+        reached: npt.NDArray[np.int64] | None,
+    ) -> None:
         done, count = 0, len(transactions)
         if count == 0:
             return
+        horizons = self.horizons.advance(np.ascontiguousarray(transactions["event_time"]), [self.idle_us], reached)[
+            :, 0
+        ]
         hashes = np.ascontiguousarray(transactions["payee_hash"])
         taken_back = reversals_of(transactions)
         if taken_back.any():  # no payment to anybody
@@ -139,13 +195,27 @@ class PayeeHop:
         slots = self.table.claim(hashes, transactions["payee_id"], skip_zero=True)
         busy_slots = self.busy.lookup(hashes)
         while done < count:
+            cut = payee.next_forgotten(
+                self.table.rows, self.busy.rows, slots, busy_slots, transactions, horizons, done
+            )  # fmt: skip
+            if cut == done:
+                self._begin_anew(slots, busy_slots, done)
+                continue
             done = payee.receive(
-                self.table.rows, self.busy.rows, slots, busy_slots, transactions, self.maturity_us, features, done
+                self.table.rows, self.busy.rows, slots[:cut], busy_slots, transactions, self.maturity_us, features, done
             )
-            if done < count:
+            if done < cut:
                 self._make_busy(hashes, slots, busy_slots, done)
         self.table.mark_changed(slots)
         self.busy.mark_changed(busy_slots)
+
+    def _begin_anew(self, slots: npt.NDArray[np.int64], busy_slots: npt.NDArray[np.int64], at: int) -> None:
+        """A payee that is forgotten is met again."""
+        self.table.clear(int(slots[at]))
+        busy = busy_slots[at]
+        if busy >= 0:
+            self.busy.remove(busy_slots[at : at + 1].copy())
+            busy_slots[busy_slots == busy] = -1
 
     def _make_busy(
         self, hashes: npt.NDArray[np.uint64], slots: npt.NDArray[np.int64], busy_slots: npt.NDArray[np.int64], at: int
@@ -162,6 +232,9 @@ class PayeeHop:
             return
         hashes = np.ascontiguousarray(feedback["payee_hash"])
         slots, busy_slots = self.table.lookup(hashes), self.busy.lookup(hashes)
+        known = np.flatnonzero(slots >= 0)
+        forgotten = known[self.idle(slots[known], self.horizons.at[0])]
+        slots[forgotten] = busy_slots[forgotten] = -1
         counted = (feedback["verdict"] == FRAUD) & (feedback["takes_back"] == 0) & (slots >= 0)
         for at in np.flatnonzero(counted).tolist():
             if busy_slots[at] < 0:
@@ -178,7 +251,15 @@ class PayeeHop:
 
     def mend(self, step: Step) -> int:
         """Bring times that lie ahead of the broker's back to it; returns how many rows were changed."""
+        if self.horizons.reached > step.limit:
+            self.forget_all()
+            self.horizons.go_back(step.until, [self.idle_us])
+            self._sweep.begin_anew()
         return mend_payees(self.table, self.busy, step)
+
+
+def _part(reached: npt.NDArray[np.int64] | None, start: int, stop: int) -> npt.NDArray[np.int64] | None:
+    return None if reached is None else reached[start:stop]
 
 
 def _keep_places(

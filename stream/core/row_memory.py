@@ -60,6 +60,10 @@ class RowMemory:
             _prefer_large_pages(self._pages)
             self.rows = self._view(size)
 
+    def still(self) -> threading.Lock:
+        """Held while rows get another key or none: a copy made meanwhile never has half of one."""
+        return self._moving
+
     def copy(self, first: int, stop: int) -> bytes:
         """The bytes of some rows, for another thread than the one that changes them: it never sees them move, but
         maybe in the midst of a change."""

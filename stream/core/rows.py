@@ -2,7 +2,8 @@
 
 The rows of one hop and one partition: a numpy structured array that grows where it lies (``row_memory.py``), an
 index from hash to slot (``slot_index.py``), and the set of slots changed since they were last written. The row's bytes are
-its changelog record and its dump.
+its changelog record and its dump. A slot whose row was taken out lies as zeros until another row gets it: memory that rows
+once took is used again, and no row ever moves to another slot.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 from numba import njit
 
+from stream.core.columns import hash_id
 from stream.core.fingerprint import hash_bytes
 from stream.core.packed import Packed, put_bytes
 from stream.core.row_layout import RowLayout
@@ -22,6 +24,7 @@ from stream.core.slot_index import SlotIndex
 from stream.errors import RiskstreamError
 
 _FIRST_ROWS = 64
+MOST_ROWS = 20_000_000
 
 
 class RowsFull(RiskstreamError):
@@ -101,7 +104,7 @@ class RowTable:
     """
 
     def __init__(
-        self, dtype: np.dtype[np.void], schema: int, limit: int = 20_000_000,
+        self, dtype: np.dtype[np.void], schema: int, limit: int = MOST_ROWS,
         older: Mapping[int, RowLayout] | None = None, beside: RowTable | None = None,
     ) -> None:  # fmt: skip
         self.dtype = dtype
@@ -109,7 +112,10 @@ class RowTable:
         self._beside = beside
         self.schema = schema
         self.limit = limit
-        self.count = 0
+        self.slots = 0
+        """Slots that ever had a row: the first so many of :attr:`rows`, of which some may be empty again."""
+        self._free: list[int] = []
+        self._gone: list[bytes] = []
         self.loads = 0
         """How often stored rows were put: whoever reads the rows for an index of its own reads them again."""
         self._memory = RowMemory(dtype, _FIRST_ROWS)
@@ -118,11 +124,17 @@ class RowTable:
 
     @property
     def rows(self) -> npt.NDArray[np.void]:
-        """All rows, and behind the first ``count`` room for more. Not to be kept: the table moves when it grows."""
+        """All rows, and behind the first :attr:`slots` room for more. Not to be kept: the table moves when it grows."""
         return self._memory.rows
 
     def __len__(self) -> int:
-        return self.count
+        return self.slots - len(self._free)
+
+    def taken(self) -> npt.NDArray[np.int64]:
+        """Slots that have a row, ascending."""
+        if not self._free:
+            return np.arange(self.slots)
+        return np.flatnonzero(self.rows["schema"][: self.slots])
 
     def copy(self, first: int, stop: int) -> bytes:
         """The bytes of the rows of some slots; of all methods this one alone may be called by another thread. Rows
@@ -131,8 +143,8 @@ class RowTable:
 
     @property
     def bytes_held(self) -> int:
-        """Memory of the rows there are, bytes."""
-        return self.count * self.dtype.itemsize
+        """Memory that rows take, bytes; slots that are empty again are counted."""
+        return self.slots * self.dtype.itemsize
 
     def lookup(self, hashes: npt.NDArray[np.uint64]) -> npt.NDArray[np.int64]:
         """Slots of known keys, -1 for others; int64[n]."""
@@ -148,26 +160,89 @@ class RowTable:
     ) -> npt.NDArray[np.int64]:
         """Slots of keys, made where they are new; with ``skip_zero`` hash 0 means "no key" and yields -1."""
         self._reserve(len(hashes))
-        found, created = self._index.claim(hashes, self.count, skip_zero=skip_zero)
+        free = np.arange(self.slots, self.slots + len(hashes))
+        again = min(len(self._free), len(hashes))
+        if again:
+            free = np.concatenate((np.array(self._free[-again:], np.int64), free))
+        found, created = self._index.claim(hashes, free, skip_zero=skip_zero)
         if len(created):
-            fresh = slice(self.count, self.count + len(created))
-            self.rows["key"][fresh] = keys[created]
-            self.rows["schema"][fresh] = self.schema
-            self.count += len(created)
+            with self._memory.still():
+                fresh = free[: len(created)]
+                self.rows["key"][fresh] = keys[created]
+                self.rows["schema"][fresh] = self.schema
+            used = min(again, len(created))
+            self._free[len(self._free) - again : len(self._free) - again + used] = []
+            self.slots += len(created) - used
         return found
+
+    def clear(self, slot: int) -> None:
+        """Make a row as if its key had just been claimed."""
+        row = self.rows[slot : slot + 1]
+        key = row["key"].copy()
+        with self._memory.still():
+            row.view(np.uint8)[:] = 0
+            row["key"], row["schema"] = key, self.schema
+
+    def remove(self, slots: npt.NDArray[np.int64], *, told: bool = True) -> None:
+        """Take rows out; their slots are for others.
+
+        Parameters
+        ----------
+        told
+            Whether their keys are :meth:`gone` until the next checkpoint.
+        """
+        if not len(slots):
+            return
+        hashes = self.hashes(slots)
+        if told:
+            self._gone += self.rows["key"][slots].tolist()
+        self._index.remove(hashes)
+        with self._memory.still():
+            self.rows.view(np.uint8).reshape(-1, self.dtype.itemsize)[slots] = 0
+        self._changed[slots] = False
+        self._free += slots.tolist()
+
+    def hashes(self, slots: npt.NDArray[np.int64]) -> npt.NDArray[np.uint64]:
+        """Hashes of the keys of rows."""
+        key, offset = self._key()
+        keys, hashes = np.empty((len(slots), key.itemsize), np.uint8), np.empty(len(slots), np.uint64)
+        _read_keys(self.rows.view(np.uint8), slots * self.dtype.itemsize + offset, keys, hashes)
+        return hashes
+
+    def gone(self) -> list[bytes]:
+        """Keys of rows that were taken out since they were :meth:`written` and have not come again, ascending."""
+        if not self._gone:
+            return []
+        keys = np.unique(np.array(self._gone, self._key()[0]))
+        hashes = np.array([hash_id(key.decode()) for key in keys.tolist()], np.uint64)
+        return [bytes(key) for key in keys[self.lookup(hashes) < 0].tolist()]
+
+    def written(self) -> None:
+        """Say that all rows that differed have been written, and tombstones of those that are gone."""
+        self._changed[: self.slots] = False
+        self._gone = []
+
+    def _key(self) -> tuple[np.dtype[Any], int]:
+        fields = self.dtype.fields
+        assert fields is not None
+        return fields["key"][:2]
 
     def mark_changed(self, slots: npt.NDArray[np.int64]) -> None:
         """Remember which rows differ from their last written copy; slots below 0 are passed over."""
         _mark(self._changed, slots)
 
+    def is_changed(self, slots: npt.NDArray[np.int64]) -> npt.NDArray[np.bool_]:
+        """Which of these rows differ from their last written copy."""
+        return self._changed[slots]
+
     @property
     def has_changes(self) -> bool:
-        """Whether any row differs from its last written copy."""
-        return bool(self._changed[: self.count].any())
+        """Whether any row differs from its last written copy, or is to be taken out there."""
+        return bool(self._gone) or bool(self._changed[: self.slots].any())
 
     def changed(self) -> npt.NDArray[np.int64]:
         """Slots changed since :meth:`forget_changes`, ascending."""
-        return np.flatnonzero(self._changed[: self.count])
+        return np.flatnonzero(self._changed[: self.slots])
 
     def forget_changes(self, slots: npt.NDArray[np.int64]) -> None:
         """Say that these rows have been written."""
@@ -175,9 +250,7 @@ class RowTable:
 
     def stored(self, slots: npt.NDArray[np.int64]) -> tuple[Packed, Packed]:
         """Keys and bytes of some rows where they lie: to be used before a row changes, and not to be kept."""
-        fields = self.dtype.fields
-        assert fields is not None
-        key, offset = fields["key"][:2]
+        key, offset = self._key()
         data, starts = self.rows.view(np.uint8), slots * self.dtype.itemsize
         key_lengths = np.empty(len(slots), np.int64)
         _key_lengths(data, starts + offset, key.itemsize, key_lengths)
@@ -246,9 +319,7 @@ class RowTable:
 
     def _place(self, data: npt.NDArray[np.uint8], starts: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
         """Take whole rows from where they begin in a buffer, later ones of the same key winning; returns their slots."""
-        fields = self.dtype.fields
-        assert fields is not None
-        key, offset = fields["key"][:2]
+        key, offset = self._key()
         keys, hashes = np.empty((len(starts), key.itemsize), np.uint8), np.empty(len(starts), np.uint64)
         _read_keys(data, starts + offset, keys, hashes)
         slots = self.claim(hashes, keys.view(key)[:, 0])
@@ -278,24 +349,28 @@ class RowTable:
 
     def sorted_rows(self) -> Iterator[np.void]:
         """The rows in ascending order of their keys."""
-        for slot in np.argsort(self.rows["key"][: self.count], kind="stable"):
+        slots = self.taken()
+        for slot in slots[np.argsort(self.rows["key"][slots], kind="stable")]:
             yield self.rows[slot]
 
     def _reserve(self, extra: int) -> None:
-        needed = self.count + extra
+        needed = self.slots + max(extra - len(self._free), 0)
         if needed > self.limit:
-            raise RowsFull(f"{needed} rows would pass the limit of {self.limit}: raise the limit or add partitions")
+            raise RowsFull(
+                f"{needed} rows would pass the limit of {self.limit}: raise RISKSTREAM_ROW_LIMIT, forget idle rows sooner "
+                "(RISKSTREAM_FORGET_ACCOUNTS_DAYS, RISKSTREAM_FORGET_PAYEES_DAYS), or add partitions"
+            )
         if needed > len(self.rows):
             size = max(needed, len(self.rows) + len(self.rows) // 4)
             self._memory.grow(size)
             changed = np.zeros(size, np.bool_)
-            changed[: self.count] = self._changed[: self.count]
+            changed[: self.slots] = self._changed[: self.slots]
             self._changed = changed
 
     def __getstate__(self) -> dict[str, Any]:
         state = self.__dict__.copy()
         del state["_memory"]
-        return {**state, "_stored": self.rows[: self.count].copy(), "_changed": self._changed[: self.count]}
+        return {**state, "_stored": self.rows[: self.slots].copy(), "_changed": self._changed[: self.slots]}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         stored = state.pop("_stored")

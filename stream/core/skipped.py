@@ -2,11 +2,16 @@
 
 A record of ``riskstream-payees-skipped`` names a frame by its offset in the partition, and what of it was left out: the
 places of transactions and of feedback, or all of it. Recovery, standby copies and the oracle walk the rest.
+
+The same log says from which frame on payees are forgotten after how long: what else of that hop's walk no frame says.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from itertools import groupby
+from typing import Any
 
 import orjson
 
@@ -83,14 +88,60 @@ class Skip:
         )  # fmt: skip
 
 
+@dataclass(frozen=True, slots=True)
+class IdleFrom:
+    """From this frame's offset on payees idle for longer than ``idle_us`` (µs; 0: none) are forgotten."""
+
+    from_frame: int
+    idle_us: int
+
+    def encoded(self) -> bytes:
+        """The record's value.
+
+        >>> IdleFrom.of({"from_frame": 7, "forget_us": 5}) == IdleFrom(7, 5)
+        True
+        """
+        return orjson.dumps({"from_frame": self.from_frame, "forget_us": self.idle_us})
+
+    @classmethod
+    def of(cls, read: Any) -> IdleFrom:
+        """Read a record's value; NotReadable where it is none."""
+        numbers = [read.get("from_frame"), read.get("forget_us")]
+        if not all(type(number) is int and 0 <= number < 2**62 for number in numbers):
+            raise NotReadable("no limit: from_frame and forget_us are integers")
+        return cls(*numbers)
+
+
 @dataclass(slots=True)
 class Skips:
-    """Those of one partition, by frame."""
+    """What one partition's log says: by frame what is left out, and limits in the order in which they came into force."""
 
     by_frame: dict[int, Skip] = field(default_factory=dict)
+    limits: list[IdleFrom] = field(default_factory=list)
+
+    def idle_us(self, frame: int) -> int:
+        """After how long payees are forgotten as a frame is walked, µs; 0: never.
+
+        >>> skips = Skips(limits=[IdleFrom(5, 90), IdleFrom(8, 0)])
+        >>> [skips.idle_us(frame) for frame in (4, 5, 7, 8)]
+        [0, 90, 90, 0]
+        """
+        for limit in reversed(self.limits):
+            if limit.from_frame <= frame:
+                return limit.idle_us
+        return 0
+
+    def runs(self, frames: Sequence[tuple[int, Frame]]) -> Iterator[tuple[int, list[tuple[int, Frame]]]]:
+        """Frames by offset, in runs with one limit each."""
+        for idle_us, run in groupby(frames, lambda frame: self.idle_us(frame[0])):
+            yield idle_us, list(run)
 
     def take(self, value: bytes) -> None:
         """Read one record; NotReadable where it is none."""
+        read = load(value, max_bytes=MAX_BYTES, max_depth=2, max_values=100_000)
+        if isinstance(read, dict) and "from_frame" in read:
+            self.limits.append(IdleFrom.of(read))
+            return
         skip = Skip.of(value)
         self.by_frame[skip.frame] = skip
 

@@ -12,7 +12,7 @@ EMPTY = -1
 
 
 class SlotIndex:
-    """Slots by hash; a hash is put once and never taken out.
+    """Slots by hash.
 
     Between 12 and 24 bytes of memory for each, in a table that doubles when three fifths of it are taken.
 
@@ -22,6 +22,9 @@ class SlotIndex:
     >>> index.put(np.array([7, 9], "u8"), np.array([4, 5]))
     >>> index.lookup(np.array([9, 8], "u8")).tolist()
     [5, -1]
+    >>> index.remove(np.array([9, 8], "u8"))
+    >>> index.lookup(np.array([7, 9], "u8")).tolist()
+    [4, -1]
     """
 
     def __init__(self) -> None:
@@ -36,13 +39,13 @@ class SlotIndex:
         return found
 
     def claim(
-        self, hashes: npt.NDArray[np.uint64], next_slot: int, *, skip_zero: bool
+        self, hashes: npt.NDArray[np.uint64], free: npt.NDArray[np.int64], *, skip_zero: bool
     ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
-        """Slots of hashes, new ones taking the slots from ``next_slot`` on, and the places of those that were new; with
-        ``skip_zero`` hash 0 yields -1."""
+        """Slots of hashes, new ones taking those of ``free`` in turn (as many as there are hashes), and the places of those
+        that were new; with ``skip_zero`` hash 0 yields -1."""
         self.reserve(len(hashes))
         found, created = np.empty(len(hashes), np.int64), np.empty(len(hashes), np.int64)
-        new = _claim(self._hashes, self._slots, hashes, skip_zero, next_slot, found, created)
+        new = _claim(self._hashes, self._slots, hashes, skip_zero, free, found, created)
         self._count += new
         return found, created[:new]
 
@@ -50,6 +53,10 @@ class SlotIndex:
         """Say where new hashes are; of one that is known the slot changes."""
         self.reserve(len(hashes))
         self._count += _put(self._hashes, self._slots, hashes, slots)
+
+    def remove(self, hashes: npt.NDArray[np.uint64]) -> None:
+        """Take hashes out; those that are not known are passed over."""
+        self._count -= _remove(self._hashes, self._slots, hashes)
 
     @property
     def places(self) -> tuple[npt.NDArray[np.uint64], npt.NDArray[np.int32]]:
@@ -87,7 +94,7 @@ def _lookup(hashes: Any, slots: Any, wanted: Any, found: Any) -> None:
 
 
 @njit(cache=True, nogil=True)
-def _claim(hashes: Any, slots: Any, wanted: Any, skip_zero: Any, next_slot: Any, found: Any, created: Any) -> int:
+def _claim(hashes: Any, slots: Any, wanted: Any, skip_zero: Any, free: Any, found: Any, created: Any) -> int:
     """Slot of each wanted hash; a new one takes the next free slot. Returns how many were new."""
     new = 0
     for i in range(wanted.shape[0]):
@@ -97,7 +104,7 @@ def _claim(hashes: Any, slots: Any, wanted: Any, skip_zero: Any, next_slot: Any,
         place = _place(hashes, slots, wanted[i])
         if slots[place] == EMPTY:
             hashes[place] = wanted[i]
-            slots[place] = next_slot + new
+            slots[place] = free[new]
             created[new] = i
             new += 1
         found[i] = slots[place]
@@ -150,3 +157,25 @@ def _put_again(hashes: Any, slots: Any, wider_hashes: Any, wider_slots: Any) -> 
             place = _place(wider_hashes, wider_slots, hashes[i])
             wider_hashes[place] = hashes[i]
             wider_slots[place] = slots[i]
+
+
+@njit(cache=True, nogil=True)
+def _remove(hashes: Any, slots: Any, gone: Any) -> int:
+    """Empty the places of hashes; what was put further along because of them moves up. Returns how many were there."""
+    mask, removed = hashes.shape[0] - 1, 0
+    for i in range(gone.shape[0]):
+        hole = _place(hashes, slots, gone[i])
+        if slots[hole] == EMPTY:
+            continue
+        removed += 1
+        at = (hole + 1) & mask
+        while slots[at] != EMPTY:
+            home = np.int64(hashes[at] & np.uint64(mask))
+            if ((at - home) & mask) >= ((at - hole) & mask):
+                hashes[hole] = hashes[at]
+                slots[hole] = slots[at]
+                hole = at
+            at = (at + 1) & mask
+        hashes[hole] = 0
+        slots[hole] = EMPTY
+    return removed

@@ -15,8 +15,9 @@ from numba import njit
 
 from detectors.elementary import exp
 from stream.core.account_row import ADVERSE_PAIR, find, find_pair, whole_seconds
+from stream.core.row_layout import RowLayout
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 TOLD = 16
 """Feedback records of an account that are remembered; a repeat of an older one would count again."""
 FORGOTTEN, IN_FORCE, TAKEN_BACK = 0, 1, 2
@@ -26,6 +27,7 @@ TOLD_ROW = np.dtype(
         ("schema", "u2"),
         ("next", "u1"),  # the place to be overwritten next
         ("key", "S64"),
+        ("touched", "u4"),  # s: the partition's highest event time when the last record was told, or later its own time
         ("feedback", "u8", (TOLD,)),  # hash of its id, 0 for an empty place
         ("transaction", "u8", (TOLD,)),
         ("payee", "u8", (TOLD,)),
@@ -41,6 +43,21 @@ TOLD_ROW = np.dtype(
     ]
 )
 """Packed; a change of layout raises :data:`SCHEMA_VERSION`."""
+
+_OLD_FIELDS = [
+    (name, TOLD_ROW.fields[name][0])  # type: ignore[index]
+    for name in TOLD_ROW.names or ()
+    if name != "touched"
+]
+
+
+def _touched(old: np.ndarray[Any, np.dtype[np.void]], new: np.ndarray[Any, np.dtype[np.void]]) -> None:
+    """Version 1 did not say when an account was last told anything: not before what it was told of."""
+    occurred = (old["occurred"].max(axis=1) // 1_000_000).clip(0, 4_294_967_295)
+    new["touched"] = np.maximum(old["seen"].max(axis=1), occurred)
+
+
+OLDER = {1: RowLayout(np.dtype(_OLD_FIELDS), _touched)}
 
 _GENUINE, _FRAUD, _PASSED, _FAILED = 0, 1, 3, 4
 _CANCELLED = 5
@@ -81,7 +98,15 @@ def is_withdrawn(told: Any, transaction: Any) -> bool:
 
 @njit(cache=True, nogil=True)
 def remember(
-    told: Any, record: Any, payee: Any, amount: Any, made_us: Any, last_seen: Any, before: Any, counts: Any
+    told: Any,
+    record: Any,
+    payee: Any,
+    amount: Any,
+    made_us: Any,
+    last_seen: Any,
+    before: Any,
+    counts: Any,
+    reached: Any,
 ) -> None:
     """Keep a record that was applied.
 
@@ -91,7 +116,10 @@ def remember(
         What it found at the pair: matured payments (of a fraud: those it took away), and until when it was cleared (s).
     counts
         Whether it did something; a second word of the same fraud does not.
+    reached
+        The partition's highest event time, µs.
     """
+    told["touched"] = max(whole_seconds(reached), whole_seconds(record["occurred_at"]))
     place = np.int64(told["next"])
     told["next"] = (place + 1) % TOLD
     told["feedback"][place] = record["feedback_hash"]

@@ -90,6 +90,9 @@ def _read_partition(settings: Settings, reader: KafkaReader, partition: int, par
     payee_offsets = _at_rest(reader, [profiled], lambda at: payees.recover(reader, partition, at[profiled]))
     offsets = {place.topic: offset for place, offset in (account_offsets | payee_offsets).items()}
     core, payee_core = accounts.owned[partition].core, payees.owned[partition].core
+    # whether a forgotten row has been taken out already is chance
+    core.forget_all()
+    payee_core.forget_all()
     return PartitionState(partition, offsets, core.table, core.customers, core.told, payee_core.table, payee_core.busy)
 
 

@@ -24,7 +24,7 @@ import orjson
 from stream.errors import RiskstreamError, UsageError
 from stream.private_files import open_private
 
-FORMAT = "riskstream-replay-checkpoint-3"
+FORMAT = "riskstream-replay-checkpoint-4"
 _EDGE_BYTES = 1 << 20
 _OURS = ("stream.", "detectors.", "rules.")
 _OTHERS = frozenset(

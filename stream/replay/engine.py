@@ -26,6 +26,7 @@ from stream.core import account_row, columns
 from stream.core.account_reversal import RESULTS
 from stream.core.decide import Decided, Decider
 from stream.core.features import FEATURES, INDEX
+from stream.core.forgetting import BY_DEFAULT, IdleLimits
 from stream.core.frame import decode_frame
 from stream.core.genesis import first_snapshot
 from stream.core.profile import AccountHop, HopSettings
@@ -41,6 +42,8 @@ from stream.replay.sources import Chunk
 BUCKET_US = 600_000_000
 """Ten minutes: how late, at most, a due label is applied; as long as a live worker may take to hear of it."""
 DAY_US = 86_400_000_000
+FORGOTTEN_AT_ONCE = 1_000
+"""Most rows of a table that are taken out of memory at once."""
 _BEFORE = np.iinfo(np.int64).min // 2
 """Before all times."""
 _PAIR_COLUMNS = np.array([place for place, feature in enumerate(FEATURES) if feature.pair_dependent])
@@ -68,6 +71,8 @@ class ReplaySettings:
     maturity_us
         Age at which a payment without an adverse outcome becomes normal, µs; None for the label delay. A live line has
         a setting for it (``maturity_days``, 30 days).
+    idle, idle_payees_us
+        After how long rows are forgotten, as the settings of a live line say by default.
     """
 
     label_delay_us: int = 7 * DAY_US
@@ -76,6 +81,8 @@ class ReplaySettings:
     seed: int = 42
     familiarity: bool = True
     maturity_us: int | None = None
+    idle: IdleLimits = BY_DEFAULT
+    idle_payees_us: int = 180 * DAY_US
 
     @property
     def matures_us(self) -> int:
@@ -168,10 +175,10 @@ class FileReplay:
         """Reversals so far by what became of them (``stream.core.account_reversal.RESULTS``)."""
         self.late = 0
         # a label can be a bucket late, and must still come before its payment matures
-        hop = HopSettings(1, settings.matures_us + BUCKET_US, settings.lateness_us)
+        hop = HopSettings(1, settings.matures_us + BUCKET_US, settings.lateness_us, settings.idle)
         self._rates = policy.common.currencies
         self._accounts = AccountHop(0, hop)
-        self._payees = PayeeHop(0, hop.maturity_us)
+        self._payees = PayeeHop(0, hop.maturity_us, settings.idle_payees_us)
         first = first_snapshot(settings.seed)
         self._learner = Learner(first, EnsembleConfig(maturity_us=settings.matures_us))
         self._model = first
@@ -267,6 +274,7 @@ class FileReplay:
         self, rows: npt.NDArray[np.void], bucket: npt.NDArray[np.int64], labels: Labels | None, scheduled: bool
     ) -> Step | None:
         profiled = self._accounts.process(rows, np.zeros(0, columns.FEEDBACK), self._rates)
+        self._sweep()
         self.status += np.bincount(profiled.status, minlength=3)
         self.reversals += profiled.reversals
         kept = np.flatnonzero(profiled.status == account_row.DECIDED)
@@ -285,6 +293,12 @@ class FileReplay:
         self._observe(decided)
         until = bucket[kept] * BUCKET_US - self.settings.label_delay_us if labels is not None and scheduled else None
         return Step(decided, self._decider, until, labels)
+
+    def _sweep(self) -> None:
+        """Take out some of what is forgotten, as a worker does at its checkpoints."""
+        for hop in (self._accounts, self._payees):
+            hop.forget(FORGOTTEN_AT_ONCE)
+            hop.written()
 
     def _receive(self, frames: tuple[tuple[int, bytes], ...]) -> Received:
         offsets = range(self._frames, self._frames + len(frames))

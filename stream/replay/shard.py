@@ -22,10 +22,10 @@ from stream.core.decode import Refusal
 from stream.core.features import INDEX
 from stream.core.frame import FORWARDED, PROFILED, Frame, decode_frame
 from stream.core.profile import AccountHop, HopSettings
-from stream.core.receive import PayeeHop, Received
+from stream.core.receive import PayeeHop, Received, together
 from stream.core.render import render
 from stream.replay.due_labels import DueLabels
-from stream.replay.engine import BUCKET_US, ReplaySettings, forget_pairs
+from stream.replay.engine import BUCKET_US, FORGOTTEN_AT_ONCE, ReplaySettings, forget_pairs
 from stream.replay.labels import Labels
 from stream.replay.rows import Rows
 from stream.replay.scorecard import CARD, card
@@ -46,8 +46,11 @@ SEEN = np.dtype(
     ]
 )  # fmt: skip
 """What of an accepted row whoever puts things in order must see."""
-TURN = np.dtype([("bucket", "i8"), ("row", "i8"), ("ended", "i8")])
-"""A bucket, its first row, and the bucket at whose start a round ended before it: else one of the two below."""
+TURN = np.dtype([("bucket", "i8"), ("row", "i8"), ("ended", "i8"), ("reached", "i8")])
+"""A bucket, its first row, the bucket at whose start a round ended before it (else one of the two below), and the highest event
+time before it, µs."""
+PAID = np.dtype([("row", "i8"), ("reached", "i8")])
+"""A row of the source, and the highest event time of those decided up to it, µs."""
 NO_ROUND, NO_TURN = -1, -2
 """No round ended; the run goes on in a bucket that had begun before it."""
 _NEVER_LATE = 2**61
@@ -135,8 +138,8 @@ class Shard:
         self._policy, self._source, self._renders = policy, source, renders
         maturity_us = settings.matures_us + BUCKET_US
         # how late a row is, only whoever sees all rows can tell
-        self._accounts = AccountHop(0, HopSettings(shares, maturity_us, _NEVER_LATE))
-        self._payees = PayeeHop(0, maturity_us)
+        self._accounts = AccountHop(0, HopSettings(shares, maturity_us, _NEVER_LATE, settings.idle))
+        self._payees = PayeeHop(0, maturity_us, settings.idle_payees_us)
         self._due = DueLabels(settings.label_delay_us, BUCKET_US)
         self._decider: Decider | None = None
         self._waiting: list[Received] = []
@@ -153,14 +156,17 @@ class Shard:
         return Read(share_out(rows, self._shares), seen, chunk.decoded.refused, chunk.labels)
 
     def accounts(
-        self, parts: list[bytes], fraud: npt.NDArray[np.int64], turns: npt.NDArray[np.void], heard: Heard | None
-    ) -> Walked:
+        self, parts: list[bytes], reached: npt.NDArray[np.int64], fraud: npt.NDArray[np.int64],
+        turns: npt.NDArray[np.void], heard: Heard | None,
+    ) -> Walked:  # fmt: skip
         """Walk the share's accounts through a run of rows, and through feedback that falls due meanwhile.
 
         Parameters
         ----------
         parts
             The share's rows in order, ``columns.TRANSACTION``.
+        reached
+            The highest event time up to each of them, among all rows of the source, µs.
         fraud
             Rows of the source whose label is due later, ascending.
         turns : TURN[k]
@@ -181,36 +187,64 @@ class Shard:
         start = 0
         for turn in self._turns(rows, bucket, is_fraud, turns):
             stop = start + int(np.searchsorted(rows["offset"][start:], turn["row"]))
-            status[start:stop] = self._pay(rows[start:stop], bucket[start:stop], is_fraud[start:stop], payments)
+            status[start:stop] = self._pay(
+                rows[start:stop], reached[start:stop], bucket[start:stop], is_fraud[start:stop], payments
+            )
             start = stop
+            self._accounts.horizons.reach(int(turn["reached"]), self._settings.idle.numbers())
             ended = int(turn["ended"])
             if ended >= 0:
                 self._tell(ended, int(turn["row"]), False, outcomes, told)
             self._tell(int(turn["bucket"]), int(turn["row"]), ended >= 0, outcomes, told)
-        status[start:] = self._pay(rows[start:], bucket[start:], is_fraud[start:], payments)
+        status[start:] = self._pay(rows[start:], reached[start:], bucket[start:], is_fraud[start:], payments)
+        self._accounts.forget(FORGOTTEN_AT_ONCE)
+        self._accounts.written()
         sent = [
             pickle.dumps((_joined(paid, PROFILED), Told.joined([_nothing(FORWARDED), *heard_of], "source_offset")), 5)
             for paid, heard_of in zip(payments, outcomes, strict=True)
         ]
         return Walked(sent, rows["offset"].copy(), status, Told.joined(told, "offset"), tuple(self._reversals.tolist()))
 
-    def payees(self, sent: list[bytes], late: npt.NDArray[np.int64]) -> None:
-        """Walk the share's payees through what all shares sent of a run; ``late``: rows of the source that came late."""
+    def payees(self, sent: list[bytes], late: npt.NDArray[np.int64], paid: npt.NDArray[np.void]) -> None:
+        """Walk the share's payees through what all shares sent of a run.
+
+        Parameters
+        ----------
+        late
+            Rows of the source that came late.
+        paid : PAID[n]
+            All rows of the run.
+        """
         parts = [pickle.loads(one) for one in sent]  # noqa: S301 - what sisters made
-        payments = np.concatenate([paid for paid, _ in parts])
+        payments = np.concatenate([payments for payments, _ in parts])
         payments = payments[np.argsort(payments["source_offset"], kind="stable")]
         payments["late"] = np.isin(payments["source_offset"], late)
         told = Told.joined([heard for _, heard in parts], "source_offset")
-        frames, start = [], 0
-        for row in np.unique(told.row).tolist():
-            stop = start + int(np.searchsorted(payments["source_offset"][start:], row))
-            frames.append((0, Frame(payments[start:stop], told.feedback[told.row == row])))
+        reached = paid["reached"][np.searchsorted(paid["row"], payments["source_offset"])]
+        rows = np.unique(told.row)
+        cuts = np.searchsorted(payments["source_offset"], rows)
+        parts_received, start = [], 0
+        for row, stop in zip(rows.tolist(), cuts.tolist(), strict=True):
+            parts_received.append(self._receive(payments[start:stop], reached[start:stop], told.feedback[:0]))
+            before = int(np.searchsorted(paid["row"], row))
+            if before:
+                self._payees.horizons.reach(int(paid["reached"][before - 1]), [self._settings.idle_payees_us])
+            self._receive(payments[:0], reached[:0], told.feedback[told.row == row])
             start = stop
-        frames.append((0, Frame(payments[start:], told.feedback[:0])))
-        received = self._payees.process(frames)
+        parts_received.append(self._receive(payments[start:], reached[start:], told.feedback[:0]))
+        received = together(parts_received)
+        if len(paid):
+            self._payees.horizons.reach(int(paid["reached"][-1]), [self._settings.idle_payees_us])
+        self._payees.forget(FORGOTTEN_AT_ONCE)
+        self._payees.written()
         if not self._settings.familiarity:
             forget_pairs(received.features)
         self._waiting.append(received)
+
+    def _receive(
+        self, payments: npt.NDArray[np.void], reached: npt.NDArray[np.int64], feedback: npt.NDArray[np.void]
+    ) -> Received:
+        return self._payees.process([(0, Frame(payments, feedback))], reached)
 
     def model(self, snapshot: Snapshot) -> None:
         """The model that decides from now on."""
@@ -267,11 +301,14 @@ class Shard:
     def _pay(
         self,
         rows: npt.NDArray[np.void],
+        reached: npt.NDArray[np.int64],
         bucket: npt.NDArray[np.int64],
         is_fraud: npt.NDArray[np.bool_],
         payments: list[list[npt.NDArray[np.void]]],
     ) -> npt.NDArray[np.uint8]:
-        profiled = self._accounts.process(rows, np.zeros(0, columns.FEEDBACK), self._policy.common.currencies)
+        profiled = self._accounts.process(
+            rows, np.zeros(0, columns.FEEDBACK), self._policy.common.currencies, reached=reached
+        )
         for to, frame in profiled.frames:
             payments[to].append(decode_frame(frame).transactions)
         self._reversals += profiled.reversals

@@ -32,7 +32,7 @@ from stream.replay.learning import learn_labels, observe
 from stream.replay.rows import Rows
 from stream.replay.run import Intake, limited
 from stream.replay.scores import score_rows
-from stream.replay.shard import NO_ROUND, NO_TURN, TURN, Heard, Judgements, Read, Told, Walked, share_out
+from stream.replay.shard import NO_ROUND, NO_TURN, PAID, TURN, Heard, Judgements, Read, Told, Walked, share_out
 from stream.replay.sources import Arrivals, Chunk, History, Source
 from stream.replay.tables import CHUNK_ROWS
 
@@ -83,6 +83,7 @@ class _Run:
     rows: npt.NDArray[np.void]
     bucket: npt.NDArray[np.int64]
     turns: npt.NDArray[np.void]
+    reached: npt.NDArray[np.int64]
     heard: list[Heard] | None
     told: Told | None = None
     questions: list[Any] = field(default_factory=list)
@@ -202,16 +203,17 @@ class SharedReplay:
         fraud = _frauds(run)
         for place, hand in enumerate(self._hands):
             heard = None if run.heard is None else run.heard[place]
-            run.questions.append(hand.ask("accounts", run.parts[place], fraud, run.turns, heard))
+            mine = run.reached[run.rows["customer_hash"] % np.uint64(self.shares) == place]
+            run.questions.append(hand.ask("accounts", run.parts[place], mine, fraud, run.turns, heard))
         run.parts = []
         return run
 
     def _hand_on(self, run: _Run) -> None:
         """Hand on to payees what accounts sent."""
         walked: list[Walked] = self._answers(run.questions)
-        late = self._statuses(run, walked)
+        late, paid = self._statuses(run, walked)
         for place, hand in enumerate(self._hands):
-            hand.ask("payees", [one.sent[place] for one in walked], late)
+            hand.ask("payees", [one.sent[place] for one in walked], late, paid)
         run.told = Told.joined([one.told for one in walked], "offset")
 
     def _ask(self, method: str, *arguments: Any) -> list[Any]:
@@ -223,8 +225,8 @@ class SharedReplay:
     def _all(self, method: str, *arguments: Any) -> list[Any]:
         return self._answers(self._ask(method, *arguments))
 
-    def _statuses(self, run: _Run, walked: list[Walked]) -> npt.NDArray[np.int64]:
-        """Count them; returns the rows that came late."""
+    def _statuses(self, run: _Run, walked: list[Walked]) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.void]]:
+        """Count them; returns the rows that came late, and how far event time had come by those decided."""
         row = np.concatenate([one.row for one in walked])
         status = np.concatenate([one.status for one in walked])[np.argsort(row)]
         self.status += np.bincount(status, minlength=3)
@@ -236,8 +238,10 @@ class SharedReplay:
         self._decided_until = int(reached[-1])
         late = decided & (times < reached[:-1] - self.settings.lateness_us)
         self.late += int(np.count_nonzero(late))
+        paid = np.zeros(len(run.rows), PAID)
+        paid["row"], paid["reached"] = run.rows["offset"], reached[1:]
         rows: npt.NDArray[np.int64] = run.rows["offset"][late]
-        return rows
+        return rows, paid
 
     def _decide(self, run: _Run, questions: list[Any]) -> Iterator[SharedStep]:
         assert run.told is not None, "the hops come first"
@@ -380,15 +384,18 @@ class SharedReplay:
                 Heard(feedback.rows[share == place], arrived[share == place], order[share == place])
                 for place in range(self.shares)
             ]
-        return _Run(chunk, parts, rows, bucket, self._turns(rows, bucket), heard)
+        return _Run(chunk, parts, rows, bucket, self._turns(rows, bucket, highest[:-1]), highest[1:], heard)
 
-    def _turns(self, rows: npt.NDArray[np.void], bucket: npt.NDArray[np.int64]) -> npt.NDArray[np.void]:
+    def _turns(
+        self, rows: npt.NDArray[np.void], bucket: npt.NDArray[np.int64], before: npt.NDArray[np.int64]
+    ) -> npt.NDArray[np.void]:
         """The buckets of a run, and where rounds end."""
         if not len(rows):
             return np.zeros(0, TURN)
         first = np.concatenate(([0], np.flatnonzero(np.diff(bucket)) + 1))
         turns = np.zeros(len(first), TURN)
         turns["bucket"], turns["row"], turns["ended"] = bucket[first], rows["offset"][first], NO_ROUND
+        turns["reached"] = before[first]
         if turns["bucket"][0] <= self._bucket:
             turns["ended"][0] = NO_TURN
         self._bucket = int(bucket[-1])

@@ -25,9 +25,10 @@ from rules.currency import Currencies
 from rules.policy import shipped
 from stream.contracts.mending import STEP_KEY, read_mend_times
 from stream.contracts.refusal import Refused
-from stream.core.batch_record import internal_offsets, mended_steps, read_batch
+from stream.core.batch_record import internal_offsets, mended_steps, read_batch, recorded_limits
 from stream.core.decide import Decided, Decider
 from stream.core.decode import Decoded, decode_feedback, decode_transactions
+from stream.core.forgetting import FORGOTTEN, Horizons, went_back
 from stream.core.frame import Frame, decode_frame, reversals_of, salvaged
 from stream.core.learning import is_scored, label_record, reversal_record, scored_place, scored_records
 from stream.core.mending import Step
@@ -40,7 +41,7 @@ from stream.core.rows import RowTable
 from stream.core.skipped import Skips
 from stream.core.undecided import MARK, render_undecided, undecided
 from stream.replay.verify_holds import HOLDS, OBLIGATIONS, ROWS, Endings, HoldsRead
-from stream.replay.verify_rows import StoredRows
+from stream.replay.verify_rows import StoredRows, account_forgetting, payee_forgetting
 
 MOST_DIFFERENCES = 20
 
@@ -196,13 +197,14 @@ def _frames(recorded: Recorded, partition: int, result: Verified) -> Iterator[tu
         lambda: _account_tables(AccountHop(partition, recorded.settings)),
         recorded.read("riskstream-accounts-rows", partition),
         result,
+        account_forgetting,
     )
     transactions = _Cursor(recorded.read("bank.transactions.v1", partition))
     feedback = _Cursor(recorded.read("bank.feedback.v1", partition))
     rates: Currencies | None = None
     if stored.marker is not None and stored.marker["sequence"] == 0:
         # a snapshot of a partition into which nothing has come yet
-        stored.compare(_account_tables(hop), {"highest": int(hop.highest[0])})
+        stored.compare(_account_tables(hop), {"highest": int(hop.highest[0]), **_account_horizons(hop, stored)})
     for item in recorded.read("riskstream-accounts-batches", partition):
         try:
             batch = read_batch(item.value)
@@ -225,10 +227,16 @@ def _frames(recorded: Recorded, partition: int, result: Verified) -> Iterator[tu
         untrusted.update(batch["untrusted"])
         steps = mended_steps(batch)
         _check_steps(outcomes, steps, f"bank.feedback.v1/{partition}", result)
-        frames = hop.process(decoded.columns, labels.columns[trusted], rates, steps).frames
+        limits = recorded_limits(batch)
+        frames = hop.process(decoded.columns, labels.columns[trusted], rates, steps, limits).frames
+        if batch.get("reached", hop.horizons.reached) != hop.horizons.reached:
+            where = f"riskstream-accounts-batches/{partition}/{item.offset}"
+            result.differ(where, f"its highest event time is {batch['reached']}, computed {hop.horizons.reached}")
         if stored.marker is not None and stored.marker["sequence"] == batch["sequence"]:
             says = {"transactions": batch["transactions"][1], "feedback": batch["feedback"][1]}
-            stored.compare(_account_tables(hop), {**says, "highest": int(hop.highest[0])})
+            stored.compare(
+                _account_tables(hop), {**says, "highest": int(hop.highest[0]), **_account_horizons(hop, stored)}
+            )
         yield from frames
     stored.close(f"batch {stored.marker['sequence'] if stored.marker else 0}")
 
@@ -242,6 +250,23 @@ def _check_steps(outcomes: list[Item], steps: Sequence[Step], where: str, result
             read_mend_times(said[step.offset].value)
         except (KeyError, Refused):
             result.differ(f"{where}/{step.offset}", "times were mended there, and no record says so")
+
+
+def _account_horizons(hop: AccountHop, stored: StoredRows) -> dict[str, int]:
+    """What a marker must say of what is forgotten; one of an earlier version says nothing of it."""
+    names = ("reached", FORGOTTEN, "pairs_forgotten_until")
+    return _horizons_said(stored, dict(zip(names, (hop.horizons.reached, *hop.horizons.at), strict=True)), hop.horizons)
+
+
+def _payee_horizons(hop: PayeeHop, stored: StoredRows) -> dict[str, int]:
+    said = {"reached": hop.horizons.reached, FORGOTTEN: hop.horizons.at[0]}
+    return _horizons_said(stored, said, hop.horizons)
+
+
+def _horizons_said(stored: StoredRows, said: dict[str, int], horizons: Horizons) -> dict[str, int]:
+    if FORGOTTEN not in (stored.marker or {}):
+        return {}
+    return said | went_back(horizons)
 
 
 def _account_tables(hop: AccountHop) -> dict[str, RowTable]:
@@ -341,11 +366,12 @@ def _walk_payees(
         lambda: _payee_tables(PayeeHop(partition, recorded.settings.maturity_us)),
         recorded.read("riskstream-payees-rows", partition),
         result,
+        payee_forgetting,
     )
     until = stored.marker["profiled"] if stored.marker is not None else 0
     for item in recorded.read("risk.profiled.v1", partition):
         if stored.marker is not None and item.offset >= until:
-            stored.compare(_payee_tables(hop))
+            stored.compare(_payee_tables(hop), _payee_horizons(hop, stored))
         where = f"{topic}/{partition}/{item.offset}"
         skip = skips.by_frame.get(item.offset)
         unreadable = skip is not None and skip.whole
@@ -355,13 +381,14 @@ def _walk_payees(
         if left is None:
             result.count("frame left out")
             continue
+        hop.idle_us = skips.idle_us(item.offset)
         received = hop.process([(item.offset, left)])
         if len(received.transactions):
             _compare_decisions(recorded, received, where, published, result)
         for place, feedback in zip(received.feedback_place.tolist(), received.feedback, strict=True):
             _compare(f"{where}/f{place}", "learning", label_record(feedback), published, result)
     if stored.marker is not None:
-        stored.compare(_payee_tables(hop))
+        stored.compare(_payee_tables(hop), _payee_horizons(hop, stored))
     stored.close("")
 
 

@@ -2,7 +2,9 @@
 
 A row topic holds changed rows, and markers that name what the rows before them stand for. Everything on it is read as a recovery
 reads it; when the oracle has walked as far as the last marker says, its own rows must be the same, byte for byte: none
-missing, none more, none other. A tombstone is named: no record leads to one.
+missing, none more, none other. But rows that are forgotten at the last marker may be there or not (``stream.core.forgetting``), and the
+tombstones that checkpoints wrote are of such rows: each lies before a marker whose horizon its row had not reached, and no more lie
+there than the marker speaks of. Any other tombstone is named: no record leads to one.
 """
 
 from __future__ import annotations
@@ -12,8 +14,20 @@ from itertools import islice
 from typing import Any, Final, Protocol
 
 import numpy as np
+import numpy.typing as npt
 
 from rules.bounded_json import NotReadable, load
+from stream.core.columns import hash_id
+from stream.core.forgetting import (
+    BEFORE_ALL,
+    FORGOTTEN,
+    erased_until,
+    idle_accounts,
+    idle_customers,
+    idle_payees,
+    idle_told,
+    known_frauds,
+)
 from stream.core.packed import Packed
 from stream.core.rows import RowTable
 from stream.errors import RiskstreamError
@@ -23,6 +37,10 @@ BESIDE: Final = b"\x01"
 """What keys of the second kind of rows begin with."""
 _FURTHER: Final = (BESIDE, b"\x02")
 """And of the third."""
+_NUMBERS: Final = ("rows", "rows_beside", "rows_third")
+"""What a marker calls the number of rows of each table."""
+TOMBSTONES: Final = "tombstones"
+"""And of the tombstones ever written."""
 _AT_ONCE: Final = 10_000
 _SHOWN_FIELDS: Final = 4
 
@@ -67,24 +85,39 @@ class StoredRows:
         The topic's, from its beginning.
     report
         Told of records that are neither row nor marker.
+    forgetting
+        Which rows of a table are forgotten as of a marker.
     """
 
     def __init__(
-        self, where: str, make: Callable[[], Mapping[str, RowTable]], records: Iterator[StoredRecord], report: Report
-    ) -> None:
+        self, where: str, make: Callable[[], Mapping[str, RowTable]], records: Iterator[StoredRecord], report: Report,
+        forgetting: Forgetting = lambda tables, name, slots, marker, erased: np.zeros(len(slots), np.bool_),
+    ) -> None:  # fmt: skip
         self.where = where
         self.marker: dict[str, Any] | None = None
         self.marked = -1
         """Offset of the marker."""
         self._make = make
         self._kinds = make()
+        self._forgetting = forgetting
         self._erased: set[tuple[str, bytes]] = set()
+        """Rows that a tombstone took which nothing led to, and that did not come again."""
+        self._tombstones: list[tuple[int, str, bytes]] = []
+        """Offset, table and key of those that no marker has spoken of yet."""
         self._report = report
         self._compared = False
         while batch := list(islice(records, _AT_ONCE)):
-            for name, prefix in zip(self._kinds, (b"", *_FURTHER), strict=False):
-                self._take(name, prefix, batch)
-            self._mark(batch)
+            begun = 0
+            for at, record in enumerate(batch):
+                if record.key == MARKER_KEY or not record.value:
+                    self._take_rows(batch[begun:at])
+                    begun = at + 1
+                    if record.key == MARKER_KEY:
+                        self._mark(record)
+                    else:
+                        self._tombstones.append((record.offset, *self._row_of(record.key or b"")))
+            self._take_rows(batch[begun:])
+        self._judge_tombstones({})
 
     def compare(self, computed: Mapping[str, RowTable], says: Mapping[str, int] | None = None) -> None:
         """Compare with the tables of the oracle, which stands where the marker does; only the first time.
@@ -104,7 +137,16 @@ class StoredRows:
                 found = (self.marker or {}).get(name)
                 self._report.differ(f"{self.where}/{self.marked}", f"its marker says {name} {found}, computed {value}")
         for name, stored in self._kinds.items():
-            self._compare(name, stored, computed[name])
+            self._compare(name, stored, computed)
+        self._compare_numbers()
+
+    def _compare_numbers(self) -> None:
+        """Forgotten rows that were taken out have a tombstone: whoever reads the topic holds no more than whoever wrote it."""
+        for said, (name, stored) in zip(_NUMBERS, self._kinds.items(), strict=False):
+            number = len(stored) - sum(kind == name for kind, _ in self._erased)
+            if TOMBSTONES in (self.marker or {}) and number > (self.marker or {}).get(said, number):
+                what = f"{number} {name} rows, its marker speaks of {(self.marker or {})[said]}: some were taken out without a tombstone"
+                self._report.differ(f"{self.where}/{self.marked}", what)
 
     def close(self, what: str) -> None:
         """Say what was never compared: ``what`` is the place of the marker, in words."""
@@ -113,33 +155,53 @@ class StoredRows:
         elif self.marker is not None and not self._compared:
             self._report.differ(f"{self.where}/{self.marked}", f"a marker of {what}, which is not on record")
 
-    def _mark(self, batch: list[StoredRecord]) -> None:
-        for record in batch:
-            if record.key == MARKER_KEY and record.value is not None:
-                try:
-                    self.marker = load(record.value, max_bytes=4 << 20, max_depth=5, max_values=500_000)
-                except NotReadable as error:
-                    self._report.differ(f"{self.where}/{record.offset}", str(error))
-                    continue
-                self.marked = record.offset
+    def _mark(self, record: StoredRecord) -> None:
+        if record.value is None:
+            return
+        try:
+            marker = load(record.value, max_bytes=4 << 20, max_depth=5, max_values=500_000)
+        except NotReadable as error:
+            self._report.differ(f"{self.where}/{record.offset}", str(error))
+            return
+        self._judge_tombstones(marker)
+        self.marker, self.marked = marker, record.offset
 
-    def _take(self, name: str, prefix: bytes, batch: list[StoredRecord]) -> None:
-        table, rows = self._kinds[name], []
-        for record in batch:
-            key = record.key or b""
-            if key == MARKER_KEY or (key[:1] if key.startswith(_FURTHER) else b"") != prefix:
+    def _row_of(self, key: bytes) -> tuple[str, bytes]:
+        """Name of the table that a key belongs to, and the key without its prefix."""
+        names = list(self._kinds)
+        for name, prefix in zip(names[1:], _FURTHER, strict=False):
+            if key.startswith(prefix):
+                return name, key.removeprefix(prefix)
+        return names[0], key
+
+    def _judge_tombstones(self, marker: Mapping[str, Any]) -> None:
+        """Those of forgotten rows are taken for what they are; of keys without a row the comparison tells."""
+        allowed = marker.get("tombstones", 0) - (self.marker or {}).get("tombstones", 0)
+        for offset, name, key in self._tombstones:
+            table = self._kinds[name]
+            slots = table.lookup(np.array([hash_id(key)], np.uint64))
+            forgotten = slots[0] < 0 or bool(self._forgetting(self._kinds, name, slots, marker, True)[0])
+            if allowed <= 0 or not forgotten:
+                what = f"the {name} row of {_text(key)} was erased; nothing led to that"
+                self._report.differ(f"{self.where}/{offset}", what)
+                self._erased.add((name, key))
                 continue
-            where, row = f"{self.where}/{record.offset}", (name, key.removeprefix(prefix))
-            if not record.value:
-                self._report.differ(where, f"the {name} row of {_text(row[1])} was erased; nothing led to that")
-                self._erased.add(row)
-            elif not self._fits(name, record.value, row[1]):
-                self._report.differ(where, f"not the row of {name} {_text(row[1])}")
+            allowed -= 1
+            if slots[0] >= 0:
+                table.remove(slots, told=False)
+        self._tombstones = []
+
+    def _take_rows(self, records: list[StoredRecord]) -> None:
+        rows: dict[str, list[bytes]] = {}
+        for record in records:
+            name, key = self._row_of(record.key or b"")
+            if record.value is None or not self._fits(name, record.value, key):
+                self._report.differ(f"{self.where}/{record.offset}", f"not the row of {name} {_text(key)}")
             else:
-                self._erased.discard(row)
-                rows.append(record.value)
-        if rows:
-            table.put(Packed.of(rows))
+                self._erased.discard((name, key))
+                rows.setdefault(name, []).append(record.value)
+        for name, values in rows.items():
+            self._kinds[name].put(Packed.of(values))
 
     def _fits(self, name: str, value: bytes, key: bytes) -> bool:
         """Whether this version can read the row, and it is the key's."""
@@ -154,12 +216,16 @@ class StoredRows:
             return False
         return bytes(alone.rows["key"][0]) == key
 
-    def _compare(self, name: str, stored: RowTable, computed: RowTable) -> None:
-        found, expected = (table.rows[: table.count] for table in (stored, computed))
+    def _compare(self, name: str, stored: RowTable, tables: Mapping[str, RowTable]) -> None:
+        computed = tables[name]
+        found, expected = (table.rows[table.taken()] for table in (stored, computed))
         erased = np.array(sorted(key for kind, key in self._erased if kind == name), found["key"].dtype)
         found = found[~np.isin(found["key"], erased)]
         self._report.count(f"{name} row", len(expected))
-        for key in np.setdiff1d(expected["key"], found["key"]).tolist():
+        slots = computed.taken()
+        missing = slots[~np.isin(expected["key"], found["key"])]
+        forgotten = self._forgetting(tables, name, missing, self.marker or {}, False)
+        for key in np.sort(computed.rows["key"][missing[~forgotten]]).tolist():
             self._report.differ(self.where, f"the {name} row of {_text(key)} is gone")
         for key in np.setdiff1d(found["key"], expected["key"]).tolist():
             self._report.differ(self.where, f"a row of {name} {_text(key)} that nothing led to")
@@ -192,3 +258,38 @@ def _parts(row: np.void, wanted: np.void) -> str:
 def _short(value: Any) -> str:
     text = str(value.tolist())
     return text if len(text) <= 40 else text[:40] + "…"
+
+
+Forgetting = Callable[
+    [Mapping[str, RowTable], str, npt.NDArray[np.int64], Mapping[str, Any], bool], npt.NDArray[np.bool_]
+]
+"""Tables by name, one of them, slots in it, a marker, and whether a checkpoint erased them: which of those rows are forgotten."""
+
+
+def _horizon(marker: Mapping[str, Any], erased: bool) -> int:
+    horizon: int = erased_until(marker) if erased else marker.get(FORGOTTEN, BEFORE_ALL)
+    return horizon
+
+
+def account_forgetting(
+    tables: Mapping[str, RowTable], name: str, slots: npt.NDArray[np.int64], marker: Mapping[str, Any],
+    erased: bool,
+) -> npt.NDArray[np.bool_]:  # fmt: skip
+    """Of the first hop."""
+    horizon, rows = _horizon(marker, erased), tables[name].rows[slots]
+    return {"account": idle_accounts, "customer": idle_customers}.get(name, idle_told)(rows, horizon)
+
+
+def payee_forgetting(
+    tables: Mapping[str, RowTable], name: str, slots: npt.NDArray[np.int64], marker: Mapping[str, Any],
+    erased: bool,
+) -> npt.NDArray[np.bool_]:  # fmt: skip
+    """Of the second; a busy row goes with its payee's."""
+    payees, busy = tables["payee"], tables["busy payee"]
+    horizon = _horizon(marker, erased)
+    hashes = tables[name].hashes(slots)
+    of, beside = payees.lookup(hashes), busy.lookup(hashes)
+    frauds = (beside >= 0) & known_frauds(busy.rows[np.maximum(beside, 0)])
+    idle = (of >= 0) & idle_payees(payees.rows[np.maximum(of, 0)], frauds, horizon)
+    # a busy row that was erased may be of a payee that went just before, or has begun anew since and needs none any more
+    return ~frauds if erased and name != "payee" else idle

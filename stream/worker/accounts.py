@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import orjson
 
 from rules.bounded_json import NotReadable
@@ -20,15 +21,27 @@ from rules.policy import shipped
 from stream.contracts.feedback import read_feedback
 from stream.contracts.transaction import read_transaction
 from stream.core import account_row
-from stream.core.batch_record import internal_offsets, mended_steps, read_batch
+from stream.core.batch_record import internal_offsets, mended_steps, read_batch, recorded_limits
 from stream.core.decode import Decoded, Refusal, decode_feedback, decode_transactions
+from stream.core.forgetting import (
+    BEFORE_ALL,
+    FORGOTTEN,
+    NEVER,
+    WENT_BACK,
+    IdleLimits,
+    erased_until,
+    idle_accounts,
+    idle_customers,
+    idle_told,
+    went_back,
+)
 from stream.core.profile import AccountHop, HopSettings, Profiled
 from stream.core.recorded_rates import RatesLost, recorded_rates
 from stream.core.rows import RowTable
 from stream.errors import RecoveryRefused
 from stream.settings import Settings
 from stream.worker.changelog import RowsRefused
-from stream.worker.checkpoint import Marker, write_rows
+from stream.worker.checkpoint import TOMBSTONES, Marker, write_rows
 from stream.worker.counts import Counts
 from stream.worker.dead_letters import dead_letter
 from stream.worker.foreign_key import explained
@@ -53,6 +66,8 @@ from stream.worker.set_aside import SetAside
 
 logger = logging.getLogger("riskstream.accounts")
 DAY_US = 86_400_000_000
+HORIZONS = (FORGOTTEN, "pairs_forgotten_until")
+"""What a marker calls the horizons: of accounts and customers, and of pairs."""
 REPEATED = "decided, but not yet in the rows of a checkpoint"
 
 
@@ -62,6 +77,9 @@ def hop_settings(settings: Settings, partitions: int) -> HopSettings:
         partitions=partitions,
         maturity_us=round(settings.maturity_days * DAY_US),
         lateness_us=round(settings.lateness_minutes * 60_000_000),
+        idle=IdleLimits(round(settings.forget_accounts_days * DAY_US), round(settings.forget_pairs_days * DAY_US)),
+        idle_payees_us=round(settings.forget_payees_days * DAY_US),
+        row_limit=settings.row_limit,
     )
 
 
@@ -81,6 +99,8 @@ class AccountPartition:
     """Those of the last batch, None before the first."""
     batches: int = 0
     """Offset in the log of batches from which recovery must read at the latest: some batch before the marker's."""
+    tombstones: int = 0
+    """Of forgotten rows, written so far."""
     internal: list[int] = field(default_factory=list)
     """Kafka timestamps, ms, of the records left out within the last hour of them: what bounds how many may be."""
 
@@ -104,6 +124,7 @@ class _Walked:
     internal: list[Culprit]
     rates: Currencies
     broker_ms: int | None
+    idle: IdleLimits
     found: FoundSteps
 
 
@@ -200,8 +221,16 @@ class AccountsHop(RowOwner[AccountPartition]):
         outcomes = self._decode_feedback(partition, found.feedback, self.trusts)
         if any(refusal.reason == "wrong_partition" for refusal in (*decoded.refused, *outcomes.refused)):
             self.on_wrong_partition()
-        profiled = owner.core.process(decoded.columns, outcomes.columns, rates, found.steps)
-        return _Walked(transactions, found.feedback, decoded, outcomes, profiled, internal, rates, broker_ms, found)
+        idle = self._idle(owner.core, broker_ms)
+        profiled = owner.core.process(decoded.columns, outcomes.columns, rates, found.steps, idle)
+        return _Walked(
+            transactions, found.feedback, decoded, outcomes, profiled, internal, rates, broker_ms, idle, found
+        )  # fmt: skip
+
+    def _idle(self, core: AccountHop, broker_ms: int | None) -> IdleLimits:
+        """After how long rows are forgotten in a batch: where no broker's time bounds event times, one wrong clock would have
+        all of them forgotten."""
+        return core.settings.idle if broker_ms is not None else NEVER
 
     def _bury_all(self, publisher: Publisher, partition: int, walked: _Walked, duplicates: int) -> Counts:
         """Write the dead letters of what was refused; returns what became of all records that were walked."""
@@ -265,7 +294,8 @@ class AccountsHop(RowOwner[AccountPartition]):
             rest = records.without({int(records.offsets[at]) for at in unread})
             kept.append((rest, decode(rest)))
         columns = [decoded.columns for _, decoded in kept]
-        for at, error in culprits(sum(map(len, columns)), _Trial(owner.core, columns[0], columns[1], rates)).items():
+        trial = _Trial(owner.core, columns[0], columns[1], rates, self._idle(owner.core, broker_ms))
+        for at, error in culprits(sum(map(len, columns)), trial).items():
             which = int(at >= len(columns[0]))
             records, decoded = kept[which]
             at_record = int(decoded.accepted[at - which * len(columns[0])])
@@ -279,6 +309,8 @@ class AccountsHop(RowOwner[AccountPartition]):
         written = publisher.acknowledged.get(self._batches(partition), owner.batches)
         owner.batches = max(owner.batches, written)
         core = owner.core
+        self.forgotten += core.forget(self.settings.forget_rows_per_checkpoint)
+        owner.tombstones += sum(len(table.gone()) for table in self.tables(partition)[1])
         return write_rows(
             publisher, self.changelog(partition), core.table, self._marker(owner), core.customers, core.told
         )
@@ -312,10 +344,11 @@ class AccountsHop(RowOwner[AccountPartition]):
     def replica(self, partition: int) -> Replica[AccountHop]:
         """An empty replica of one partition's rows."""
         core = AccountHop(partition, hop_settings(self.settings, self.partitions))
-        for table in (core.table, core.customers, core.told):
-            table.limit = self.settings.row_limit
         beside = (core.customers, core.told)
-        return Replica(self.changelog(partition), core, core.table, beside, passed_over=self.aside.refuse)
+        return Replica(
+            self.changelog(partition), core, core.table, beside, passed_over=self.aside.refuse,
+            forgotten=lambda table, slots, marker: forgotten(core, table, slots, erased_until(marker)),
+        )  # fmt: skip
 
     def recover(
         self, reader: Reader, partition: int, transactions: int, feedback: int,
@@ -350,8 +383,12 @@ class AccountsHop(RowOwner[AccountPartition]):
             if not {"highest", "sequence", "batches", "transactions", "feedback"} <= set(marker):
                 raise RowsRefused(replica.place, replica.marked, "a marker of another hop")
             core.highest[0] = marker["highest"]
+            core.horizons.reached = marker.get("reached", BEFORE_ALL)
+            core.horizons.at = [marker.get(name, BEFORE_ALL) for name in HORIZONS]
+            core.horizons.furthest = marker.get(WENT_BACK, BEFORE_ALL)
             owner.sequence, owner.batches = marker["sequence"], marker["batches"]
             owner.internal = list(marker.get("internal", []))
+            owner.tombstones = marker.get(TOMBSTONES, 0)
             holds = marker["transactions"], marker["feedback"]
             table = marker.get("rates_table")
             owner.rates = None if table is None else Currencies.from_document(table)
@@ -444,7 +481,7 @@ class AccountsHop(RowOwner[AccountPartition]):
             owner.left_out(batch)
             trusted = ~np.isin(outcomes.columns["offset"], batch["untrusted"])
             rates = self._recorded_rates(batch, owner.rates)
-            owner.core.process(decoded.columns, outcomes.columns[trusted], rates, steps)
+            owner.core.process(decoded.columns, outcomes.columns[trusted], rates, steps, recorded_limits(batch))
             # where the record names none, or others than it was walked with: the next batch must hold its table
             owner.rates = rates if rates.version == batch.get("rates") else None
             owner.sequence = batch["sequence"]
@@ -489,7 +526,8 @@ class AccountsHop(RowOwner[AccountPartition]):
         batch: dict[str, Any] = {
             "sequence": owner.sequence, "transactions": transactions, "feedback": feedback, "untrusted": untrusted,
             "duplicates": duplicates, "feedback_duplicates": walked.profiled.repeated_feedback,
-            "rates": walked.rates.version,
+            "rates": walked.rates.version, "forget": walked.idle.numbers(),
+            "reached": owner.core.horizons.reached,
         }  # fmt: skip
         if walked.broker_ms is not None:
             batch["broker_ms"] = walked.broker_ms
@@ -514,6 +552,10 @@ class AccountsHop(RowOwner[AccountPartition]):
             "sequence": owner.sequence,
             "batches": owner.batches,
             "highest": int(owner.core.highest[0]),
+            "reached": owner.core.horizons.reached,
+            TOMBSTONES: owner.tombstones,
+            **dict(zip(HORIZONS, owner.core.horizons.at, strict=True)),
+            **went_back(owner.core.horizons),
             **({"internal": owner.internal} if owner.internal else {}),
             "rates_table": None if owner.rates is None else owner.rates.document(),
             **({"topics": self.topic_ids} if self.topic_ids else {}),
@@ -527,14 +569,23 @@ class AccountsHop(RowOwner[AccountPartition]):
         return Place(self.settings.topic("riskstream-accounts-batches"), partition)
 
 
+def forgotten(core: AccountHop, table: RowTable, slots: npt.NDArray[np.int64], horizon: int) -> npt.NDArray[np.bool_]:
+    """Which rows of a table are forgotten at a horizon, bool[n]."""
+    rows = table.rows[slots]
+    if table is core.table:
+        return idle_accounts(rows, horizon)
+    return idle_customers(rows, horizon) if table is core.customers else idle_told(rows, horizon)
+
+
 class _Trial:
     """Walks parts of a batch on copies of the rows it concerns; each part that goes well is built upon."""
 
-    def __init__(self, core: AccountHop, transactions: Any, feedback: Any, rates: Currencies) -> None:
+    def __init__(self, core: AccountHop, transactions: Any, feedback: Any, rates: Currencies, idle: IdleLimits) -> None:
         self._core = core
         self._transactions = transactions
         self._feedback = feedback
         self._rates = rates
+        self._idle = idle
 
     def __call__(self, start: int, stop: int) -> None:
         """Walk the records from one place up to another: transactions first, feedback behind them."""
@@ -544,6 +595,7 @@ class _Trial:
             self._transactions[min(start, count) : min(stop, count)],
             self._feedback[max(start - count, 0) : max(stop - count, 0)],
             self._rates,
+            idle=self._idle,
         )
         self._core = core
 

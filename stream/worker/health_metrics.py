@@ -69,6 +69,13 @@ class HealthMetrics:
         )  # fmt: skip
         self._rows_shown: set[tuple[str, int]] = set()
         self._rows_limit = Gauge("riskstream_rows_limit", "Most rows of one table of a partition.", registry=registry)
+        self._forgotten = Counter(
+            "riskstream_rows_forgotten_total", "Forgotten rows that were taken out of memory and row topics.", ("hop",),
+            registry=registry,
+        )  # fmt: skip
+        self._taken_out: dict[str, int] = {}
+        for hop in HOPS:
+            self._forgotten.labels(hop)
         self._checkpoint = Gauge(
             "riskstream_checkpoint_age_seconds", "Age of the oldest change of rows that no checkpoint has.", ("hop",),
             registry=registry,
@@ -138,6 +145,12 @@ class HealthMetrics:
             self._rows.remove(gone[0], str(gone[1]))
         self._rows_shown = set(counts)
         self._rows_limit.set(limit)
+
+    def rows_forgotten(self, forgotten: Mapping[str, int]) -> None:
+        """How many rows each hop has taken out so far."""
+        for hop, count in forgotten.items():
+            self._forgotten.labels(hop).inc(count - self._taken_out.get(hop, 0))
+            self._taken_out[hop] = count
 
     def wanted(self, model: str, policy: str) -> None:
         """These versions should be in force now."""

@@ -255,6 +255,10 @@ class Line:
         hops = (self.accounts, self.payees)
         return {(hop.name, partition): hop.fullest(partition) for hop in hops for partition in list(hop.owned)}
 
+    def rows_forgotten(self) -> dict[str, int]:
+        """Forgotten rows that each hop took out so far."""
+        return {hop.name: hop.forgotten for hop in (self.accounts, self.payees)}
+
     def resume(self) -> None:
         """Take batches: rows are recovered and the consumer stands where they do."""
         self.ready = True

@@ -10,20 +10,22 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
+import numpy.typing as npt
 
 from rules.bounded_json import NotReadable
 from stream.core import packed
 from stream.core.decide import Decided
+from stream.core.forgetting import BEFORE_ALL, FORGOTTEN, WENT_BACK, erased_until, known_frauds, went_back
 from stream.core.frame import Frame, decode_frame, reversals_of
 from stream.core.learning import label_record, reversal_record
 from stream.core.packed import Packed
 from stream.core.receive import PayeeHop, Received, together
 from stream.core.rows import RowTable
-from stream.core.skipped import Skips
+from stream.core.skipped import IdleFrom, Skips
 from stream.errors import RecoveryRefused
 from stream.settings import Settings
 from stream.worker.changelog import RowsRefused
-from stream.worker.checkpoint import Marker, write_rows
+from stream.worker.checkpoint import TOMBSTONES, Marker, write_rows
 from stream.worker.deciding import Deciders, Deciding, Verdict
 from stream.worker.frame_trial import FrameTrial, Originals
 from stream.worker.isolation import PartitionStopped, WalkFailed, refuse_out_of_place, refuse_too_many, walking_again
@@ -53,7 +55,9 @@ class PayeePartition:
     unwritten: int = 0
     """Payments and feedback since the last checkpoint: no fewer than changed rows."""
     skips: Skips = field(default_factory=Skips)
-    """What was left out of which frames."""
+    """What was left out of which frames, and after how long payees were forgotten."""
+    tombstones: int = 0
+    """Of forgotten rows, written so far."""
 
 
 @dataclass
@@ -128,11 +132,21 @@ class PayeesHop(RowOwner[PayeePartition]):
         try:
             if careful:
                 self._leave_out(publisher, owner, partition, records)
+            self._limit(publisher, owner, partition)
             return owner.core.process(_frames(records, owner.skips))
         except (PublishFailed, PartitionStopped):
             raise
         except Exception as error:
             raise WalkFailed(self.name, partition, spans, error, careful=careful) from error
+
+    def _limit(self, publisher: Publisher, owner: PayeePartition, partition: int) -> None:
+        """Record after how long payees are forgotten from this batch on, where that is news."""
+        idle_us = round(self.settings.forget_payees_days * DAY_US)
+        if owner.skips.idle_us(owner.profiled) != idle_us:
+            limit = IdleFrom(owner.profiled, idle_us)
+            owner.skips.limits.append(limit)
+            publisher.send(self._skipped(partition).topic, limit.encoded(), partition=partition)
+        owner.core.idle_us = idle_us
 
     def _leave_out(self, publisher: Publisher, owner: PayeePartition, partition: int, records: Records) -> None:
         """Find what cannot be read or walked, bury it, and record that it is left out."""
@@ -154,7 +168,14 @@ class PayeesHop(RowOwner[PayeePartition]):
     def checkpoint(self, publisher: Publisher, partition: int) -> int:
         """Write the rows changed since the last checkpoint and a marker of what they stand for."""
         owner = self.owned[partition]
-        marker: Marker = {"profiled": owner.profiled, **({"topics": self.topic_ids} if self.topic_ids else {})}
+        core = owner.core
+        self.forgotten += core.forget(self.settings.forget_rows_per_checkpoint)
+        owner.tombstones += sum(len(table.gone()) for table in (core.table, core.busy))
+        marker: Marker = {
+            "profiled": owner.profiled, "reached": core.horizons.reached, FORGOTTEN: core.horizons.at[0],
+            "forget": owner.skips.idle_us(owner.profiled), TOMBSTONES: owner.tombstones,
+            **went_back(core.horizons), **({"topics": self.topic_ids} if self.topic_ids else {}),
+        }  # fmt: skip
         return write_rows(publisher, self.changelog(partition), owner.core.table, marker, owner.core.busy)
 
     def tables(self, partition: int) -> tuple[Place, tuple[RowTable, ...]]:
@@ -180,10 +201,11 @@ class PayeesHop(RowOwner[PayeePartition]):
 
     def replica(self, partition: int) -> Replica[PayeeHop]:
         """An empty replica of one partition's rows."""
-        core = PayeeHop(partition, round(self.settings.maturity_days * DAY_US))
-        for table in (core.table, core.busy):
-            table.limit = self.settings.row_limit
-        return Replica(self.changelog(partition), core, core.table, (core.busy,), passed_over=self.aside.refuse)
+        core = PayeeHop(partition, round(self.settings.maturity_days * DAY_US), row_limit=self.settings.row_limit)
+        return Replica(
+            self.changelog(partition), core, core.table, (core.busy,), passed_over=self.aside.refuse,
+            forgotten=lambda table, slots, marker: forgotten(core, table, slots, erased_until(marker)),
+        )  # fmt: skip
 
     def recover(
         self, reader: Reader, partition: int, profiled: int, replica: Replica[PayeeHop] | None = None
@@ -221,10 +243,22 @@ class PayeesHop(RowOwner[PayeePartition]):
         if start < profiled and (replica.marker is not None or reader.watermarks(place)[0] < profiled):
             refuse_lost(reader, place, start, REPEATED, accept=self.settings.accept_lost_records)
         owner = PayeePartition(replica.core, profiled, skips=self._read_skips(reader, partition))
+        self._take_marker(owner, replica.marker or {}, start)
         with walking_again(self.name, place, start):
             for records in reader.read_many(place, start, profiled):
-                replica.core.process(_frames(records, owner.skips))
+                for idle_us, frames in owner.skips.runs(_frames(records, owner.skips)):
+                    replica.core.idle_us = idle_us
+                    replica.core.process(frames)
         self.owned[partition] = owner
+
+    def _take_marker(self, owner: PayeePartition, marker: Marker, start: int) -> None:
+        """What is forgotten as of the marker; the limit it stands for too, whose own record may have been deleted."""
+        owner.core.horizons.reached = marker.get("reached", BEFORE_ALL)
+        owner.core.horizons.at = [marker.get(FORGOTTEN, BEFORE_ALL)]
+        owner.core.horizons.furthest = marker.get(WENT_BACK, BEFORE_ALL)
+        owner.tombstones = marker.get(TOMBSTONES, 0)
+        if start and owner.skips.idle_us(start - 1) == 0 and marker.get("forget", 0):
+            owner.skips.limits.insert(0, IdleFrom(0, marker["forget"]))
 
     def _read_skips(self, reader: Reader, partition: int) -> Skips:
         skips = Skips()
@@ -300,6 +334,11 @@ class PayeesHop(RowOwner[PayeePartition]):
     def changelog(self, partition: int) -> Place:
         """Where one partition's rows are written to."""
         return Place(self.settings.topic("riskstream-payees-rows"), partition)
+
+
+def forgotten(core: PayeeHop, table: RowTable, slots: npt.NDArray[np.int64], horizon: int) -> npt.NDArray[np.bool_]:
+    """Which rows of a table are forgotten at a horizon, bool[n]; of busy rows those that may be: they go with their payee."""
+    return core.idle(slots, horizon) if table is core.table else ~known_frauds(table.rows[slots])
 
 
 def _frames(records: Records, skips: Skips) -> list[tuple[int, Frame]]:

@@ -70,6 +70,9 @@ class ObservedLine(Protocol):
     def rows(self) -> dict[tuple[str, int], int]:
         """Rows of the fullest table, by hop and partition."""
 
+    def rows_forgotten(self) -> dict[str, int]:
+        """Forgotten rows that each hop took out so far."""
+
     @property
     def unwritten(self) -> list[tuple[str, int, float]]:
         """Hops and partitions with changed rows, and when they were last written."""
@@ -221,6 +224,7 @@ class Sampler:
         told.owned(len(self._line.owned))
         told.checkpoints(self._checkpoints.ages(self._line.unwritten, self._clock()))
         told.rows(self._line.rows(), self._settings.row_limit)
+        told.rows_forgotten(self._line.rows_forgotten())
 
     def _sample(self) -> Sample:
         """What the broker says; a connection that failed is not used again.

@@ -16,8 +16,10 @@ from dataclasses import dataclass, field
 from typing import Any, Generic, Protocol, TypeVar
 
 import numpy as np
+import numpy.typing as npt
 
 from rules.bounded_json import NotReadable
+from stream.core.columns import hash_id
 from stream.core.rows import RowTable, UnknownSchema
 from stream.errors import RiskstreamError
 from stream.worker.changelog import (
@@ -29,7 +31,7 @@ from stream.worker.changelog import (
     read_marker,
     strangers,
 )
-from stream.worker.checkpoint import BESIDE, MARKER_KEY, ROWS, Marker
+from stream.worker.checkpoint import BESIDE, MARKER_KEY, ROWS, TOMBSTONES, Marker
 from stream.worker.log import Place, Reader, Records
 from stream.worker.set_aside import Reason, shown_key
 
@@ -43,11 +45,16 @@ class ReplicaRefused(RiskstreamError):
     """A replica that must not be trusted: the rows are read from the changelog's beginning instead."""
 
 
+Key = bytes
 PassedOver = Callable[[Place, int, bytes | None, bytes | None, Reason, str], None]
 
 
 def _always() -> bool:
     return True
+
+
+def _none_forgotten(table: RowTable, slots: npt.NDArray[np.int64], marker: Marker) -> npt.NDArray[np.bool_]:
+    return np.zeros(len(slots), np.bool_)
 
 
 def _unseen(place: Place, offset: int, key: bytes | None, value: bytes | None, reason: Reason, why: str) -> None:
@@ -85,6 +92,12 @@ class Replica(Generic[Core]):
     next_offset: int = 0
     vouched: int = -1
     passed_over: PassedOver = _unseen
+    forgotten: Callable[[RowTable, npt.NDArray[np.int64], Marker], npt.NDArray[np.bool_]] = _none_forgotten
+    """Which rows of a table a marker's horizons have passed: those alone may be taken out."""
+    _tombstones: list[tuple[int, Key]] = field(default_factory=list)
+    """Offsets and keys of those that no marker has spoken of yet."""
+    _passed: int = 0
+    _read_before: bool = False
     _unreadable: str = ""
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
@@ -134,6 +147,10 @@ class Replica(Generic[Core]):
         self._check()
         return True
 
+    def begun_at(self, start: int, vouched: int) -> None:
+        """Its rows came from elsewhere: the changelog is read from ``start`` on, to ``vouched`` at least."""
+        self.next_offset, self.vouched, self._read_before = start, vouched, True
+
     def taken(self) -> None:
         """Wait until nobody is in the midst of taking records; whoever is has to ask ``wanted`` after that."""
         with self._lock:
@@ -156,6 +173,9 @@ class Replica(Generic[Core]):
         """A record that is neither row nor marker: harmless where its key is no row's, as the marker counts the rows."""
         key, offset = records.key(at) or b"", int(records.offsets[at])
         value = records.value(at)
+        if value is None and key and key != MARKER_KEY:
+            self._tombstones.append((offset, key))
+            return
         if value is None:
             what = "a null value"
         else:
@@ -178,6 +198,14 @@ class Replica(Generic[Core]):
         first = first_bytes(records)
         is_marker = first == MARKER_KEY[0]
         markers = np.flatnonzero(is_marker)
+        if self._tombstones and len(markers):
+            # rows of the checkpoint that the tombstones belong to come before its marker, later ones behind it
+            cut = int(markers[0])
+            self._put_rows(records.part(0, cut))
+            self._take_out(records, cut)
+            records = records.part(cut, len(records))
+            first, is_marker = first[cut:], is_marker[cut:]
+            markers = np.flatnonzero(is_marker)
         if len(markers):
             last = int(markers[-1])
             self.marked, self._unreadable = int(records.offsets[last]), ""
@@ -185,13 +213,54 @@ class Replica(Generic[Core]):
                 self.marker = read_marker(records.values[last])
             except NotReadable as error:
                 self._unreadable = str(error)
+        self._put_rows(records)
+
+    def _put_rows(self, records: Records) -> None:
+        first = first_bytes(records)
         is_beside = [first == prefix[0] for prefix in BESIDE]
-        self.table.put(records.chosen(~is_marker & ~np.any(is_beside, axis=0)).values)
+        self.table.put(records.chosen((first != MARKER_KEY[0]) & ~np.any(is_beside, axis=0)).values)
         for table, chosen in zip(self.beside, is_beside, strict=False):
             table.put(records.chosen(chosen).values)
 
+    def _take_out(self, records: Records, at: int) -> None:
+        """A marker stands behind tombstones: those of its checkpoint are of rows that its horizons have passed."""
+        try:
+            marker = read_marker(records.values[at])
+        except NotReadable:
+            marker = {}
+        known = [(offset, key) for offset, key in self._tombstones if is_known(key, self.tables)]
+        ever = marker.get(TOMBSTONES, 0)
+        if len(known) > ever - (self.marker or {}).get(TOMBSTONES, 0):
+            self._refuse_tombstone(*known[0])
+        for offset, key in known:
+            table, own = owner_of(key, self.tables)
+            assert table is not None, "its key is known"
+            slots = table.lookup(np.array([hash_id(own.decode())], np.uint64))
+            if slots[0] >= 0:
+                # up to there a snapshot may have the row as it is since it came again, which is read further on
+                if offset > self.vouched and not self.forgotten(table, slots, marker)[0]:
+                    self._refuse_tombstone(offset, key)
+                table.remove(slots, told=False)
+        self._pass_tombstones(ever)
+
+    def _pass_tombstones(self, ever: int) -> None:
+        """What is left of them is of no row; those that checkpoints wrote and whose rows were compacted away are no news."""
+        for offset, key in self._tombstones[max(ever - self._passed, 0) :]:
+            self.passed_over(
+                self.place, offset, key, None, "deleted", "a null value; no row has its key: it changes none"
+            )
+        self._passed += len(self._tombstones)
+        self._tombstones = []
+
+    def _refuse_tombstone(self, offset: int, key: Key) -> None:
+        raise RowsRefused(self.place, offset, f"a null value, where key {shown_key(key)} has a row")
+
     def _check(self) -> None:
         """Rows and marker must agree, or rows were lost."""
+        for offset, key in self._tombstones:
+            if is_known(key, self.tables):
+                self._refuse_tombstone(offset, key)
+        self._pass_tombstones((self.marker or {}).get(TOMBSTONES, 0))
         if self._unreadable:
             raise RowsRefused(self.place, self.marked, f"the last marker is none ({self._unreadable})")
         if self.marker is None:
@@ -202,6 +271,12 @@ class Replica(Generic[Core]):
                     self.place, self.marked, f"the marker speaks of {self.marker[name]} rows, {len(table)} are here: "
                     f"{self.marker[name] - len(table)} were deleted or written over",
                 )  # fmt: skip
+            if len(table) > self.marker.get(name, len(table)) and TOMBSTONES in self.marker and self._read_before:
+                raise ReplicaRefused(
+                    f"{self._name}: {len(table)} rows, the marker speaks of {self.marker[name]}: tombstones of forgotten rows were "
+                    "deleted before they were read here"
+                )
+        self._read_before = True
 
 
 class RowHop(Protocol):

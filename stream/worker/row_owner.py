@@ -40,6 +40,8 @@ class RowOwner(ABC, Generic[Partition]):
     owned: dict[int, Partition] = field(default_factory=dict)
     kept: dict[int, Partition] = field(default_factory=dict)
     walked: int = 0
+    forgotten: int = 0
+    """Rows that were taken out so far."""
     topic_ids: dict[str, str] = field(default_factory=dict)
     suspects: dict[int, dict[Place, int]] = field(default_factory=dict)
     """Partitions of which a batch could not be walked, and where that batch ended: up to there each is walked with care."""
@@ -82,7 +84,7 @@ class RowOwner(ABC, Generic[Partition]):
         """Say that the last checkpoint was committed."""
         self.owned[partition].unwritten = 0
         for table in self.tables(partition)[1]:
-            table.forget_changes(table.changed())
+            table.written()
 
     def forget_kept(self, but: Sequence[int]) -> None:
         """Let go of what was set aside, these partitions' aside: it is another worker's now."""

@@ -48,7 +48,7 @@ class Header:
     vouched
         Offset of the marker that must be read.
     schemas, row_bytes, rows
-        Of each table; the rows carry their own schema versions too.
+        Of each table, empty slots counted; the rows carry their own schema versions too.
     crc
         CRC-32 of all rows.
     """
@@ -93,7 +93,7 @@ class Copying:
         self.place = place
         self.tables = tables
         self.start = start
-        self._counts = [len(table) for table in tables]
+        self._counts = [table.slots for table in tables]
         self._crc = 0
         self._blocks = self._each_block(block_bytes)
 
@@ -185,8 +185,12 @@ def fill(
             if len(block) < count * row_bytes:
                 raise ReplicaRefused("the snapshot ends too early")
             crc = zlib.crc32(block, crc)
-            table.put(Packed(np.frombuffer(block, np.uint8), np.arange(count) * row_bytes, np.full(count, row_bytes)))
+            starts = np.arange(count) * row_bytes
+            data = np.frombuffer(block, np.uint8)
+            # a slot whose row was taken out lies as zeros
+            starts = starts[data[starts] + 256 * data[starts + 1].astype(np.int64) != 0]
+            table.put(Packed(data, starts, np.full(len(starts), row_bytes)))
             progress()
     if crc != header.crc:
         raise ReplicaRefused("the snapshot's rows do not fit their checksum")
-    replica.next_offset, replica.vouched = header.start, header.vouched
+    replica.begun_at(header.start, header.vouched)

@@ -99,6 +99,10 @@ class Oracle:
 def assert_rows(accounts: AccountsHop, payees: PayeesHop, oracle: Oracle, whose: str) -> None:
     """Rows are as if every record had come once, in log order (invariant 2)."""
     for partition, owner in accounts.owned.items():
+        owner.core.forget_all()
+        oracle.verified.accounts[partition].forget_all()
+        if owner.core.horizons.at != oracle.verified.accounts[partition].horizons.at:
+            raise Violation(f"{whose}: what is forgotten of partition {partition} differs")
         _equal(owner.core.table, oracle.verified.accounts[partition].table, f"{whose}, accounts of {partition}")
         _equal(
             owner.core.customers, oracle.verified.accounts[partition].customers, f"{whose}, customers of {partition}"
@@ -111,6 +115,10 @@ def assert_rows(accounts: AccountsHop, payees: PayeesHop, oracle: Oracle, whose:
         if owner.core.highest[0] != oracle.verified.accounts[partition].highest[0]:
             raise Violation(f"{whose}: highest event time of partition {partition} differs")
     for partition, payee in payees.owned.items():
+        payee.core.forget_all()
+        if payee.core.horizons.at != oracle.verified.payees[partition].horizons.at:
+            raise Violation(f"{whose}: what is forgotten of payee partition {partition} differs")
+        oracle.verified.payees[partition].forget_all()
         _equal(payee.core.table, oracle.verified.payees[partition].table, f"{whose}, payees of {partition}")
         _equal(payee.core.busy, oracle.verified.payees[partition].busy, f"{whose}, busy payees of {partition}")
 

@@ -17,12 +17,15 @@ from simulation.simulated_log import ConnectedLog, SimulatedLog, SimulatedPublis
 
 from stream.core.account_row import HOUR_US
 from stream.core.batch_record import mended_steps
-from stream.core.mending import Step
+from stream.core.forgetting import BEFORE_ALL, Horizons, Sweep
+from stream.core.mending import Step, mend_payees
+from stream.core.receive import PayeeHop
 from stream.core.rows import RowTable
 from stream.worker import accounts, checkpoint, payees, snapshot
 from stream.worker.accounts import AccountsHop
 from stream.worker.log import Place, Position, PublishFailed, Record
 from stream.worker.mailbox import Mailbox
+from stream.worker.payees import PayeesHop
 from stream.worker.replica import Replica
 from stream.worker.snapshot import Copying
 from stream.worker.snapshots import Snapshots
@@ -281,9 +284,82 @@ def place_unasked(patch: pytest.MonkeyPatch) -> None:
         patch.setattr(module, "refuse_out_of_place", lambda place, begins, stands: None)
 
 
+def forgets_too_soon(patch: pytest.MonkeyPatch) -> None:
+    """A sweep takes rows out that are not forgotten yet."""
+    find = Sweep.find
+
+    def hasty(self: Sweep, horizon: int, most: int, idle: Any) -> Any:
+        return find(self, horizon + 12 * 3_600_000_000, most, idle)
+
+    patch.setattr(Sweep, "find", hasty)
+
+
+def marker_without_horizon(patch: pytest.MonkeyPatch) -> None:
+    """The marker does not say what is forgotten."""
+    marker = AccountsHop._marker
+
+    def forgetful(self: AccountsHop, owner: Any) -> checkpoint.Marker:
+        names = ("reached", "forgotten_until", "pairs_forgotten_until")
+        return {name: value for name, value in marker(self, owner).items() if name not in names}
+
+    patch.setattr(AccountsHop, "_marker", forgetful)
+
+
+def tombstones_unsent(patch: pytest.MonkeyPatch) -> None:
+    """A row is taken out of memory and stays on its topic."""
+    patch.setattr(RowTable, "gone", lambda self: [])
+
+
+def tombstones_uncounted(patch: pytest.MonkeyPatch) -> None:
+    """The marker does not say how many tombstones checkpoints wrote."""
+    marker = AccountsHop._marker
+
+    def silent(self: AccountsHop, owner: Any) -> checkpoint.Marker:
+        return marker(self, owner) | {checkpoint.TOMBSTONES: 0}
+
+    patch.setattr(AccountsHop, "_marker", silent)
+
+
+def limits_of_today(patch: pytest.MonkeyPatch) -> None:
+    """A recovery forgets by its own settings, not by those a batch was walked with."""
+    patch.setattr(accounts, "recorded_limits", lambda batch: None)
+
+
+def payee_limits_of_today(patch: pytest.MonkeyPatch) -> None:
+    """The second hop does not record from which frame on which limit holds."""
+
+    def unrecorded(self: PayeesHop, publisher: Any, owner: Any, partition: int) -> None:
+        owner.core.idle_us = round(self.settings.forget_payees_days * payees.DAY_US)
+
+    patch.setattr(PayeesHop, "_limit", unrecorded)
+
+
+def horizon_goes_back(patch: pytest.MonkeyPatch) -> None:
+    """A limit that is raised brings back what was forgotten."""
+    advance = Horizons.advance
+
+    def forgetful(self: Horizons, event_times: Any, limits: list[int], reached: Any = None) -> Any:
+        self.at = [BEFORE_ALL] * len(self.at)
+        return advance(self, event_times, limits, reached)
+
+    patch.setattr(Horizons, "advance", forgetful)
+
+
+def mended_without_a_sweep(patch: pytest.MonkeyPatch) -> None:
+    """A step lets the horizon go back over rows of which some were taken out and some were not."""
+
+    def mend(self: PayeeHop, step: Step) -> int:
+        if self.horizons.reached > step.limit:
+            self.horizons.go_back(step.until, [self.idle_us])
+        return mend_payees(self.table, self.busy, step)
+
+    patch.setattr(PayeeHop, "mend", mend)
+
+
 MUTATIONS: tuple[Mutation, ...] = (
     no_fence, no_claim, no_batch_record, marker_outside, no_ring, no_generation, offsets_apart, failure_ignored,
     mailbox_kept, reads_uncommitted, positions_pending, trust_of_today, stamp_believed, time_of_today, step_unrecorded, mended_by_today, marker_without_clock, silent_degradation,
     kept_unasked, copy_not_read_on, snapshot_unvouched, snapshot_unchecked,
-    snapshot_from_its_end, place_unasked,
+    snapshot_from_its_end, place_unasked, forgets_too_soon, marker_without_horizon, tombstones_unsent, tombstones_uncounted,
+    limits_of_today, payee_limits_of_today, horizon_goes_back, mended_without_a_sweep,
 )  # fmt: skip

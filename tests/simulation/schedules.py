@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import random
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 from simulation.deciders import SwitchingVersions
 from simulation.invariants import assert_exact, assert_rows
@@ -16,7 +16,7 @@ from simulation.simulated_disk import Damage, SimulatedDisk
 from simulation.simulated_group import SimulatedGroup
 from simulation.simulated_log import SimulatedLog
 from simulation.simulated_worker import SimulatedWorker, Violation
-from simulation.traffic import Bank, Event
+from simulation.traffic import FORGOTTEN_H, Bank, Event
 
 from stream.settings import Settings
 
@@ -27,6 +27,15 @@ MOST_WORKERS = 4
 PATIENCE = 200
 MOST_TURNS = 5_000
 """A line that has not finished so many turns after the last fault hangs: some 500 s, many time-outs of any kind."""
+
+
+FORGETS: dict[str, Any] = {
+    "forget_accounts_days": FORGOTTEN_H / 24, "forget_pairs_days": 0.5, "forget_payees_days": 0.25,
+    "forget_rows_per_checkpoint": 2,
+}  # fmt: skip
+"""Limits of hours, so that rows are forgotten and met again within a schedule."""
+FORGETS_OF_OTHERS: dict[str, Any] = {"forget_accounts_days": 1.0, "forget_pairs_days": 0.0, "forget_payees_days": 0.5}
+"""Those of every third worker."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,6 +156,7 @@ class Simulation:
         self.turn = 0
         self.versions = SwitchingVersions()
         self.settings = Settings(
+            **FORGETS,
             batch_records=schedule.batch_records, checkpoint_interval_ms=schedule.checkpoint_interval_ms,
             checkpoint_records=schedule.checkpoint_records, pace_ms=0,
             internal_errors_per_hour=schedule.internal_errors_per_hour,
@@ -275,7 +285,9 @@ class Simulation:
     def _start(self) -> None:
         self._started += 1
         name, disk = f"w{self._started}", self.disks[self._started % DISKS]
-        self.workers.append(SimulatedWorker(name, self.settings, self.log, self.group, self.versions, disk))
+        # limits are changed worker by worker: what was in force when a batch was walked stands in its record
+        settings = self.settings.model_copy(update=FORGETS_OF_OTHERS) if self._started % 3 == 0 else self.settings
+        self.workers.append(SimulatedWorker(name, settings, self.log, self.group, self.versions, disk))
 
     def _waiting(self) -> dict[str, int]:
         """Committed records that nobody has taken yet, by place."""

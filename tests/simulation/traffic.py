@@ -16,6 +16,10 @@ from stream.worker.log import Place
 TRANSACTIONS, FEEDBACK = "bank.transactions.v1", "bank.feedback.v1"
 START = datetime(2026, 1, 5, 9, tzinfo=UTC)
 ACCOUNTS, PAYEES, REPEATED = 6, 4, 8
+FORGOTTEN_H = 16
+"""After so many hours without a payment an account is forgotten, and with it what it paid."""
+SURELY_KNOWN_H = 8
+"""Well below: payments may be hours late."""
 
 Kind = Literal["decided", "duplicate", "dead", "dead or decided", "label", "label or dead", "untrusted or label", "gap"]
 
@@ -114,13 +118,27 @@ class Bank:
     def _repeat(self) -> Event:
         """A producer's retry, A B A too; now and then the id comes back with other content."""
         account = self._account()
-        if account not in self._sent:
+        known = self._surely_known(account)
+        if not known:
             return self._payment()
-        payment = self._random.choice(self._sent[account][-REPEATED:])
+        payment = self._random.choice(known[-REPEATED:])
         expect: Kind = "duplicate"
         if self._random.random() < 0.2:
             payment, expect = payment | {"amount_minor": payment["amount_minor"] + 1}, "dead"
         return replace(self._record(TRANSACTIONS, payment, expect), repeats=payment["transaction_id"])
+
+    def _surely_known(self, account: str) -> list[dict[str, Any]]:
+        """What was sent since an account was last idle for so long that it may have been forgotten."""
+        sent, last = self._sent.get(account, []), self._number
+        since = len(sent)
+        for place in range(len(sent) - 1, -1, -1):
+            number = int(sent[place]["transaction_id"][1:])
+            if sent[place].get("type") == "reversal":
+                continue  # which keeps no account
+            if last - number > SURELY_KNOWN_H:
+                break
+            since, last = place, number
+        return sent[since:]
 
     def _feedback(self) -> Event:
         account = self._account()

@@ -8,6 +8,7 @@ from rules.policy import shipped
 from stream.core import account
 from stream.core.account_row import DAY_US
 from stream.core.features import ACCOUNT_WIDTH
+from stream.core.forgetting import BEFORE_ALL
 from stream.core.frames import Frames
 
 UNWRITTEN = -987654321.0
@@ -24,7 +25,7 @@ def walk(rows: np.ndarray, customers: np.ndarray, transactions: np.ndarray, cust
         rows, customers, transactions, np.zeros(count, np.int64), np.full(count, customer),
         RATES, 30 * DAY_US, DAY_US,
         np.zeros(1, np.int64), 0, frames.to, frames.next, frames.records, np.zeros(count, np.uint8),
-        np.zeros(4, np.int64), 0, count,
+        np.zeros(4, np.int64), np.full((count, 2), BEFORE_ALL), 0, count,
     )  # fmt: skip
     features: np.ndarray = frames.records["features"]
     assert features.shape == (count, ACCOUNT_WIDTH)

@@ -9,6 +9,7 @@ from stream.core.account_row import ACCOUNT_ROW
 from stream.core.columns import ABSENT_TIME, FEEDBACK, TRANSACTION, pack_code
 from stream.core.customer import CUSTOMER_ROW
 from stream.core.features import INDEX
+from stream.core.forgetting import BEFORE_ALL
 from stream.core.told_row import TOLD_ROW
 from tests.unit.core.account_walk import walk
 
@@ -42,6 +43,8 @@ def test_velocities_count_on_after_feedback_from_the_far_future() -> None:
         np.full(1, -1),
         np.zeros(1, np.int64),
         np.zeros(1, account_outcomes.TOLD_OF),
+        10**15,
+        BEFORE_ALL,
     )
     last = pay(6, 20)[-1]
     assert last[INDEX["count_hour"]] > 24.0

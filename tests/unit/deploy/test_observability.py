@@ -64,6 +64,7 @@ METRICS: dict[str, dict[str, set[str]]] = {
     "riskstream_checkpoint_age_seconds": {"hop": {"accounts", "payees"}},
     "riskstream_rows": {"hop": set(), "partition": set()},
     "riskstream_rows_limit": {},
+    "riskstream_rows_forgotten_total": {"hop": {"accounts", "payees"}},
     "riskstream_learner_round_age_seconds": {},
     "riskstream_versions_age_seconds": {},
     "riskstream_versions_behind_seconds": {},
@@ -113,7 +114,7 @@ SHOWN_ALONE = {
     "process_resident_memory_bytes", "process_cpu_seconds_total", "process_open_fds", "process_max_fds",
     "riskstream_batches_refused_total", "riskstream_reversals_total", "riskstream_gateway_records_total", "riskstream_gateway_answers_total",
     "riskstream_gateway_payments", "riskstream_gateway_waiting", "riskstream_gateway_failures_total",
-    "riskstream_gateway_forgotten_total",
+    "riskstream_gateway_forgotten_total", "riskstream_rows_forgotten_total",
 }  # fmt: skip
 """On the board, and no alert: a high value of one is no fault."""
 

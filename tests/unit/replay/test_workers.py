@@ -20,6 +20,7 @@ from hypothesis import strategies as st
 
 from detectors.ensemble import EnsembleConfig
 from rules.policy import shipped
+from stream.core.forgetting import IdleLimits
 from stream.core.rfc3339 import render as render_time
 from stream.errors import RiskstreamError
 from stream.replay.engine import DAY_US, FileReplay, ReplaySettings
@@ -109,14 +110,22 @@ PAYMENTS = st.lists(
 
 
 @settings(max_examples=25, deadline=None)
-@given(payments=PAYMENTS, shares=st.integers(2, 4), rows=st.integers(1, 30), blind=st.booleans())
+@given(
+    payments=PAYMENTS, shares=st.integers(2, 4), rows=st.integers(1, 30), blind=st.booleans(),
+    idle_h=st.sampled_from([0, 6, 24]),
+)  # fmt: skip
 def test_late_repeated_broken_and_fraudulent_rows_fall_into_their_places(
-    payments: list[tuple[int, int, int, str, bool]], shares: int, rows: int, blind: bool, tmp_path_factory: Any
-) -> None:
+    payments: list[tuple[int, int, int, str, bool]], shares: int, rows: int, blind: bool, idle_h: int,
+    tmp_path_factory: Any,
+) -> None:  # fmt: skip
     folder = tmp_path_factory.mktemp("shares")
     path, truth = folder / "h.jsonl", folder / "t.csv"
     write(payments, path, truth)
-    shape = ReplaySettings(label_delay_us=7_200_000_000, round_us=21_600_000_000, familiarity=not blind)
+    idle_us = idle_h * 3_600_000_000
+    shape = ReplaySettings(
+        label_delay_us=7_200_000_000, round_us=21_600_000_000, familiarity=not blind,
+        idle=IdleLimits(idle_us, idle_us // 2), idle_payees_us=idle_us,
+    )  # fmt: skip
     one, many = by_one(path, truth, shape), by_many(path, truth, shape, shares, chunk_rows=rows)
     assert many[0] == one[0]
     assert many[2].late == one[2].late
