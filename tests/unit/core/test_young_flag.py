@@ -29,7 +29,7 @@ def policy(ceiling: bool) -> Policy:
     text = text.replace(
         "{challenge_light: 20000, challenge_strong: 60000,", "{challenge_light: 300, challenge_strong: 60000,"
     )
-    lines = [line for line in text.splitlines() if ceiling or not line.startswith("young:")]
+    lines = [*text.splitlines(), *(["young: {touch_ceiling_per_10k: 20}"] if ceiling else [])]
     return Policy.from_files({"common.yaml": "\n".join(lines).encode()})
 
 
