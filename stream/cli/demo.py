@@ -55,7 +55,7 @@ Examples:
 @click.option(
     "--accounts",
     type=click.IntRange(10, 100_000),
-    default=200,
+    default=400,
     show_default=True,
     help="Accounts of the simulated bank; fewer live faster.",
 )
@@ -75,7 +75,7 @@ def command(
     """Watch the whole line work: simulated customers pay, thieves attack, a worker decides and explains.
 
     The bank is simulated and lives faster than we do: first 60 of its days within seconds, so that the line knows its
-    customers, then at the default rate about 2 of its days a second, chargebacks five of its days after a fraud. The worker, the topics and the decisions are real; what was right is counted from
+    customers, then at the default rate about one of its days a second, chargebacks five of its days after a fraud. The worker, the topics and the decisions are real; what was right is counted from
     the simulator's truth, which the worker never sees. Ctrl-C ends it early, in good order.
     """
     with ExitStack() as stack:

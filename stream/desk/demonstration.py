@@ -46,7 +46,7 @@ class Plan:
     seconds: float = 30.0
     rate: float = 900.0
     seed: int = 2
-    accounts: int = 200
+    accounts: int = 400
     history_days: int = HISTORY_DAYS
 
 

@@ -14,7 +14,7 @@ from stream.settings import Settings
 MATURITY_DAYS = 7.0
 """The simulated bank hears of a fraud within five days, so that a payment it heard nothing of is normal after seven."""
 LEARNING_INTERVAL_S = 1.0
-"""Two days of the simulated bank: it lives fast, and so its models must come."""
+"""A day of the simulated bank: it lives fast, and so its models must come."""
 EMBEDDED_SESSION_MS = 2_000
 """A worker that leaves the embedded broker is missed that soon."""
 
