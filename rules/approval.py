@@ -200,7 +200,7 @@ def decode(value: bytes) -> PolicyRecord:
             f"not a policy record: {error}; was the topic written by something else?",
             "too_large" if error.too_large else "malformed",
         ) from error
-    if not isinstance(document, dict) or "files" not in document or not isinstance(document.get("format"), int):
+    if not isinstance(document, dict) or "files" not in document or type(document.get("format")) is not int:
         raise RecordRefused(
             "not a policy record: no JSON object with format and files; was the topic written by something else?",
             "malformed",

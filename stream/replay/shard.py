@@ -34,11 +34,12 @@ from stream.replay.sources import Source
 IDENTITY = np.dtype(
     [
         ("row", "i8"), ("event_time", "i8"), ("amount_minor", "i8"), ("transaction_hash", "u8"), ("account_hash", "u8"),
-        ("payee_hash", "u8"), ("transaction_id", "S64"), ("account_id", "S64"), ("payee_id", "S64"), ("late", "u1"),
+        ("payee_hash", "u8"), ("device_hash", "u8"), ("transaction_id", "S64"), ("account_id", "S64"), ("payee_id", "S64"), ("late", "u1"),
         ("slips", "u1"), ("age_band", "u1"), ("segment", "u1"), ("card", "f4", (len(CARD),)),
     ]
 )  # fmt: skip
-"""What is said of a decided transaction beside its verdict; ``row`` is its place in the source."""
+"""What is said of a decided transaction beside its verdict; ``row`` is its place in the source. Of a reversal
+``device_hash`` is the payment that it takes back (``account_reversal.py``)."""
 SEEN = np.dtype(
     [
         ("offset", "i8"), ("event_time", "i8"), ("transaction_hash", "u8"), ("account_hash", "u8"),
@@ -55,7 +56,7 @@ NO_ROUND, NO_TURN = -1, -2
 """No round ended; the run goes on in a bucket that had begun before it."""
 _NEVER_LATE = 2**61
 _NO_ROWS = np.zeros(0, columns.TRANSACTION)
-_IDENTITY_NAMES = ("event_time", "amount_minor", "transaction_hash", "account_hash", "payee_hash", "transaction_id", "account_id", "payee_id", "late", "slips")  # fmt: skip
+_IDENTITY_NAMES = ("event_time", "amount_minor", "transaction_hash", "account_hash", "payee_hash", "device_hash", "transaction_id", "account_id", "payee_id", "late", "slips")  # fmt: skip
 
 
 class Told(NamedTuple):

@@ -21,7 +21,7 @@ pytestmark = pytest.mark.kafka
 
 @pytest.mark.parametrize("keep", [False, True])
 def test_demo_on_a_real_kafka(kafka: DevelopmentKafka, tmp_path: Path, keep: bool) -> None:
-    command = ["demo", "--seconds", "3", "--rate", "400", "--json", "--broker", kafka.bootstrap]
+    command = ["demo", "--cold", "--seconds", "3", "--rate", "400", "--json", "--broker", kafka.bootstrap]
     called = subprocess.run(
         [sys.executable, "-m", "stream.cli", *command, *(["--keep-topics"] if keep else [])],
         env=environment_of(Settings(data_directory=str(tmp_path))),
