@@ -8,6 +8,7 @@ from typing import Final
 from prometheus_client import CollectorRegistry, Counter, Gauge
 
 from stream.worker.checkpoint_age import HOPS
+from stream.worker.gauge_table import GaugeTable
 from stream.worker.log import Place
 from stream.worker.recovery_failure import REASONS
 from stream.worker.watchdog import STARTING, Health
@@ -64,10 +65,9 @@ class HealthMetrics:
         )
         for reason in REASONS:
             self._failures.labels(reason)
-        self._rows = Gauge(
+        self._rows = GaugeTable(Gauge(
             "riskstream_rows", "Rows of the fullest table of a hop's partition.", ("hop", "partition"), registry=registry
-        )  # fmt: skip
-        self._rows_shown: set[tuple[str, int]] = set()
+        ))  # fmt: skip
         self._rows_limit = Gauge("riskstream_rows_limit", "Most rows of one table of a partition.", registry=registry)
         self._forgotten = Counter(
             "riskstream_rows_forgotten_total", "Forgotten rows that were taken out of memory and row topics.", ("hop",),
@@ -93,13 +93,9 @@ class HealthMetrics:
                 ("riskstream_versions_behind_seconds", "Since when a version that should be in force is not."),
             )
         }
-        self._wanted_shown: tuple[str, str] | None = None
-        self._wanted = Gauge(
-            "riskstream_version_wanted_info",
-            "Versions that should be in force.",
-            ("model", "policy"),
-            registry=registry,
-        )
+        self._wanted = GaugeTable(Gauge(
+            "riskstream_version_wanted_info", "Versions that should be in force.", ("model", "policy"), registry=registry
+        ))  # fmt: skip
 
     def watch(self, health: Callable[[], Health]) -> None:
         """Show this judgement from now on."""
@@ -138,12 +134,7 @@ class HealthMetrics:
 
     def rows(self, counts: Mapping[tuple[str, int], int], limit: int) -> None:
         """Rows of the fullest table by hop and partition, of the partitions that are here, and the most there may be."""
-        for (hop, partition), count in counts.items():
-            self._rows.labels(hop, str(partition)).set(count)
-        # only what is gone goes: a scrape between a clearing and the next value would see no rows at all
-        for gone in self._rows_shown - counts.keys():
-            self._rows.remove(gone[0], str(gone[1]))
-        self._rows_shown = set(counts)
+        self._rows.show({(hop, str(partition)): count for (hop, partition), count in counts.items()})
         self._rows_limit.set(limit)
 
     def rows_forgotten(self, forgotten: Mapping[str, int]) -> None:
@@ -154,7 +145,4 @@ class HealthMetrics:
 
     def wanted(self, model: str, policy: str) -> None:
         """These versions should be in force now."""
-        self._wanted.labels(model, policy).set(1)
-        if self._wanted_shown is not None and self._wanted_shown != (model, policy):
-            self._wanted.remove(*self._wanted_shown)
-        self._wanted_shown = (model, policy)
+        self._wanted.show({(model, policy): 1})

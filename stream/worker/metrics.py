@@ -21,6 +21,7 @@ from stream.core.decide import CHALLENGE, Decided
 from stream.settings import Settings
 from stream.worker.alert_load import AlertLoad
 from stream.worker.counts import Counts
+from stream.worker.gauge_table import GaugeTable
 from stream.worker.health_metrics import HealthMetrics
 from stream.worker.log import Place
 from stream.worker.set_aside import REASONS
@@ -141,7 +142,9 @@ class Metrics:
         for topic in ("risk.policies.v1", "risk.models.v1"):
             for reason in REASONS:
                 self._set_aside.labels(topic, reason)
-        self._version = Gauge("riskstream_version_info", "Versions in force.", ("model", "policy"), registry=registry)
+        self._version = GaugeTable(
+            Gauge("riskstream_version_info", "Versions in force.", ("model", "policy"), registry=registry)
+        )
         self._transactions = Counter(
             "riskstream_transactions_total", "Kafka transactions by how they ended.", ("result",), registry=registry
         )
@@ -163,12 +166,10 @@ class Metrics:
         self._snapshots = Counter(
             "riskstream_snapshots_total", "Local snapshots by what became of them.", ("result",), registry=registry
         )
-        self._lost = Gauge(
-            "riskstream_records_lost",
-            "Offsets deleted before they were read; their partition stands.",
-            ("topic", "partition"),
-            registry=registry,
-        )
+        self._lost = GaugeTable(Gauge(
+            "riskstream_records_lost", "Offsets deleted before they were read; their partition stands.",
+            ("topic", "partition"), registry=registry,
+        ))  # fmt: skip
         errors = Counter(
             "riskstream_internal_errors_total",
             "Errors of riskstream itself: batches recovered, records become dead letters, transactions that took the "
@@ -185,12 +186,11 @@ class Metrics:
             registry=registry,
         )
         self._batches_refused = {hop: refused.labels(hop) for hop in ("accounts", "payees")}
-        self._stopped = Gauge(
+        self._stopped = GaugeTable(Gauge(
             "riskstream_partition_stopped",
             "1 for a partition that stands at a record until its worker is started anew.",
-            ("topic", "partition"),
-            registry=registry,
-        )
+            ("topic", "partition"), registry=registry,
+        ))  # fmt: skip
         self._restarts = Counter(
             "riskstream_thread_restarts_total",
             "Threads beside the line that failed and were started again.",
@@ -275,9 +275,7 @@ class Metrics:
 
     def stopped(self, places: Iterable[Place]) -> None:
         """Partitions of this worker that stand at a record."""
-        self._stopped.clear()
-        for place in places:
-            self._stopped.labels(place.topic, str(place.partition)).set(1)
+        self._stopped.show({(place.topic, str(place.partition)): 1 for place in places})
 
     def matured(self, scenario: int, number: int) -> None:
         """The learner saw transactions mature without fraud."""
@@ -298,8 +296,7 @@ class Metrics:
 
     def versions(self, model: str, policy: str) -> None:
         """These versions are in force now."""
-        self._version.clear()
-        self._version.labels(model, policy).set(1)
+        self._version.show({(model, policy): 1})
 
     def thread_restarted(self, thread: str) -> None:
         """A thread failed and is started again."""
@@ -335,9 +332,7 @@ class Metrics:
 
     def lost(self, offsets: Mapping[Place, int]) -> None:
         """Partitions of this worker that stand because offsets were deleted unread, and how many."""
-        self._lost.clear()
-        for place, count in offsets.items():
-            self._lost.labels(place.topic, str(place.partition)).set(count)
+        self._lost.show({(place.topic, str(place.partition)): count for place, count in offsets.items()})
 
     def _committed(self) -> None:
         self.last_commit = time.monotonic()
