@@ -250,11 +250,9 @@ class Learner:
             When it came back, µs.
         """
         row = self._pending.find(transaction_hash)
-        if row is not None:
-            if self._pending.label_of(row) == UNLABELLED:
-                self._pending.set_label(row, WITHDRAWN, 1.0)
-        elif self._window.label_of(transaction_hash) is None and not self._pending.has_early(transaction_hash):
-            self._pending.keep_early(transaction_hash, event_time, WITHDRAWN, 1.0)
+        told = self._pending.has_early(transaction_hash) if row is None else self._pending.label_of(row) != UNLABELLED
+        if not told:
+            self.withdraw(transaction_hash, event_time)
 
     def label(self, transaction_hash: int, event_time: int, fraud: bool, source: str) -> None:
         """A label arrives; a later one for the same transaction supersedes it.

@@ -23,7 +23,6 @@ if TYPE_CHECKING:
     from stream.replay.span import Span
 
 _FILE = click.Path(dir_okay=False, path_type=Path)
-_DAY_US = 86_400_000_000
 _EPOCH = date(1970, 1, 1).toordinal()
 BLIND = "without-familiarity"
 """The champion that is the same policy where no pair has a history."""
@@ -178,7 +177,7 @@ class ReplayOptions:
             A delay or a round that cannot be read, or a round that is not whole buckets.
         """
         from stream.core.forgetting import IdleLimits
-        from stream.replay.engine import BUCKET_US, ReplaySettings
+        from stream.replay.engine import BUCKET_US, DAY_US, ReplaySettings
         from stream.replay.schedule import parse_delay
 
         delay_us, round_us = parse_delay(self.label_delay), parse_delay(self.round_text, "--round")
@@ -195,8 +194,8 @@ class ReplayOptions:
             settings.seed,
             not self.without_familiarity,
             maturity_us,
-            IdleLimits(round(settings.forget_accounts_days * _DAY_US), round(settings.forget_pairs_days * _DAY_US)),
-            round(settings.forget_payees_days * _DAY_US),
+            IdleLimits(round(settings.forget_accounts_days * DAY_US), round(settings.forget_pairs_days * DAY_US)),
+            round(settings.forget_payees_days * DAY_US),
         )
 
     def source(self) -> Source:

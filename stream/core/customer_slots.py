@@ -15,7 +15,7 @@ from numba import njit
 
 from stream.core.columns import hash_id
 from stream.core.customer import begin_customer
-from stream.core.forgetting import idle_accounts, last_met, remembers_fraud
+from stream.core.forgetting import idle_accounts, is_idle_account, last_met, remembers_fraud
 from stream.core.rows import RowTable
 from stream.core.slot_index import EMPTY, SlotIndex, put_slot, slot_of
 
@@ -113,10 +113,7 @@ class CustomerSlots:
 @njit(cache=True, nogil=True)
 def stands_for(rows: Any, account: Any, customer: Any, horizon: Any) -> bool:
     """Whether an account that once stood for a customer does so still."""
-    row = rows[account]
-    if row["customer"] != customer:
-        return False
-    return last_met(row) >= horizon or remembers_fraud(row)
+    return rows[account]["customer"] == customer and not is_idle_account(rows[account], horizon)
 
 
 @njit(cache=True, nogil=True)

@@ -25,6 +25,8 @@ BEFORE_ALL, AFTER_ALL = -(2**62), 2**62
 """Times before and after all times, µs."""
 FORGOTTEN, WENT_BACK = "forgotten_until", "forgotten_before_mending"
 """What a marker calls the horizon of rows, and the furthest one that was brought back by mending, if any was."""
+_NAMES = (FORGOTTEN, "pairs_forgotten_until")
+"""What a marker calls the horizons: of rows, and of an account's or a customer's pairs."""
 _FRAUD = 1
 LOOKED_AT = 16
 """A sweep looks at so many slots for each row that it may take out."""
@@ -83,7 +85,7 @@ class Horizons:
     Parameters
     ----------
     count
-        How many horizons there are.
+        How many horizons there are: 1 of rows, 2 of rows and pairs.
 
     Examples
     --------
@@ -149,15 +151,29 @@ class Horizons:
         self.reached = until
         self.at = [min(at, until - limit) for at, limit in zip(self.at, limits, strict=True)]
 
+    def marked(self) -> dict[str, int]:
+        """What a marker says of them.
+
+        >>> horizons = Horizons(2)
+        >>> _ = horizons.advance(np.array([1000]), [50, 0])
+        >>> other = Horizons(2)
+        >>> other.take(horizons.marked())
+        >>> other.reached, other.at == horizons.at, other.furthest == horizons.furthest
+        (1000, True, True)
+        """
+        brought_back = {} if self.furthest == BEFORE_ALL else {WENT_BACK: self.furthest}
+        return {"reached": self.reached, **dict(zip(_NAMES, self.at, strict=False)), **brought_back}
+
+    def take(self, marker: Mapping[str, Any]) -> None:
+        """Go on from what a marker says; one of before rows were forgotten says nothing."""
+        self.reached = marker.get("reached", BEFORE_ALL)
+        self.at = [marker.get(name, BEFORE_ALL) for name in _NAMES[: len(self.at)]]
+        self.furthest = marker.get(WENT_BACK, BEFORE_ALL)
+
     def reach(self, time_us: int, limits: list[int]) -> None:
         """Say that event time has come so far by records that are walked elsewhere."""
         if time_us > self.reached and any(limits):
             self.advance(np.array([time_us]), limits)
-
-
-def went_back(horizons: Horizons) -> dict[str, int]:
-    """What a marker says of horizons that were brought back."""
-    return {} if horizons.furthest == BEFORE_ALL else {WENT_BACK: horizons.furthest}
 
 
 def erased_until(marker: Mapping[str, Any]) -> int:
@@ -185,6 +201,12 @@ def remembers_fraud(row: Any) -> bool:
     for pair in range(PAIRS):
         found = found or row["pair_marks"][pair] & ADVERSE_PAIR != 0
     return found  # type: ignore[no-any-return]
+
+
+@njit(cache=True, nogil=True)
+def is_idle_account(row: Any, horizon: Any) -> bool:
+    """Whether an account row is forgotten at a horizon (µs)."""
+    return last_met(row) < horizon and not remembers_fraud(row)
 
 
 @njit(cache=True, nogil=True)
@@ -222,16 +244,16 @@ def forget_customer_pairs(customer: Any, horizon: Any) -> None:
 
 
 def idle_accounts(rows: npt.NDArray[np.void], horizon: int) -> npt.NDArray[np.bool_]:
-    """Which account rows are forgotten, bool[n]; see :func:`last_met`."""
-    idle: npt.NDArray[np.bool_] = rows["last_seen"] < horizon
-    some = np.flatnonzero(idle & (rows["attempts"] == 0))
-    reversed_s = rows["recent_time"][some].max(axis=1, initial=0).astype(np.int64)
-    idle[some] = (reversed_s > 0) & (reversed_s * 1_000_000 < horizon)
-    some = np.flatnonzero(idle)
-    found = rows[some]
-    adverse = (found["pair_marks"] & ADVERSE_PAIR).any(axis=1)
-    idle[some] = (found["fraud_last"] == 0) & (found["fraud_episode"] == 0) & ~adverse
+    """Which account rows are forgotten, bool[n]: :func:`is_idle_account` of each."""
+    idle = np.zeros(len(rows), np.bool_)
+    _find_idle_accounts(rows, horizon, idle)
     return idle
+
+
+@njit(cache=True, nogil=True)
+def _find_idle_accounts(rows: Any, horizon: Any, out: Any) -> None:
+    for i in range(rows.shape[0]):
+        out[i] = is_idle_account(rows[i], horizon)
 
 
 def idle_customers(rows: npt.NDArray[np.void], horizon: int) -> npt.NDArray[np.bool_]:

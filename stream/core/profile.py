@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import numpy.typing as npt
@@ -182,40 +183,36 @@ class AccountHop:
         is taken out, no later result is another."""
         horizon = self.horizons.at[0]
         return sum(
-            self._take_out(table, sweep.find(horizon, most, idle))
-            for (table, idle), sweep in zip(self._tables(), self._sweeps, strict=True)
+            self._take_out(table, sweep.find(horizon, most, partial(self.idle, table)))
+            for table, sweep in zip(self._tables(), self._sweeps, strict=True)
         )
 
     def written(self) -> None:
         """Say that all rows have been written, and all tombstones; without that none that changed is taken out."""
-        for table, _ in self._tables():
+        for table in self._tables():
             table.written()
 
     def forget_all(self) -> None:
         """Take out all forgotten rows: two hops that walked the same records then hold the same."""
-        for table, idle in self._tables():
+        for table in self._tables():
             slots = table.taken()
-            self._take_out(table, slots[idle(slots, self.horizons.at[0])])
+            self._take_out(table, slots[self.idle(table, slots, self.horizons.at[0])])
 
-    def _tables(self) -> tuple[tuple[RowTable, Idle], ...]:
-        """All rows, and which of them are forgotten at a horizon."""
-        idle = (self._idle_accounts, self._idle_customers, self._idle_told)
-        return tuple(zip((self.table, self.customers, self.told), idle, strict=True))
+    def idle(self, table: RowTable, slots: npt.NDArray[np.int64], horizon: int) -> npt.NDArray[np.bool_]:
+        """Which rows of one of its tables are forgotten at a horizon (µs), bool[n]."""
+        rows = table.rows[slots]
+        if table is self.table:
+            return idle_accounts(rows, horizon)
+        return idle_customers(rows, horizon) if table is self.customers else idle_told(rows, horizon)
+
+    def _tables(self) -> tuple[RowTable, ...]:
+        return self.table, self.customers, self.told
 
     def _take_out(self, table: RowTable, slots: npt.NDArray[np.int64]) -> int:
         if table is self.table:
             self._customer_slots.forget(slots)
         table.remove(slots)
         return len(slots)
-
-    def _idle_accounts(self, slots: npt.NDArray[np.int64], horizon: int) -> npt.NDArray[np.bool_]:
-        return idle_accounts(self.table.rows[slots], horizon)
-
-    def _idle_customers(self, slots: npt.NDArray[np.int64], horizon: int) -> npt.NDArray[np.bool_]:
-        return idle_customers(self.customers.rows[slots], horizon)
-
-    def _idle_told(self, slots: npt.NDArray[np.int64], horizon: int) -> npt.NDArray[np.bool_]:
-        return idle_told(self.told.rows[slots], horizon)
 
     def _profile(
         self, transactions: npt.NDArray[np.void], frames: Frames, rates: Currencies, reversals: npt.NDArray[np.int64],
@@ -250,14 +247,14 @@ class AccountHop:
             return _NOTHING_FORWARDED, 0
         accounts = np.ascontiguousarray(feedback["account_hash"])
         horizon, pairs_horizon = self.horizons.at
-        slots = _remembered(self.table.lookup(accounts), self._idle_accounts, horizon)
+        slots = _remembered(self.table.lookup(accounts), partial(self.idle, self.table), horizon)
         told_slots = self.told.claim(accounts, feedback["account_id"])
-        for slot in np.unique(told_slots[self._idle_told(told_slots, horizon)]).tolist():
+        for slot in np.unique(told_slots[self.idle(self.told, told_slots, horizon)]).tolist():
             self.told.clear(slot)
         superseded = np.array([hash_id(identifier) for identifier in feedback["supersedes"].tolist()], np.uint64)
         customers = np.ascontiguousarray(feedback["customer_hash"])
         customer_slots = np.where(customers == accounts, -1, self.customers.lookup(customers))
-        customer_slots = _remembered(customer_slots, self._idle_customers, horizon)
+        customer_slots = _remembered(customer_slots, partial(self.idle, self.customers), horizon)
         found = np.zeros(len(feedback), account_outcomes.TOLD_OF)
         account_outcomes.learn_outcomes(
             self.table.rows, self.customers.rows, self.told.rows, feedback, superseded, slots, customer_slots, told_slots,

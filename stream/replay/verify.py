@@ -28,7 +28,7 @@ from stream.contracts.refusal import Refused
 from stream.core.batch_record import internal_offsets, mended_steps, read_batch, recorded_limits
 from stream.core.decide import Decided, Decider
 from stream.core.decode import Decoded, decode_feedback, decode_transactions
-from stream.core.forgetting import FORGOTTEN, Horizons, went_back
+from stream.core.forgetting import FORGOTTEN, Horizons
 from stream.core.frame import Frame, decode_frame, reversals_of, salvaged
 from stream.core.learning import is_scored, label_record, reversal_record, scored_place, scored_records
 from stream.core.mending import Step
@@ -204,7 +204,7 @@ def _frames(recorded: Recorded, partition: int, result: Verified) -> Iterator[tu
     rates: Currencies | None = None
     if stored.marker is not None and stored.marker["sequence"] == 0:
         # a snapshot of a partition into which nothing has come yet
-        stored.compare(_account_tables(hop), {"highest": int(hop.highest[0]), **_account_horizons(hop, stored)})
+        stored.compare(_account_tables(hop), {"highest": int(hop.highest[0]), **_marked(hop.horizons, stored)})
     for item in recorded.read("riskstream-accounts-batches", partition):
         try:
             batch = read_batch(item.value)
@@ -235,7 +235,7 @@ def _frames(recorded: Recorded, partition: int, result: Verified) -> Iterator[tu
         if stored.marker is not None and stored.marker["sequence"] == batch["sequence"]:
             says = {"transactions": batch["transactions"][1], "feedback": batch["feedback"][1]}
             stored.compare(
-                _account_tables(hop), {**says, "highest": int(hop.highest[0]), **_account_horizons(hop, stored)}
+                _account_tables(hop), {**says, "highest": int(hop.highest[0]), **_marked(hop.horizons, stored)}
             )
         yield from frames
     stored.close(f"batch {stored.marker['sequence'] if stored.marker else 0}")
@@ -252,21 +252,9 @@ def _check_steps(outcomes: list[Item], steps: Sequence[Step], where: str, result
             result.differ(f"{where}/{step.offset}", "times were mended there, and no record says so")
 
 
-def _account_horizons(hop: AccountHop, stored: StoredRows) -> dict[str, int]:
+def _marked(horizons: Horizons, stored: StoredRows) -> dict[str, int]:
     """What a marker must say of what is forgotten; one of an earlier version says nothing of it."""
-    names = ("reached", FORGOTTEN, "pairs_forgotten_until")
-    return _horizons_said(stored, dict(zip(names, (hop.horizons.reached, *hop.horizons.at), strict=True)), hop.horizons)
-
-
-def _payee_horizons(hop: PayeeHop, stored: StoredRows) -> dict[str, int]:
-    said = {"reached": hop.horizons.reached, FORGOTTEN: hop.horizons.at[0]}
-    return _horizons_said(stored, said, hop.horizons)
-
-
-def _horizons_said(stored: StoredRows, said: dict[str, int], horizons: Horizons) -> dict[str, int]:
-    if FORGOTTEN not in (stored.marker or {}):
-        return {}
-    return said | went_back(horizons)
+    return horizons.marked() if FORGOTTEN in (stored.marker or {}) else {}
 
 
 def _account_tables(hop: AccountHop) -> dict[str, RowTable]:
@@ -371,7 +359,7 @@ def _walk_payees(
     until = stored.marker["profiled"] if stored.marker is not None else 0
     for item in recorded.read("risk.profiled.v1", partition):
         if stored.marker is not None and item.offset >= until:
-            stored.compare(_payee_tables(hop), _payee_horizons(hop, stored))
+            stored.compare(_payee_tables(hop), _marked(hop.horizons, stored))
         where = f"{topic}/{partition}/{item.offset}"
         skip = skips.by_frame.get(item.offset)
         unreadable = skip is not None and skip.whole
@@ -388,7 +376,7 @@ def _walk_payees(
         for place, feedback in zip(received.feedback_place.tolist(), received.feedback, strict=True):
             _compare(f"{where}/f{place}", "learning", label_record(feedback), published, result)
     if stored.marker is not None:
-        stored.compare(_payee_tables(hop), _payee_horizons(hop, stored))
+        stored.compare(_payee_tables(hop), _marked(hop.horizons, stored))
     stored.close("")
 
 

@@ -12,7 +12,6 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import orjson
 
 from rules.bounded_json import NotReadable
@@ -24,16 +23,9 @@ from stream.core import account_row
 from stream.core.batch_record import internal_offsets, mended_steps, read_batch, recorded_limits
 from stream.core.decode import Decoded, Refusal, decode_feedback, decode_transactions
 from stream.core.forgetting import (
-    BEFORE_ALL,
-    FORGOTTEN,
     NEVER,
-    WENT_BACK,
     IdleLimits,
     erased_until,
-    idle_accounts,
-    idle_customers,
-    idle_told,
-    went_back,
 )
 from stream.core.profile import AccountHop, HopSettings, Profiled
 from stream.core.recorded_rates import RatesLost, recorded_rates
@@ -66,8 +58,6 @@ from stream.worker.set_aside import SetAside
 
 logger = logging.getLogger("riskstream.accounts")
 DAY_US = 86_400_000_000
-HORIZONS = (FORGOTTEN, "pairs_forgotten_until")
-"""What a marker calls the horizons: of accounts and customers, and of pairs."""
 REPEATED = "decided, but not yet in the rows of a checkpoint"
 
 
@@ -347,7 +337,7 @@ class AccountsHop(RowOwner[AccountPartition]):
         beside = (core.customers, core.told)
         return Replica(
             self.changelog(partition), core, core.table, beside, passed_over=self.aside.refuse,
-            forgotten=lambda table, slots, marker: forgotten(core, table, slots, erased_until(marker)),
+            forgotten=lambda table, slots, marker: core.idle(table, slots, erased_until(marker)),
         )  # fmt: skip
 
     def recover(
@@ -383,9 +373,7 @@ class AccountsHop(RowOwner[AccountPartition]):
             if not {"highest", "sequence", "batches", "transactions", "feedback"} <= set(marker):
                 raise RowsRefused(replica.place, replica.marked, "a marker of another hop")
             core.highest[0] = marker["highest"]
-            core.horizons.reached = marker.get("reached", BEFORE_ALL)
-            core.horizons.at = [marker.get(name, BEFORE_ALL) for name in HORIZONS]
-            core.horizons.furthest = marker.get(WENT_BACK, BEFORE_ALL)
+            core.horizons.take(marker)
             owner.sequence, owner.batches = marker["sequence"], marker["batches"]
             owner.internal = list(marker.get("internal", []))
             owner.tombstones = marker.get(TOMBSTONES, 0)
@@ -552,10 +540,8 @@ class AccountsHop(RowOwner[AccountPartition]):
             "sequence": owner.sequence,
             "batches": owner.batches,
             "highest": int(owner.core.highest[0]),
-            "reached": owner.core.horizons.reached,
+            **owner.core.horizons.marked(),
             TOMBSTONES: owner.tombstones,
-            **dict(zip(HORIZONS, owner.core.horizons.at, strict=True)),
-            **went_back(owner.core.horizons),
             **({"internal": owner.internal} if owner.internal else {}),
             "rates_table": None if owner.rates is None else owner.rates.document(),
             **({"topics": self.topic_ids} if self.topic_ids else {}),
@@ -567,14 +553,6 @@ class AccountsHop(RowOwner[AccountPartition]):
 
     def _batches(self, partition: int) -> Place:
         return Place(self.settings.topic("riskstream-accounts-batches"), partition)
-
-
-def forgotten(core: AccountHop, table: RowTable, slots: npt.NDArray[np.int64], horizon: int) -> npt.NDArray[np.bool_]:
-    """Which rows of a table are forgotten at a horizon, bool[n]."""
-    rows = table.rows[slots]
-    if table is core.table:
-        return idle_accounts(rows, horizon)
-    return idle_customers(rows, horizon) if table is core.customers else idle_told(rows, horizon)
 
 
 class _Trial:

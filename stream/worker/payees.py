@@ -15,7 +15,7 @@ import numpy.typing as npt
 from rules.bounded_json import NotReadable
 from stream.core import packed
 from stream.core.decide import Decided
-from stream.core.forgetting import BEFORE_ALL, FORGOTTEN, WENT_BACK, erased_until, known_frauds, went_back
+from stream.core.forgetting import erased_until, known_frauds
 from stream.core.frame import Frame, decode_frame, reversals_of
 from stream.core.learning import label_record, reversal_record
 from stream.core.packed import Packed
@@ -172,9 +172,9 @@ class PayeesHop(RowOwner[PayeePartition]):
         self.forgotten += core.forget(self.settings.forget_rows_per_checkpoint)
         owner.tombstones += sum(len(table.gone()) for table in (core.table, core.busy))
         marker: Marker = {
-            "profiled": owner.profiled, "reached": core.horizons.reached, FORGOTTEN: core.horizons.at[0],
+            "profiled": owner.profiled, **core.horizons.marked(),
             "forget": owner.skips.idle_us(owner.profiled), TOMBSTONES: owner.tombstones,
-            **went_back(core.horizons), **({"topics": self.topic_ids} if self.topic_ids else {}),
+            **({"topics": self.topic_ids} if self.topic_ids else {}),
         }  # fmt: skip
         return write_rows(publisher, self.changelog(partition), owner.core.table, marker, owner.core.busy)
 
@@ -253,9 +253,7 @@ class PayeesHop(RowOwner[PayeePartition]):
 
     def _take_marker(self, owner: PayeePartition, marker: Marker, start: int) -> None:
         """What is forgotten as of the marker; the limit it stands for too, whose own record may have been deleted."""
-        owner.core.horizons.reached = marker.get("reached", BEFORE_ALL)
-        owner.core.horizons.at = [marker.get(FORGOTTEN, BEFORE_ALL)]
-        owner.core.horizons.furthest = marker.get(WENT_BACK, BEFORE_ALL)
+        owner.core.horizons.take(marker)
         owner.tombstones = marker.get(TOMBSTONES, 0)
         if start and owner.skips.idle_us(start - 1) == 0 and marker.get("forget", 0):
             owner.skips.limits.insert(0, IdleFrom(0, marker["forget"]))
