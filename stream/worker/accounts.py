@@ -299,7 +299,8 @@ class AccountsHop(RowOwner[AccountPartition]):
         written = publisher.acknowledged.get(self._batches(partition), owner.batches)
         owner.batches = max(owner.batches, written)
         core = owner.core
-        self.forgotten += core.forget(self.settings.forget_rows_per_checkpoint)
+        if self.may_take_out(partition):
+            self.forgotten += core.forget(self.settings.forget_rows_per_checkpoint)
         owner.tombstones += sum(len(table.gone()) for table in self.tables(partition)[1])
         return write_rows(
             publisher, self.changelog(partition), core.table, self._marker(owner), core.customers, core.told
@@ -328,7 +329,7 @@ class AccountsHop(RowOwner[AccountPartition]):
         kept = self.kept.pop(partition, None)
         if kept is None or (kept.transactions, kept.feedback) != (transactions, feedback):
             return False
-        self.owned[partition] = kept
+        self.own(partition, kept)
         return True
 
     def replica(self, partition: int) -> Replica[AccountHop]:
@@ -389,7 +390,7 @@ class AccountsHop(RowOwner[AccountPartition]):
                 self._repeat(reader, partition, owner, batches)
         except RatesLost as error:
             raise RowsRefused(self._batches(partition), -1, str(error)) from error
-        self.owned[partition] = owner
+        self.own(partition, owner)
 
     def _batches_behind(self, reader: Reader, partition: int, owner: AccountPartition) -> list[dict[str, Any]]:
         """Batches recorded behind the marker, in order."""

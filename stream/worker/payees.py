@@ -169,7 +169,8 @@ class PayeesHop(RowOwner[PayeePartition]):
         """Write the rows changed since the last checkpoint and a marker of what they stand for."""
         owner = self.owned[partition]
         core = owner.core
-        self.forgotten += core.forget(self.settings.forget_rows_per_checkpoint)
+        if self.may_take_out(partition):
+            self.forgotten += core.forget(self.settings.forget_rows_per_checkpoint)
         owner.tombstones += sum(len(table.gone()) for table in (core.table, core.busy))
         marker: Marker = {
             "profiled": owner.profiled, **core.horizons.marked(),
@@ -196,7 +197,7 @@ class PayeesHop(RowOwner[PayeePartition]):
         kept = self.kept.pop(partition, None)
         if kept is None or kept.profiled != profiled:
             return False
-        self.owned[partition] = kept
+        self.own(partition, kept)
         return True
 
     def replica(self, partition: int) -> Replica[PayeeHop]:
@@ -249,7 +250,7 @@ class PayeesHop(RowOwner[PayeePartition]):
                 for idle_us, frames in owner.skips.runs(_frames(records, owner.skips)):
                     replica.core.idle_us = idle_us
                     replica.core.process(frames)
-        self.owned[partition] = owner
+        self.own(partition, owner)
 
     def _take_marker(self, owner: PayeePartition, marker: Marker, start: int) -> None:
         """What is forgotten as of the marker; the limit it stands for too, whose own record may have been deleted."""

@@ -43,6 +43,8 @@ class RowOwner(ABC, Generic[Partition]):
     forgotten: int = 0
     """Rows that were taken out so far."""
     topic_ids: dict[str, str] = field(default_factory=dict)
+    begun: dict[int, dict[Place, int]] = field(default_factory=dict)
+    """Where each partition's rows stood when it became owned."""
     suspects: dict[int, dict[Place, int]] = field(default_factory=dict)
     """Partitions of which a batch could not be walked, and where that batch ended: up to there each is walked with care."""
 
@@ -55,6 +57,23 @@ class RowOwner(ABC, Generic[Partition]):
             del self.suspects[partition]
             return False
         return True
+
+    def own(self, partition: int, owner: Partition) -> None:
+        """Own a partition from now on."""
+        self.owned[partition] = owner
+        self.begun[partition] = self.stands(partition)
+
+    def may_take_out(self, partition: int) -> bool:
+        """Whether forgotten rows may be taken out at a checkpoint: once records were taken since the partition became owned.
+
+        Another worker may have the rows set aside as they were then, and takes them up again where the group still stands
+        there: it would hold, and count in its markers, what has a tombstone.
+        """
+        return self.stands(partition) != self.begun.get(partition)
+
+    @abstractmethod
+    def stands(self, partition: int) -> dict[Place, int]:
+        """Input offsets that an owned partition's rows stand for."""
 
     @abstractmethod
     def tables(self, partition: int) -> tuple[Place, tuple[RowTable, ...]]:

@@ -89,6 +89,14 @@ def test_every_schedule_ends_as_the_oracle_says(request: pytest.FixtureRequest) 
         fail(*found)
 
 
+@pytest.mark.parametrize("seed", [212, 896])
+def test_rows_set_aside_are_not_taken_up_behind_another_owners_tombstones(seed: int) -> None:
+    """A worker sleeps through two generations; between them another owner takes out rows, and no record."""
+    found = first_failure([seed])
+    if found is not None:
+        fail(*found)
+
+
 @pytest.mark.timeout(600)
 def test_schedules_are_bad_days() -> None:
     """What the schedules are for does happen in them, each kind often."""
