@@ -42,8 +42,8 @@ from stream.core.account_row import (
 )
 from stream.core.account_unit import take_unit
 from stream.core.customer import fill_customer, fill_own, knows_device, record_customer, take_customer_unit
-from stream.core.forgetting import forget_account_pairs, forget_customer_pairs
 from stream.core.frames import put_reversal, put_transaction
+from stream.core.idle_accounts import forget_account_pairs, forget_customer_pairs
 
 
 @njit(cache=True, nogil=True)

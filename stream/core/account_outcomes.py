@@ -28,7 +28,7 @@ from stream.core.account_row import (
     whole_seconds,
 )
 from stream.core.customer import customer_failed, customer_fraud, customer_recovered
-from stream.core.forgetting import forget_account_pairs, forget_customer_pairs
+from stream.core.idle_accounts import forget_account_pairs, forget_customer_pairs
 from stream.core.told_row import IN_FORCE, before_of, is_known_fraud, is_withdrawn, remember, take_back, told_of
 
 REVIEW, CHARGEBACK, COMPLAINT, CHALLENGE_RESULT, SUPPLIED, CANCELLED, RECALL_ANSWER = 0, 1, 2, 3, 4, 5, 6

@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from rules.bounded_json import NotReadable, load
 from stream.core.forgetting import IdleLimits
-from stream.core.mending import Step
+from stream.core.mended_step import Step
 
 MAX_BYTES: Final = 4 << 20
 _SPANS: Final = ("transactions", "feedback")

@@ -15,7 +15,7 @@ from numba import njit
 
 from stream.core.columns import hash_id
 from stream.core.customer import begin_customer
-from stream.core.forgetting import idle_accounts, is_idle_account, last_met, remembers_fraud
+from stream.core.idle_accounts import idle_accounts, is_idle_account, last_met, remembers_fraud
 from stream.core.rows import RowTable
 from stream.core.slot_index import EMPTY, SlotIndex, put_slot, slot_of
 

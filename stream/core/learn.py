@@ -10,7 +10,7 @@ import orjson
 
 from detectors.ensemble import EnsembleConfig, Learner, Snapshot
 from stream.core.learning import REVERSED_WORD, TAKEN_BACK, LearningRecords
-from stream.core.mending import MENDED_WORD
+from stream.core.mended_step import MENDED_WORD
 
 LABEL_KINDS = ("review", "chargeback", "complaint")
 WITHDRAWN = "cancelled"

@@ -16,7 +16,7 @@ from stream.core.columns import FEEDBACK_KINDS, SCENARIOS, VERDICTS
 from stream.core.decide import REVIEW, Decided
 from stream.core.features import MODEL_COLUMNS
 from stream.core.fingerprint import chain
-from stream.core.mending import MENDED, MENDED_WORD
+from stream.core.mended_step import MENDED, MENDED_WORD
 from stream.core.packed import Packed, put_bytes
 from stream.core.payments import payments_of
 from stream.errors import RiskstreamError

@@ -16,24 +16,16 @@ import numpy.typing as npt
 from rules.currency import Currencies
 from rules.policy import shipped
 from stream.core import account, account_outcomes, account_reversal, account_row, customer, told_row
+from stream.core.account_mending import mend_accounts
 from stream.core.account_row_history import OLDER
 from stream.core.columns import hash_id
 from stream.core.customer_row_history import OLDER as OLDER_CUSTOMERS
 from stream.core.customer_slots import BEGIN, FORGOTTEN, CustomerSlots
-from stream.core.forgetting import (
-    BEFORE_ALL,
-    NEVER,
-    Horizons,
-    Idle,
-    IdleLimits,
-    Sweep,
-    idle_accounts,
-    idle_customers,
-    idle_told,
-)
+from stream.core.forgetting import BEFORE_ALL, NEVER, Horizons, Idle, IdleLimits, Sweep
 from stream.core.frame import FORWARDED
 from stream.core.frames import Frames
-from stream.core.mending import Step, forwarded_step, mend_accounts
+from stream.core.idle_accounts import idle_accounts, idle_customers, idle_told
+from stream.core.mended_step import Step, forwarded_step
 from stream.core.rows import MOST_ROWS, RowTable
 
 _NOTHING_FORWARDED = np.zeros(0, FORWARDED)

@@ -13,9 +13,11 @@ from numba import njit
 from stream.core import payee, payee_row
 from stream.core.account_outcomes import FRAUD
 from stream.core.features import FEATURES, WIDTH
-from stream.core.forgetting import Horizons, Sweep, idle_payees, known_frauds
+from stream.core.forgetting import Horizons, Sweep
 from stream.core.frame import FORWARDED, PROFILED, Frame, reversals_of
-from stream.core.mending import Step, mend_payees, steps_among
+from stream.core.idle_payees import idle_payees, known_frauds
+from stream.core.mended_step import Step, steps_among
+from stream.core.payee_mending import mend_payees
 from stream.core.payee_row_history import BUSY_OLDER, OLDER
 from stream.core.payments import payments_of
 from stream.core.rows import MOST_ROWS, RowTable

@@ -14,8 +14,10 @@ from rules.bounded_json import NotReadable
 from stream.brokers.connect import producer_config
 from stream.contracts.mending import STEP_KEY, read_mend_times
 from stream.contracts.refusal import Refused
+from stream.core.account_mending import mend_accounts
 from stream.core.batch_record import mended_steps, read_batch
-from stream.core.mending import Step, mend_accounts, mend_payees
+from stream.core.mended_step import Step
+from stream.core.payee_mending import mend_payees
 from stream.desk.scan import partitions_of
 from stream.desk.state_dump import read_state
 from stream.errors import RiskstreamError, UsageError

@@ -31,7 +31,7 @@ from stream.core.decode import Decoded, decode_feedback, decode_transactions
 from stream.core.forgetting import FORGOTTEN, Horizons
 from stream.core.frame import Frame, decode_frame, reversals_of, salvaged
 from stream.core.learning import is_scored, label_record, reversal_record, scored_place, scored_records
-from stream.core.mending import Step
+from stream.core.mended_step import Step
 from stream.core.packed import Packed
 from stream.core.profile import AccountHop, HopSettings
 from stream.core.receive import PayeeHop, Received

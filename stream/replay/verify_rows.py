@@ -18,16 +18,9 @@ import numpy.typing as npt
 
 from rules.bounded_json import NotReadable, load
 from stream.core.columns import hash_id
-from stream.core.forgetting import (
-    BEFORE_ALL,
-    FORGOTTEN,
-    erased_until,
-    idle_accounts,
-    idle_customers,
-    idle_payees,
-    idle_told,
-    known_frauds,
-)
+from stream.core.forgetting import BEFORE_ALL, FORGOTTEN, erased_until
+from stream.core.idle_accounts import idle_accounts, idle_customers, idle_told
+from stream.core.idle_payees import idle_payees, known_frauds
 from stream.core.packed import Packed
 from stream.core.rows import RowTable
 from stream.errors import RiskstreamError

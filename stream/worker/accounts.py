@@ -22,11 +22,7 @@ from stream.contracts.transaction import read_transaction
 from stream.core import account_row
 from stream.core.batch_record import internal_offsets, mended_steps, read_batch, recorded_limits
 from stream.core.decode import Decoded, Refusal, decode_feedback, decode_transactions
-from stream.core.forgetting import (
-    NEVER,
-    IdleLimits,
-    erased_until,
-)
+from stream.core.forgetting import NEVER, IdleLimits, erased_until
 from stream.core.profile import AccountHop, HopSettings, Profiled
 from stream.core.recorded_rates import RatesLost, recorded_rates
 from stream.core.rows import RowTable

@@ -10,7 +10,7 @@ import numpy as np
 from stream.contracts.mending import STEP_KEY, read_mend_times
 from stream.contracts.refusal import Refused
 from stream.core.decode import Refusal
-from stream.core.mending import Step
+from stream.core.mended_step import Step
 from stream.worker.log import Place, Records
 
 logger = logging.getLogger("riskstream.mending")

@@ -15,8 +15,9 @@ import numpy.typing as npt
 from rules.bounded_json import NotReadable
 from stream.core import packed
 from stream.core.decide import Decided
-from stream.core.forgetting import erased_until, known_frauds
+from stream.core.forgetting import erased_until
 from stream.core.frame import Frame, decode_frame, reversals_of
+from stream.core.idle_payees import known_frauds
 from stream.core.learning import label_record, reversal_record
 from stream.core.packed import Packed
 from stream.core.receive import PayeeHop, Received, together

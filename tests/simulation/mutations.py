@@ -18,7 +18,8 @@ from simulation.simulated_log import ConnectedLog, SimulatedLog, SimulatedPublis
 from stream.core.account_row import HOUR_US
 from stream.core.batch_record import mended_steps
 from stream.core.forgetting import BEFORE_ALL, Horizons, Sweep
-from stream.core.mending import Step, mend_payees
+from stream.core.mended_step import Step
+from stream.core.payee_mending import mend_payees
 from stream.core.receive import PayeeHop
 from stream.core.rows import RowTable
 from stream.worker import accounts, checkpoint, payees, snapshot

@@ -12,7 +12,7 @@ from stream.core import columns
 from stream.core.decode import decode_feedback, decode_transactions
 from stream.core.forgetting import IdleLimits
 from stream.core.frame import decode_frame
-from stream.core.mending import Step
+from stream.core.mended_step import Step
 from stream.core.profile import AccountHop, HopSettings
 from stream.core.receive import PayeeHop
 from stream.core.rows import RowTable

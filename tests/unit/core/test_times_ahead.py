@@ -9,6 +9,7 @@ import numpy as np
 import orjson
 import pytest
 
+from stream.core.account_mending import mend_accounts
 from stream.core.account_row import ACCOUNT_ROW, BIN_US, DAY_BINS, DAY_US
 from stream.core.decode import decode_transactions
 from stream.core.features import INDEX
@@ -16,7 +17,7 @@ from stream.core.frame import decode_frame
 from stream.core.genesis import first_snapshot
 from stream.core.learn import StreamLearner
 from stream.core.learning import LearningRecords, is_label, label_record
-from stream.core.mending import MENDED, Step, forwarded_step, mend_accounts
+from stream.core.mended_step import MENDED, Step, forwarded_step
 from stream.core.packed import Packed
 from stream.core.payee_row import BUCKETS, payments_of
 from stream.core.receive import PayeeHop

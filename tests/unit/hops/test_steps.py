@@ -7,7 +7,7 @@ import pytest
 
 from stream.contracts.mending import STEP_KEY
 from stream.core.batch_record import mended_steps, read_batch
-from stream.core.mending import Step
+from stream.core.mended_step import Step
 from stream.worker.log import Place, Record, Records
 from stream.worker.mending import find_steps, recorded
 
