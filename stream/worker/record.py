@@ -6,14 +6,16 @@ from collections.abc import Iterator
 
 from detectors.ensemble import Snapshot
 from stream.brokers.topics import ensure_topics
+from stream.core.account_row import DAY_US
 from stream.core.decide import Decider
 from stream.core.genesis import first_snapshot
 from stream.replay.verify import Item, Recorded, Verified
 from stream.replay.verify_holds import HoldsRead
+from stream.replay.verify_models import verify_models
 from stream.settings import Settings
 from stream.worker.accounts import hop_settings
-from stream.worker.learner import DAY_US, ModelHistory
 from stream.worker.log import Place
+from stream.worker.model_history import ModelHistory
 from stream.worker.models import ModelLog
 from stream.worker.policies import PolicyLog
 from stream.worker.reader import KafkaReader
@@ -75,7 +77,7 @@ class LiveRecord:
         reader = KafkaReader(self._settings)
         try:
             history = ModelHistory(self._settings, log.founding)
-            history.verify(reader, round(self._settings.maturity_days * DAY_US), result)
+            verify_models(history, reader, round(self._settings.maturity_days * DAY_US), result)
         finally:
             reader.close()
 
