@@ -10,8 +10,11 @@ from prometheus_client import CollectorRegistry, Counter, Gauge
 from stream.worker.checkpoint_age import HOPS
 from stream.worker.gauge_table import GaugeTable
 from stream.worker.log import Place
-from stream.worker.recovery_failure import REASONS
 from stream.worker.watchdog import STARTING, Health
+
+RECOVERY_FAILURES: Final = ("broker", "superseded", "refused", "other")
+"""``broker``: Kafka did not give or take what was needed; it is tried again. ``superseded``: another generation of the
+group has begun, as at every rebalance. ``refused``: no retry can mend it; the worker ends. ``other``: the log says what."""
 
 PARTS: Final = (
     "broker",
@@ -63,7 +66,7 @@ class HealthMetrics:
         self._failures = Counter(
             "riskstream_recovery_failures_total", "Attempts to recover that failed.", ("reason",), registry=registry
         )
-        for reason in REASONS:
+        for reason in RECOVERY_FAILURES:
             self._failures.labels(reason)
         self._rows = GaugeTable(Gauge(
             "riskstream_rows", "Rows of the fullest table of a hop's partition.", ("hop", "partition"), registry=registry
@@ -124,7 +127,7 @@ class HealthMetrics:
                 gauge.labels(place.topic, str(place.partition)).set(offset)
 
     def recovery_failed(self, reason: str) -> None:
-        """An attempt to recover failed; see :data:`stream.worker.recovery_failure.REASONS`."""
+        """An attempt to recover failed; see :data:`RECOVERY_FAILURES`."""
         self._failures.labels(reason).inc()
 
     def checkpoints(self, ages: Iterable[tuple[str, float]]) -> None:

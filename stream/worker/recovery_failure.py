@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Final
-
 from confluent_kafka import KafkaException
 
 from stream.errors import BrokerNotReachable
@@ -11,13 +9,9 @@ from stream.worker.log import PublishFailed
 from stream.worker.reader import ReadFailed
 from stream.worker.recovery import FOR_GOOD, Superseded
 
-REASONS: Final = ("broker", "superseded", "refused", "other")
-"""``broker``: Kafka did not give or take what was needed; it is tried again. ``superseded``: another generation of the
-group has begun, as at every rebalance. ``refused``: no retry can mend it; the worker ends. ``other``: the log says what."""
-
 
 def reason_of(error: BaseException) -> str:
-    """One of :data:`REASONS`.
+    """One of :data:`stream.worker.health_metrics.RECOVERY_FAILURES`.
 
     >>> from stream.core.rows import UnknownSchema
     >>> reason_of(UnknownSchema("a stored row has schema version 9"))

@@ -18,10 +18,9 @@ from stream.core.account_reversal import RESULTS as REVERSAL_RESULTS
 from stream.core.columns import SCENARIOS as SCENARIO_NAMES
 from stream.gateway.metrics import ANSWERS, GatewayMetrics
 from stream.settings import Settings
-from stream.worker.health_metrics import PARTS
+from stream.worker.health_metrics import PARTS, RECOVERY_FAILURES
 from stream.worker.holds_metrics import HoldsMetrics
 from stream.worker.metrics import Metrics
-from stream.worker.recovery_failure import REASONS
 from stream.worker.set_aside import REASONS as SET_ASIDE_REASONS
 
 DEPLOY = Path(__file__).resolve().parents[3] / "deploy"
@@ -60,7 +59,7 @@ METRICS: dict[str, dict[str, set[str]]] = {
     "riskstream_partitions": {},
     "riskstream_end_offset": {"topic": set(), "partition": set()},
     "riskstream_committed_offset": {"topic": set(), "partition": set()},
-    "riskstream_recovery_failures_total": {"reason": set(REASONS)},
+    "riskstream_recovery_failures_total": {"reason": set(RECOVERY_FAILURES)},
     "riskstream_checkpoint_age_seconds": {"hop": {"accounts", "payees"}},
     "riskstream_rows": {"hop": set(), "partition": set()},
     "riskstream_rows_limit": {},
