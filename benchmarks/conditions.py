@@ -21,8 +21,8 @@ from rich.table import Table
 
 from rules.bytecode import TRUE, assemble
 from rules.condition import Term, check
+from rules.pack_schema import Schema, Variable
 from rules.policy import shipped
-from rules.schema import Schema, Variable
 from stream.core.columns import hash_id
 from stream.core.features import SCHEMA
 

@@ -17,8 +17,8 @@ import numpy as np
 import orjson
 
 from stream.contracts.transaction import read_transaction
-from stream.core.decode import decode_transactions
-from stream.core.partition import partition_of
+from stream.core.edge.decode import decode_transactions
+from stream.core.edge.partition import partition_of
 
 PARTITIONS = 4
 NOW_MS = 1_795_478_400_000

@@ -3,7 +3,7 @@
     python benchmarks/detection.py --data cards.parquet --columns deploy/maps/handbook.yaml --test-weeks 2018-07-04,2018-07-11
 
 Prequential, with delayed labels: every model scores an event with what was known when it happened, and learns each
-label when it is due. Figures follow the protocol of known cards (``stream/replay/detection.py``) and are means of the
+label when it is due. Figures follow the protocol of known cards (``stream/replay/measure/detection.py``) and are means of the
 test weeks. ``us_per_event`` is CPU of scoring and learning, features left out; a batch model's fits are shared among
 the events it scored.
 
@@ -36,13 +36,13 @@ from rich.table import Table
 
 from rules.policy import shipped
 from stream.core.features import FEATURES, INDEX, MODEL_COLUMNS
-from stream.replay.column_map import load_column_map
-from stream.replay.detection import DAY_US, KNOWN_FROM, WEEK, Scored, mean, measure, without_known_cards
-from stream.replay.engine import FileReplay, ReplaySettings, Step
-from stream.replay.labels import FRAUD
-from stream.replay.run import replay
-from stream.replay.schedule import parse_delay
-from stream.replay.sources import open_source
+from stream.replay.measure.detection import DAY_US, KNOWN_FROM, WEEK, Scored, mean, measure, without_known_cards
+from stream.replay.source.column_map import load_column_map
+from stream.replay.source.labels import FRAUD
+from stream.replay.source.sources import open_source
+from stream.replay.walk.engine import FileReplay, ReplaySettings, Step
+from stream.replay.walk.file_walk import replay
+from stream.replay.walk.schedule import parse_delay
 
 Array = np.ndarray[Any, Any]
 LIGHTGBM_DAYS = 28

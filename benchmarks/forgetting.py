@@ -35,16 +35,16 @@ import orjson
 
 from benchmarks.memory import resident
 from rules.policy import shipped
+from stream.core.account.account_hop import AccountHop, HopSettings
 from stream.core.columns import FEEDBACK
-from stream.core.decide import Decider
-from stream.core.decode import decode_transactions
-from stream.core.forgetting import BY_DEFAULT, NEVER, IdleLimits
-from stream.core.frame import decode_frame
-from stream.core.genesis import first_snapshot
-from stream.core.profile import AccountHop, HopSettings
-from stream.core.receive import PayeeHop
-from stream.core.render import render
-from stream.core.rows import RowTable
+from stream.core.decision.decide import Decider
+from stream.core.decision.genesis import first_snapshot
+from stream.core.decision.render import render
+from stream.core.edge.decode import decode_transactions
+from stream.core.frame.frame import decode_frame
+from stream.core.payee.payee_hop import PayeeHop
+from stream.core.table.forgetting import BY_DEFAULT, NEVER, IdleLimits
+from stream.core.table.row_table import RowTable
 
 ROOT = Path(__file__).resolve().parents[1]
 DAY_US = 86_400_000_000

@@ -33,18 +33,18 @@ from rich.console import Console
 from rich.table import Table
 
 from rules.policy import shipped
-from stream.replay.baselines import ENGINE, Baselines, baseline_scores, truth_of
-from stream.replay.column_map import load_column_map
-from stream.replay.engine import DAY_US, FileReplay, ReplaySettings
-from stream.replay.equal_recall import Periods, at_equal_recall
-from stream.replay.run import replay
-from stream.replay.schedule import parse_delay
-from stream.replay.sources import open_source
-from stream.replay.tally import Tally
+from stream.replay.measure.baselines import ENGINE, Baselines, baseline_scores, truth_of
+from stream.replay.measure.equal_recall import Periods, at_equal_recall
+from stream.replay.measure.tally import Tally
+from stream.replay.source.column_map import load_column_map
+from stream.replay.source.sources import open_source
+from stream.replay.walk.engine import DAY_US, FileReplay, ReplaySettings
+from stream.replay.walk.file_walk import replay
+from stream.replay.walk.schedule import parse_delay
 
 
 def run(data: Path, labels: Path | None, columns: Path | None, settings: ReplaySettings) -> npt.NDArray[np.void]:
-    """One replay of the file; its payments whose label is known, ``stream.replay.baselines.KEPT``."""
+    """One replay of the file; its payments whose label is known, ``stream.replay.measure.baselines.KEPT``."""
     source = open_source(data, None if columns is None else load_column_map(columns), labels)
     if not source.labelled:
         raise click.UsageError("friction needs labels: --labels TRUTH, or labels in the column map")

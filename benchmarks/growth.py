@@ -34,12 +34,12 @@ from benchmarks.process_meter import ProcessMeter
 from benchmarks.testbed import ROOT, Testbed, say
 from benchmarks.throughput import reach, whole_line
 from benchmarks.traffic import transactions
+from stream.core.account.account_hop import AccountHop, HopSettings
 from stream.core.columns import FEEDBACK, hash_id
-from stream.core.decode import decode_transactions
-from stream.core.frame import decode_frame
-from stream.core.partition import partition_of
-from stream.core.profile import AccountHop, HopSettings
-from stream.core.receive import PayeeHop
+from stream.core.edge.decode import decode_transactions
+from stream.core.edge.partition import partition_of
+from stream.core.frame.frame import decode_frame
+from stream.core.payee.payee_hop import PayeeHop
 
 BATCH = 500
 MEASURED = 40_000

@@ -38,11 +38,11 @@ from rich.table import Table
 
 from rules.policy import shipped
 from stream.cli.simulate import write_files
-from stream.replay.detection import DAY_US, WEEK
-from stream.replay.engine import FileReplay, ReplaySettings, Step
-from stream.replay.run import replay
-from stream.replay.schedule import parse_delay
-from stream.replay.sources import open_source
+from stream.replay.measure.detection import DAY_US, WEEK
+from stream.replay.source.sources import open_source
+from stream.replay.walk.engine import FileReplay, ReplaySettings, Step
+from stream.replay.walk.file_walk import replay
+from stream.replay.walk.schedule import parse_delay
 from stream.simulate import SimulationConfig
 
 Array = npt.NDArray[Any]

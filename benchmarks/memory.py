@@ -36,21 +36,21 @@ import numpy as np
 
 from benchmarks.process_meter import ProcessMeter
 from benchmarks.testbed import ENGINE_CORE, ROOT, Testbed, say
-from stream.core.account_row import ACCOUNT_ROW
+from stream.core.account.account_hop import AccountHop
+from stream.core.account.account_row import ACCOUNT_ROW
 from stream.core.columns import FEEDBACK
-from stream.core.decode import decode_transactions
-from stream.core.frame import decode_frame
-from stream.core.partition import partition_of
-from stream.core.payee_row import BUSY_ROW, PAYEE_ROW
-from stream.core.profile import AccountHop
-from stream.core.receive import PayeeHop
-from stream.core.rows import RowTable
+from stream.core.edge.decode import decode_transactions
+from stream.core.edge.partition import partition_of
+from stream.core.frame.frame import decode_frame
+from stream.core.payee.payee_hop import PayeeHop
+from stream.core.payee.payee_row import BUSY_ROW, PAYEE_ROW
+from stream.core.table.row_table import RowTable
+from stream.log.reader import KafkaReader
+from stream.log.records import Place
+from stream.log.transactions import Membership, TransactionalPublisher
 from stream.settings import Settings
-from stream.worker.accounts import AccountsHop, hop_settings
-from stream.worker.checkpoint import write_rows
-from stream.worker.log import Place
-from stream.worker.reader import KafkaReader
-from stream.worker.transactions import Membership, TransactionalPublisher
+from stream.worker.hops.account_processor import AccountsHop, hop_settings
+from stream.worker.rows.checkpoint import write_rows
 
 PARTITIONS = 4
 CHUNK = 4_000

@@ -10,7 +10,7 @@ Two workers share four partitions at 2,000 events/s. At a random moment one is k
 ``resume_s``: from the kill to the end of the silence of the victim's partitions, as a read_committed consumer sees it.
 ``survivor_pause_s``: the longest silence of decisions that need the survivor's partitions alone, until the
 replacement joins (its joining pauses everybody: ``rejoin_pause_s``).
-At the end the oracle computes everything again and compares bytes (``stream/replay/verify.py``): ``lost`` and
+At the end the oracle computes everything again and compares bytes (``stream/replay/oracle/verify.py``): ``lost`` and
 ``double`` count transactions, ``different`` the oracle's differences (it names at most 20), ``exact`` the kills around
 which there is none of them.
 """
@@ -41,11 +41,11 @@ from confluent_kafka import Consumer, TopicPartition
 
 from benchmarks.testbed import BROKER_CORE, ENGINE_CORE, Testbed, say
 from benchmarks.traffic import transactions
-from stream.replay.verify import verify
+from stream.log.reader import KafkaReader
+from stream.log.records import Place
+from stream.replay.oracle.live_line import LiveRecord
+from stream.replay.oracle.verify import verify
 from stream.settings import Settings
-from stream.worker.log import Place
-from stream.worker.reader import KafkaReader
-from stream.worker.record import LiveRecord
 
 STEADY_S = 300.0
 LONGEST_S = 3_600.0

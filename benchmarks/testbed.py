@@ -21,12 +21,12 @@ from confluent_kafka import Producer
 from confluent_kafka.admin import AdminClient
 from confluent_kafka.cimpl import NewTopic
 
-from stream.brokers.connect import admin
 from stream.brokers.kafka import DevelopmentKafka
-from stream.brokers.topics import ensure_topics
+from stream.log.connect import admin
+from stream.log.reader import KafkaReader, ReadFailed
+from stream.log.records import Place, Record
+from stream.log.topics import ensure_topics
 from stream.settings import Settings
-from stream.worker.log import Place, Record
-from stream.worker.reader import KafkaReader, ReadFailed
 
 ROOT = Path(__file__).resolve().parents[1]
 ENGINE_CORE, BROKER_CORE = 0, 1

@@ -21,8 +21,8 @@ import orjson
 
 from rules.ladder import OUTCOMES
 from rules.policy import shipped
-from stream.replay.engine import DAY_US, FileReplay, ReplaySettings
-from stream.replay.sources import open_source
+from stream.replay.source.sources import open_source
+from stream.replay.walk.engine import DAY_US, FileReplay, ReplaySettings
 from stream.simulate.thin_accounts import ThinAccounts
 
 CHALLENGE = OUTCOMES.index("challenge")

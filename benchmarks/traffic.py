@@ -10,8 +10,8 @@ from collections.abc import Iterator
 from itertools import islice
 
 from stream.simulate.bank import Bank
-from stream.simulate.config import SimulationConfig
-from stream.simulate.record import Chunk, Event
+from stream.simulate.bank_config import SimulationConfig
+from stream.simulate.payment_record import Chunk, Event
 
 ACCOUNTS = 20_000
 SEED = 11

@@ -36,11 +36,11 @@ from rich.table import Table
 from rules.ladder import CHALLENGE_LIGHT
 from rules.policy import Policy, shipped
 from stream.cli.simulate import write_files
-from stream.replay.engine import DAY_US, FileReplay, ReplaySettings, Step
-from stream.replay.familiar_pairs import FamiliarPairs
-from stream.replay.scorecard import scorecard
-from stream.replay.sources import open_source
-from stream.replay.tally import caught, is_willing
+from stream.replay.measure.familiar_pairs import FamiliarPairs
+from stream.replay.measure.scorecard import scorecard
+from stream.replay.measure.tally import caught, is_willing
+from stream.replay.source.sources import open_source
+from stream.replay.walk.engine import DAY_US, FileReplay, ReplaySettings, Step
 from stream.simulate import SimulationConfig
 
 WEEK = 7

@@ -89,7 +89,7 @@ class Program:
         """Verdicts uint8[conditions, n] (FALSE, ERROR or TRUE) of float64[n, columns].
 
         >>> from rules.condition import check
-        >>> from rules.schema import Schema, Variable
+        >>> from rules.pack_schema import Schema, Variable
         >>> schema = Schema((Variable("amount", "int", "", ""), Variable("age", "double", "days", "", nullable=True)))
         >>> program = assemble([check("amount / 2 > 10", schema), check("has(age) && age < 1.0", schema)])
         >>> program.run(np.array([[21.0, np.nan], [22.0, 0.5]])).tolist()

@@ -15,15 +15,15 @@ from numba import njit
 from numpy.typing import NDArray
 
 from rules.bytecode import TRUE, Program
-from rules.currency import Currencies
+from rules.exchange_rates import Currencies
 from rules.familiarity import FamiliaritySettings
 from rules.fired_rules import FiredRules, RuleInfo
 from rules.hold import ChallengeTerms, HoldTerms
 from rules.ladder import RISK_PPM
 from rules.lists import MarkTable
 from rules.pack import DEPENDENCIES, Budget, Young, direction
+from rules.pack_schema import Schema
 from rules.precedence import settle
-from rules.schema import Schema
 
 ALL_SCENARIOS: Final = (1 << 63) - 1
 

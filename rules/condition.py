@@ -28,7 +28,7 @@ from rules.expression import (
     Unary,
     parse,
 )
-from rules.schema import Schema, Variable
+from rules.pack_schema import Schema, Variable
 
 Type = OneOf["bool", "int", "double", "string"]
 EXACT_LIMIT: Final = 2.0**53
@@ -97,7 +97,7 @@ def check(text: str, schema: Schema, constants: Mapping[str, float] | None = Non
 
 
 def pack_code(code: str) -> int:
-    """An ISO code as the base-27 integer of :mod:`rules.schema`.
+    """An ISO code as the base-27 integer of :mod:`rules.pack_schema`.
 
     >>> pack_code("CNY")
     2590

@@ -10,10 +10,10 @@ from rules.condition import Term, check, columns_read
 from rules.expression import ConditionError
 from rules.ladder import rung
 from rules.pack import Pack, Rule
+from rules.pack_schema import Schema
 from rules.policy_compiler import condition_of, limit_periods, ordered_scenarios
 from rules.problem import Problem
 from rules.reach import Box, Open, boxes, meet, overlap
-from rules.schema import Schema
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,8 +19,8 @@ from rules.condition import pack_code
 from rules.document import Item
 from rules.ladder import OUTCOMES, STEP_UPS
 from rules.pack import Example, Pack
+from rules.pack_schema import Schema, Variable
 from rules.problem import Problem
-from rules.schema import Schema, Variable
 
 PRIOR_LOGIT_MILLI: Final = -6907
 """Log-odds of one fraud in 1,000: what a model without labels knows."""

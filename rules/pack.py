@@ -10,8 +10,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Final, Literal
 
-from rules.currency import Currencies
 from rules.document import Item
+from rules.exchange_rates import Currencies
 from rules.familiarity import FamiliaritySettings
 from rules.fields import Condition
 from rules.hold import ChallengeTerms, HoldTerms

@@ -6,8 +6,8 @@ from datetime import date
 from typing import Final, cast
 from zoneinfo import available_timezones
 
-from rules.currency import Currencies, Rate
 from rules.document import Item, read
+from rules.exchange_rates import Currencies, Rate
 from rules.familiarity import FamiliaritySettings
 from rules.fields import MAX_WEIGHT_MILLI, Condition, Fields
 from rules.hold import BusinessDays, ChallengeTerms, HoldTerms, OnExpiry

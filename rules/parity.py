@@ -20,8 +20,8 @@ from rules.expression import ConditionError
 from rules.fields import Condition
 from rules.ladder import RUNGS
 from rules.pack import Pack
+from rules.pack_schema import Schema
 from rules.problem import Problem
-from rules.schema import Schema
 
 PROTECTED_VARIABLES: Final = ("age_band", "vulnerable")
 REFERENCE_BAND: Final = "30-44"

@@ -17,10 +17,10 @@ from rules.compiled_policy import CompiledPolicy
 from rules.list_file import read_lists
 from rules.pack import Common, Pack
 from rules.pack_reader import read_pack
+from rules.pack_schema import Schema
 from rules.policy_check import check_policy
 from rules.policy_compiler import compile_policy
 from rules.problem import PackError, Problem, errors
-from rules.schema import Schema
 from rules.unmatchable import unmatchable
 
 PACKS: Final = Path(__file__).parent / "packs"

@@ -11,10 +11,10 @@ from rules.contradiction import contradictions
 from rules.expression import ConditionError
 from rules.fields import Condition
 from rules.pack import Common, Pack, Rule, direction
+from rules.pack_schema import Schema
 from rules.parity import probed_parity, written_parity
 from rules.policy_compiler import compile_policy, limit_periods
 from rules.problem import Problem, errors
-from rules.schema import Schema
 from rules.tolerance import SLIP_VARIABLES
 
 

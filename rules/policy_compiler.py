@@ -18,7 +18,7 @@ from rules.hold import ChallengeTerms, HoldTerms
 from rules.ladder import NEVER_PPM, RUNGS, rung
 from rules.lists import ALWAYS_US, list_table, snooze_table
 from rules.pack import DEPENDENCIES, Budget, Common, Limit, Pack, Rule, direction
-from rules.schema import Schema
+from rules.pack_schema import Schema
 
 
 @dataclass(frozen=True, slots=True)

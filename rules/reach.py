@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from rules.condition import Term
-from rules.schema import Schema, Variable
+from rules.pack_schema import Schema, Variable
 
 MAX_BOXES: Final = 400
 """Beyond so many boxes the question is left open (and nothing is reported)."""

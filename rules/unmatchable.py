@@ -16,8 +16,8 @@ from rules.expression import Binary, Conditional, ConditionError, Expression, Li
 from rules.fields import Condition
 from rules.lists import PARTS, ListEntry, Snooze
 from rules.pack import Pack
+from rules.pack_schema import Schema, Variable
 from rules.problem import Problem
-from rules.schema import Schema, Variable
 
 _ID: Final = re.compile(r"[A-Za-z0-9_.:-]{1,64}")
 _ID_IN_WORDS: Final = "1 to 64 of A-Z a-z 0-9 _ . : -"

@@ -15,8 +15,8 @@ _KEPT = 6
 """Caches of other versions that are kept beside the one in use."""
 _ROOT = Path(__file__).parent.parent
 _COMPILED = (
-    "detectors", "rules", "stream/core", "stream/contracts", "stream/errors.py", "stream/brokers/librdkafka.py",
-    "stream/replay/familiar_pairs.py", "stream/replay/truth_index.py",
+    "detectors", "rules", "stream/arrays", "stream/core", "stream/contracts", "stream/errors.py", "stream/log/librdkafka.py",
+    "stream/replay/measure/familiar_pairs.py", "stream/replay/source/truth_index.py",
 )  # fmt: skip
 """Where compiled functions stand, and whatever they take constants and functions from; a test walks the imports."""
 

@@ -19,7 +19,6 @@ import yaml
 from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
-from stream.brokers.topics import GATEWAY_TOPICS, TOPICS, Topic
 from stream.contracts.alert import Alert
 from stream.contracts.cloud_event import CloudEvent
 from stream.contracts.dead_letter import DeadLetter
@@ -28,6 +27,7 @@ from stream.contracts.feedback import Feedback
 from stream.contracts.json_object import MAX_BYTES
 from stream.contracts.resolution import Resolution
 from stream.contracts.transaction import Transaction
+from stream.log.topics import GATEWAY_TOPICS, TOPICS, Topic
 
 PAGE: Final = Path(__file__).parents[1] / "docs" / "asyncapi.yaml"
 _MODELS: Final[tuple[type[BaseModel], ...]] = (

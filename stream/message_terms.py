@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Any, cast
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
+from stream.arrays.hash_key import HOW, read_hash_key
 from stream.contracts.transaction import Channel
 from stream.errors import UsageError
-from stream.hash_key import HOW, read_hash_key
 from stream.iso20022.limits import Limits
 from stream.iso20022.original import REJECT_REASONS, Rail
 from stream.iso20022.terms import Terms

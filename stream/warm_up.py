@@ -35,8 +35,8 @@ _FEEDBACK: list[bytes | None] = [
 
 def warm_up_edge() -> None:
     """Read a batch of transactions; hand batches to librdkafka and take them from it."""
-    from stream.brokers import librdkafka
-    from stream.core.decode import decode_transactions
+    from stream.core.edge.decode import decode_transactions
+    from stream.log import librdkafka
 
     librdkafka.warm_up()
     decode_transactions(_TRANSACTIONS, np.arange(3), np.full(3, _TIME_MS), 0, 1, future_ms=300_000)
@@ -57,18 +57,18 @@ def warm_up_line() -> None:
     from detectors.drift import DriftConfig
     from detectors.row_index import RowIndex
     from rules.policy import shipped
-    from stream.core import packed
-    from stream.core.decide import Decider
-    from stream.core.decode import decode_feedback
-    from stream.core.frame import decode_frame
-    from stream.core.genesis import first_snapshot
-    from stream.core.learn import StreamLearner
-    from stream.core.learning import read_learning, scored_records
-    from stream.core.model_watch import DriftWatch
-    from stream.core.packed import Packed
-    from stream.core.profile import AccountHop, HopSettings
-    from stream.core.receive import PayeeHop
-    from stream.core.render import render
+    from stream.arrays import packed
+    from stream.arrays.packed import Packed
+    from stream.core.account.account_hop import AccountHop, HopSettings
+    from stream.core.decision.decide import Decider
+    from stream.core.decision.genesis import first_snapshot
+    from stream.core.decision.render import render
+    from stream.core.edge.decode import decode_feedback
+    from stream.core.frame.frame import decode_frame
+    from stream.core.learning.learning_records import read_learning, scored_records
+    from stream.core.learning.model_watch import DriftWatch
+    from stream.core.learning.stream_learner import StreamLearner
+    from stream.core.payee.payee_hop import PayeeHop
 
     feedback = decode_feedback(_FEEDBACK, np.arange(1), np.full(1, _TIME_MS), 0, 1)
     accounts = AccountHop(0, HopSettings(1, 1_000_000, 3_600_000_000))
@@ -100,8 +100,8 @@ def warm_up_line() -> None:
 def _transactions() -> npt.NDArray[np.void]:
     """The transactions as columns, without the compiled edge."""
     from stream.contracts.transaction import read_transaction
-    from stream.core.decode import fill_row
-    from stream.core.transaction_scan import WORK
+    from stream.core.edge.decode import fill_row
+    from stream.core.edge.transaction_scan import WORK
 
     rows, work = np.zeros(len(_TRANSACTIONS), TRANSACTION), np.zeros(1, WORK)
     for row, value in zip(rows, _TRANSACTIONS, strict=True):

@@ -19,21 +19,21 @@ import numpy.typing as npt
 from numba import njit
 
 from benchmarks.engines.job import LARGE_MINOR, Job, from_command_line
-from stream.brokers.topics import ensure_topics
-from stream.core import customer
-from stream.core.packed import Packed
-from stream.core.rows import RowTable
+from stream.arrays.packed import Packed
+from stream.core.account import customer
+from stream.core.table.row_table import RowTable
+from stream.log.kafka_log import KafkaLog
+from stream.log.records import Publisher, Records
+from stream.log.topics import ensure_topics
 from stream.settings import Settings, load
-from stream.worker.accounts import AccountsHop
-from stream.worker.app import build
-from stream.worker.counts import Counts
-from stream.worker.kafka_log import KafkaLog
-from stream.worker.line import Line
-from stream.worker.log import Publisher, Records
-from stream.worker.metrics import Metrics
-from stream.worker.replica import Replica
-from stream.worker.run import worker_name
-from stream.worker.versions import Versions
+from stream.worker.agents.versions_agent import Versions
+from stream.worker.health.line_metrics import Metrics
+from stream.worker.hops.account_processor import AccountsHop
+from stream.worker.hops.counts import Counts
+from stream.worker.ownership.line import Line
+from stream.worker.rows.replica import Replica
+from stream.worker.run_worker import worker_name
+from stream.worker.transport.app import build
 
 ROW = np.dtype([("schema", "<u2"), ("key", "S64"), ("count", "<i8"), ("sum", "<i8")])
 DECISION = b'{"transaction_id":"%b","account_id":"%b","outcome":"%b","count":%d,"sum_minor":%d}'
@@ -114,7 +114,7 @@ def line_of(settings: Settings) -> Line:
 
 
 def main(job: Job) -> int:
-    """Run until asked to end, as ``stream.worker.run.run_worker`` does."""
+    """Run until asked to end, as ``stream.worker.run_worker.run_worker`` does."""
     logging.basicConfig(level=logging.INFO, stream=sys.stderr)
     logging.getLogger("aiokafka").setLevel(logging.WARNING)
     settings = load({"broker": job.broker, "topic_prefix": job.prefix, "data_directory": job.state})

@@ -9,8 +9,8 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from types import TracebackType
 
-from stream.brokers.librdkafka import library
 from stream.errors import RiskstreamError
+from stream.log.librdkafka import library
 
 _ERROR_BYTES = 512
 

@@ -19,10 +19,10 @@ from confluent_kafka import KafkaException
 from confluent_kafka.admin import AdminClient
 
 from stream.brokers import kafka_artefacts
-from stream.brokers.connect import RECORD_OVERHEAD_BYTES
-from stream.brokers.credentials import Configuration
 from stream.brokers.secured import Listener, Security
 from stream.errors import RiskstreamError, UsageError
+from stream.log.connect import RECORD_OVERHEAD_BYTES
+from stream.log.credentials import Configuration
 from stream.private_files import OWNER_UMASK, open_private, private_directory, write_private
 
 HOST = "127.0.0.1"

@@ -22,9 +22,9 @@ from confluent_kafka.admin._scram import (
     UserScramCredentialUpsertion,
 )
 
-from stream.brokers.credentials import Configuration
 from stream.brokers.development_certificates import Authority, key_store
 from stream.errors import RiskstreamError
+from stream.log.credentials import Configuration
 from stream.private_files import private_directory, write_private
 
 HOST: Final = "127.0.0.1"

@@ -16,13 +16,13 @@ import click  # noqa: E402
 
 from stream.cli.options import json_option, print_json  # noqa: E402
 from stream.cli.say import say  # noqa: E402
-from stream.desk.empty_line import EmptyLine, development_kafka, embedded_line, kafka_line  # noqa: E402
-from stream.desk.worker_process import WorkerProcess  # noqa: E402
+from stream.demo.empty_line import EmptyLine, development_kafka, embedded_line, kafka_line  # noqa: E402
+from stream.demo.worker_process import WorkerProcess  # noqa: E402
 from stream.errors import UsageError  # noqa: E402
 from stream.settings import load  # noqa: E402
 
 if TYPE_CHECKING:
-    from stream.desk.demonstration import Demonstration
+    from stream.demo.demonstration import Demonstration
 
 DEVELOPMENT_PORT = 9092
 _EXAMPLES = """\b
@@ -85,13 +85,13 @@ def command(
         worker = WorkerProcess(line.settings, log, line.partitions if line.embedded else None)
         stack.callback(worker.stop)
 
-        from stream.desk.demonstration import HISTORY_DAYS, Demonstration, Plan
+        from stream.demo.demonstration import HISTORY_DAYS, Demonstration, Plan
 
         demonstration = Demonstration(Plan(seconds, rate, seed, accounts, 0 if cold else HISTORY_DAYS), _BEGAN)
         _show(demonstration, line, worker)
     _report(demonstration, as_json)
     if picture is not None:
-        from stream.desk.picture import write_picture
+        from stream.demo.picture import write_picture
 
         write_picture(demonstration, picture)
     if demonstration.board.in_flight and not demonstration.interrupted:
@@ -122,13 +122,13 @@ def _line(stack: ExitStack, broker: str, *, keep_topics: bool) -> EmptyLine:
 def _show(demonstration: Demonstration, line: EmptyLine, worker: WorkerProcess) -> None:
     """Draw where there is a terminal that can, else write lines; both on stderr."""
     if not sys.stderr.isatty() or os.environ.get("TERM") == "dumb" or os.environ.get("NO_COLOR"):
-        from stream.desk.plain_lines import PlainLines
+        from stream.demo.plain_lines import PlainLines
 
         demonstration.run(line, worker, PlainLines(demonstration, lambda words: say(words, err=True)))
         return
     from rich.console import Console
 
-    from stream.desk.screen import Screen
+    from stream.demo.demonstration_screen import Screen
 
     with Screen(demonstration, Console(stderr=True)) as screen:
         demonstration.run(line, worker, screen)
@@ -137,7 +137,7 @@ def _show(demonstration: Demonstration, line: EmptyLine, worker: WorkerProcess) 
 def _report(demonstration: Demonstration, as_json: bool) -> None:
     from rich.console import Console
 
-    from stream.desk.screen import summary
+    from stream.demo.demonstration_screen import summary
 
     Console(stderr=as_json, highlight=False, soft_wrap=True).print(summary(demonstration))
     if as_json:

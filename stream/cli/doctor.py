@@ -20,11 +20,12 @@ from confluent_kafka.admin import AdminClient
 from confluent_kafka.admin._config import ConfigEntry, ConfigResource
 from confluent_kafka.admin._resource import ResourceType
 
-from stream.brokers import kafka_artefacts, topics
-from stream.brokers.connect import admin
+from stream.brokers import kafka_artefacts
 from stream.cli.options import json_option, print_json, with_settings
 from stream.cli.say import say
 from stream.errors import BrokerNotReachable, RiskstreamError, UsageError
+from stream.log import topics
+from stream.log.connect import admin
 from stream.settings import Settings
 
 State = Literal["ok", "note", "problem", "unusable", "unreachable"]

@@ -12,13 +12,13 @@ import orjson
 from rules.document import Item
 from rules.examples import ExampleError
 from rules.policy import Policy
+from stream.core.account.account_hop import AccountHop, HopSettings
 from stream.core.columns import FEEDBACK
-from stream.core.decide import Decider
-from stream.core.decode import decode_transactions
-from stream.core.frame import decode_frame
-from stream.core.genesis import first_snapshot
-from stream.core.profile import AccountHop, HopSettings
-from stream.core.receive import PayeeHop
+from stream.core.decision.decide import Decider
+from stream.core.decision.genesis import first_snapshot
+from stream.core.edge.decode import decode_transactions
+from stream.core.frame.frame import decode_frame
+from stream.core.payee.payee_hop import PayeeHop
 from stream.settings import Settings
 
 EVENT_TIME: Final = "2027-01-15T10:00:00Z"

@@ -42,11 +42,11 @@ def iso20022(broker: str | None, topic_prefix: str | None, metrics_port: int | N
     settings = load(
         {"broker": broker, "topic_prefix": topic_prefix, "metrics_port": metrics_port, "instance": instance}
     )
-    from stream.brokers.connect import check_reachable
+    from stream.log.connect import check_reachable
     from stream.message_terms import terms_of
 
     terms = terms_of(settings)
     check_reachable(settings)
-    from stream.gateway.run import run_gateway
+    from stream.gateway.run_gateway import run_gateway
 
     sys.exit(run_gateway(settings, terms))

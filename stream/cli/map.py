@@ -14,7 +14,7 @@ from stream.cli.say import say
 from stream.errors import RiskstreamError, UsageError
 
 if TYPE_CHECKING:
-    from stream.replay.column_map import ColumnMap
+    from stream.replay.source.column_map import ColumnMap
 
 SHOWN_ROWS = 10
 _FILE = click.Path(dir_okay=False, path_type=Path)
@@ -40,8 +40,8 @@ Examples:
 @json_option
 def command(file: Path, map_file: Path | None, out: Path | None, as_json: bool) -> None:
     """Propose, write, show."""
-    from stream.replay.column_map import load_column_map, parse_column_map
-    from stream.replay.map_proposal import propose
+    from stream.replay.source.column_map import load_column_map, parse_column_map
+    from stream.replay.source.map_proposal import propose
 
     if map_file is not None and out is not None:
         raise UsageError("--out is for a proposal; with --columns there is none")
@@ -77,7 +77,7 @@ def _read(file: Path, column_map: ColumnMap, *, whole: bool) -> tuple[list[Any],
 
     A proposal has open questions: its rows are shown as far as they can be read.
     """
-    from stream.replay.sources import open_source
+    from stream.replay.source.sources import open_source
 
     try:
         source = open_source(file, column_map)

@@ -8,17 +8,17 @@ import click
 import orjson
 from confluent_kafka import Producer
 
-from stream.brokers.connect import check_reachable, producer_config
 from stream.cli.options import json_option, print_json, with_settings
 from stream.cli.quarantine import ControlTopics
 from stream.cli.say import say
-from stream.core.genesis import first_snapshot
+from stream.core.decision.genesis import first_snapshot
 from stream.errors import RiskstreamError
+from stream.log.connect import check_reachable, producer_config
+from stream.log.reader import KafkaReader
+from stream.log.records import Place
 from stream.settings import Settings
-from stream.worker.log import Place
-from stream.worker.model_records import PIN_KEY, PROPOSAL_KEY
-from stream.worker.models import ModelLog
-from stream.worker.reader import KafkaReader
+from stream.versions.model_records import PIN_KEY, PROPOSAL_KEY
+from stream.versions.models import ModelLog
 
 TOPIC = "risk.models.v1"
 SHOWN_REPORTS = 5

@@ -12,14 +12,14 @@ from confluent_kafka import Producer
 from rules.approval import ApprovalError, PolicyRecord, approve, decode, publish, rollback, status
 from rules.policy import Policy
 from rules.problem import PackError, errors
-from stream.brokers.connect import check_reachable, producer_config
-from stream.brokers.topics import ensure_topics
 from stream.cli.options import json_option, print_json, with_settings
 from stream.cli.quarantine import MODELS, ControlTopics, quarantine
 from stream.cli.say import say
 from stream.errors import RiskstreamError, UsageError
+from stream.log.connect import check_reachable, producer_config
+from stream.log.topics import ensure_topics
 from stream.settings import Settings
-from stream.worker.policies import record_of
+from stream.versions.policies import record_of
 
 TOPIC = "risk.policies.v1"
 

@@ -19,7 +19,7 @@ from stream.settings import Settings
 if TYPE_CHECKING:
     from confluent_kafka import KafkaError, Message
 
-    from stream.replay.schedule import Scheduled
+    from stream.replay.walk.schedule import Scheduled
 
 TOPICS = {"transaction": "bank.transactions.v1", "feedback": "bank.feedback.v1"}
 MESSAGE_TIMEOUT_MS = 30_000
@@ -71,12 +71,12 @@ def command(
     settings: Settings,
 ) -> None:
     """Check everything that can be wrong, then send."""
-    from stream.brokers.topics import ensure_topics
-    from stream.replay.column_map import load_column_map
-    from stream.replay.file_watch import FileWatch, first_looked_at
-    from stream.replay.schedule import Schedule, parse_delay
-    from stream.replay.screen import remark_lines
-    from stream.replay.sources import open_source
+    from stream.log.topics import ensure_topics
+    from stream.replay.report.file_watch import FileWatch, first_looked_at
+    from stream.replay.report.replay_screen import remark_lines
+    from stream.replay.source.column_map import load_column_map
+    from stream.replay.source.sources import open_source
+    from stream.replay.walk.schedule import Schedule, parse_delay
 
     schedule = Schedule(parse_delay(label_delay))
     source = open_source(
@@ -119,7 +119,7 @@ class Sender:
     def __init__(self, settings: Settings, rate: float | None, timeout_ms: int = MESSAGE_TIMEOUT_MS) -> None:
         from confluent_kafka import Producer
 
-        from stream.brokers.connect import producer_config
+        from stream.log.connect import producer_config
 
         config = producer_config(settings) | {"message.timeout.ms": timeout_ms, "linger.ms": 20}
         self._producer = Producer(config)

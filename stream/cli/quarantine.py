@@ -8,18 +8,18 @@ from typing import Any
 from confluent_kafka import Producer
 
 from rules.problem import PackError
-from stream.brokers.connect import check_reachable, producer_config
 from stream.cli.say import say
 from stream.core.columns import hash_id
+from stream.core.decision.genesis import first_snapshot
 from stream.core.features import SCHEMA
-from stream.core.genesis import first_snapshot
 from stream.errors import RiskstreamError, UsageError
+from stream.log.connect import check_reachable, producer_config
+from stream.log.reader import KafkaReader
+from stream.log.records import Headers, Place, Record
+from stream.log.set_aside import Refused, SetAside, quarantine_record
 from stream.settings import Settings
-from stream.worker.log import Headers, Place, Record
-from stream.worker.models import ModelLog
-from stream.worker.policies import PolicyLog
-from stream.worker.reader import KafkaReader
-from stream.worker.set_aside import Refused, SetAside, quarantine_record
+from stream.versions.models import ModelLog
+from stream.versions.policies import PolicyLog
 
 MODELS, POLICIES = "risk.models.v1", "risk.policies.v1"
 ACKNOWLEDGE_S = 30.0

@@ -8,9 +8,9 @@ import time
 
 import click
 
+from stream.arrays.rfc3339 import render
 from stream.cli.options import json_option, print_json, with_settings
 from stream.cli.say import say
-from stream.core.rfc3339 import render
 from stream.settings import Settings
 
 

@@ -63,9 +63,9 @@ def _summary(options: ReplayOptions) -> dict[str, Any]:
 def _told(options: ReplayOptions, summary: dict[str, Any], gates: list[Any], *, as_json: bool) -> bool:
     """Show what came of it, write the report, check the gates; returns whether there is a problem: a gate that failed,
     labels that met no payment, rows of a file that were refused, a file without a payment."""
-    from stream.replay.gates import check_all
-    from stream.replay.report import write_report
-    from stream.replay.screen import budget_lines, summary_lines, what_if_lines
+    from stream.replay.measure.gates import check_all
+    from stream.replay.report.replay_screen import budget_lines, summary_lines, what_if_lines
+    from stream.replay.report.report import write_report
 
     lines = (*summary_lines(summary), *budget_lines(summary), *(what_if_lines(summary) if options.what_if else ()))
     for line in lines:

@@ -16,11 +16,11 @@ from stream.settings import Settings, load
 
 if TYPE_CHECKING:
     from rules.policy import Policy
-    from stream.replay.engine import ReplaySettings
-    from stream.replay.gates import Gate
-    from stream.replay.labels import Truth
-    from stream.replay.sources import Source
-    from stream.replay.span import Span
+    from stream.replay.measure.gates import Gate
+    from stream.replay.source.labels import Truth
+    from stream.replay.source.sources import Source
+    from stream.replay.walk.engine import ReplaySettings
+    from stream.replay.walk.span import Span
 
 _FILE = click.Path(dir_okay=False, path_type=Path)
 _EPOCH = date(1970, 1, 1).toordinal()
@@ -156,7 +156,7 @@ class ReplayOptions:
         UsageError
             One that cannot be read, or that names a champion who is not there.
         """
-        from stream.replay.gates import Gate
+        from stream.replay.measure.gates import Gate
 
         gates = [Gate.parse(text) for text in self.gate_texts]
         if self.champion_dir is None and any(gate.relative for gate in gates):
@@ -176,9 +176,9 @@ class ReplayOptions:
         UsageError
             A delay or a round that cannot be read, or a round that is not whole buckets.
         """
-        from stream.core.forgetting import IdleLimits
-        from stream.replay.engine import BUCKET_US, DAY_US, ReplaySettings
-        from stream.replay.schedule import parse_delay
+        from stream.core.table.forgetting import IdleLimits
+        from stream.replay.walk.engine import BUCKET_US, DAY_US, ReplaySettings
+        from stream.replay.walk.schedule import parse_delay
 
         delay_us, round_us = parse_delay(self.label_delay), parse_delay(self.round_text, "--round")
         if round_us % BUCKET_US:
@@ -200,21 +200,21 @@ class ReplayOptions:
 
     def source(self) -> Source:
         """The file."""
-        from stream.replay.column_map import load_column_map
-        from stream.replay.sources import open_source
+        from stream.replay.source.column_map import load_column_map
+        from stream.replay.source.sources import open_source
 
         column_map = None if self.map_file is None else load_column_map(self.map_file)
         return open_source(Path(self.file), column_map, self.truth_file, in_time_order=self.in_time_order)
 
     def truth(self) -> Truth | None:
         """The labels of the TRUTH file."""
-        from stream.replay.labels import Truth
+        from stream.replay.source.labels import Truth
 
         return None if self.truth_file is None else Truth(self.truth_file)
 
     def span(self) -> Span:
         """The range of a topic."""
-        from stream.replay.span import Span, parse_bound
+        from stream.replay.walk.span import Span, parse_bound
 
         return Span(parse_bound(self.start, "--from"), parse_bound(self.stop, "--to"))
 

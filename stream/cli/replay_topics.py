@@ -5,18 +5,18 @@ from __future__ import annotations
 import time
 from typing import Any
 
-from stream.brokers.connect import check_reachable
 from stream.cli.replay_options import ReplayOptions
 from stream.cli.replay_walk import budgeted, labels_met, walk_history
 from stream.core.columns import hash_id
 from stream.core.features import SCHEMA
 from stream.errors import UsageError
-from stream.replay.input_partition import InputTerms
-from stream.replay.published import DECISIONS, Published, published_steps
-from stream.replay.tally import Tally
-from stream.replay.topic_source import TRANSACTIONS, TopicSource
+from stream.log.connect import check_reachable
+from stream.replay.measure.tally import Tally
+from stream.replay.walk.input_partition import InputTerms
+from stream.replay.walk.published import DECISIONS, Published, published_steps
+from stream.replay.walk.topic_history import TopicHistory
+from stream.replay.walk.topic_source import TRANSACTIONS, TopicSource
 from stream.settings import Settings
-from stream.worker.history import TopicHistory
 
 _DAY_US = 86_400_000_000
 

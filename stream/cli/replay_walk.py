@@ -20,19 +20,19 @@ from stream.cli.say import say
 from stream.core.columns import hash_id
 from stream.core.features import SCHEMA
 from stream.errors import UsageError
-from stream.replay.baselines import Baselines, beside
-from stream.replay.checkpoint import Checkpoint, file_mark
-from stream.replay.compare import Comparison, compare
-from stream.replay.engine import FileReplay, ReplaySettings
-from stream.replay.extent import Extent
-from stream.replay.hands import DaskCluster, Hire, hire_local
-from stream.replay.labels import Truth
-from stream.replay.list_use import ListUse
-from stream.replay.run import Intake, counts, replay
-from stream.replay.scores import DecisionsFile, ScoresFile
-from stream.replay.sharded import SharedReplay
-from stream.replay.sources import Chunk, History, Source
-from stream.replay.tally import Tally
+from stream.replay.measure.baselines import Baselines, beside
+from stream.replay.measure.list_use import ListUse
+from stream.replay.measure.scores import DecisionsFile, ScoresFile
+from stream.replay.measure.tally import Tally
+from stream.replay.source.extent import Extent
+from stream.replay.source.labels import Truth
+from stream.replay.source.sources import Chunk, History, Source
+from stream.replay.walk.compare import Comparison, compare
+from stream.replay.walk.engine import FileReplay, ReplaySettings
+from stream.replay.walk.file_walk import Intake, counts, replay
+from stream.replay.walk.hands import DaskCluster, Hire, hire_local
+from stream.replay.walk.resume_point import Checkpoint, file_mark
+from stream.replay.walk.sharded import SharedReplay
 
 _DAY_US = 86_400_000_000
 

@@ -21,9 +21,9 @@ def verify_topic(topic: str, settings: Settings, *, as_json: bool) -> int:
     topic
         The decisions topic, with or without the installation's prefix.
     """
-    from stream.brokers.connect import check_reachable
-    from stream.replay.verify import verify
-    from stream.worker.record import LiveRecord
+    from stream.log.connect import check_reachable
+    from stream.replay.oracle.live_line import LiveRecord
+    from stream.replay.oracle.verify import verify
 
     if not topic.endswith(DECISIONS):
         raise UsageError(f"--verify {topic}: expected the decisions topic, [prefix]{DECISIONS}")

@@ -53,10 +53,10 @@ def command(
         {"broker": broker, "topic_prefix": topic_prefix, "metrics_port": metrics_port, "instance": instance}
     )
     if embedded is None:
-        from stream.brokers.connect import check_reachable
+        from stream.log.connect import check_reachable
 
         check_reachable(settings)  # before anything that takes time: importing, compiling
-    from stream.worker.run import run_worker
+    from stream.worker.run_worker import run_worker
 
     sys.exit(run_worker(settings, transactional=embedded is None, partitions=embedded))
 

@@ -9,7 +9,7 @@ from pydantic import AfterValidator, Field, ValidationInfo
 from pydantic_core import PydanticCustomError
 
 from rules.iso_4217 import CODES, in_use
-from stream.core import rfc3339
+from stream.arrays import rfc3339
 
 MINOR_UNIT_DIGITS: dict[str, int] = {code: known.digits for code, known in CODES.items()}
 """Code of each currency, withdrawn ones too, and how many decimal digits its minor unit has; 0 where it has none."""

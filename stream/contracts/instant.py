@@ -8,7 +8,7 @@ from typing import Annotated, Any
 from pydantic import PlainSerializer, PlainValidator, WithJsonSchema
 from pydantic_core import PydanticCustomError
 
-from stream.core import rfc3339
+from stream.arrays import rfc3339
 
 
 def _read(value: Any) -> datetime:
@@ -32,4 +32,4 @@ Instant = Annotated[
     PlainSerializer(_write, return_type=str, when_used="json"),
     WithJsonSchema({"type": "string", "format": "date-time"}),
 ]
-"""An instant to the microsecond; the rule is :mod:`stream.core.rfc3339`'s."""
+"""An instant to the microsecond; the rule is :mod:`stream.arrays.rfc3339`'s."""

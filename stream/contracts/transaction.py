@@ -187,13 +187,13 @@ def read_transaction(value: bytes | None) -> Transaction:
        ones may be; so may those of ``customer``.
     5. ``wrong_type``: ``true`` is no number; 1.0 and 1e2 are no integers (an integer is fine for lat and lon);
        an item of ``slips`` that is no string.
-    6. ``bad_time``: event_time or decide_by is not RFC 3339 (see :mod:`stream.core.rfc3339`).
+    6. ``bad_time``: event_time or decide_by is not RFC 3339 (see :mod:`stream.arrays.rfc3339`).
     7. ``unknown_currency``: a string that is no ISO 4217 code, in capitals, that was in use at event_time.
     8. ``out_of_range``: an id outside its pattern, a word outside its list, an amount outside 0 to 10^15, a
        latitude outside ±90 or longitude outside ±180, more than 8 slips, a balance outside ±10^15, a UETR that is no
        UUID of version 4 in lower case.
 
-    ``wrong_partition`` and ``future`` need the record's place and are decided by the edge (``stream.core.decode``),
+    ``wrong_partition`` and ``future`` need the record's place and are decided by the edge (``stream.core.edge.decode``),
     ``id_conflict`` by the account.
 
     Raises

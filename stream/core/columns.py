@@ -1,6 +1,6 @@
 """Columns of a decoded batch: fixed-size structs for transactions and feedback.
 
-The edge (``stream.core.decode``) turns JSON records into these arrays once; everything behind it, the
+The edge (``stream.core.edge.decode``) turns JSON records into these arrays once; everything behind it, the
 compiled loops, the frames on ``risk.profiled.v1``, the rules and the models, reads columns and never JSON.
 
 Codes: enumerations are stored as the index into the tuples below (0 is always "absent"); ISO country and

@@ -12,10 +12,13 @@ from stream.core.features import ACCOUNT_WIDTH, FEATURES, Feature
 
 PAGE = Path(__file__).parents[2] / "docs" / "features.md"
 _ROOMS: dict[str, tuple[str, str]] = {
-    "transaction": ("The transaction itself", "Filled from the record alone, `stream/core/account_features.py`."),
+    "transaction": (
+        "The transaction itself",
+        "Filled from the record alone, `stream/core/account/account_features.py`.",
+    ),
     "account": (
         "The account's own habits",
-        "From the account row (`stream/core/account_row.py`), filled by `stream/core/account_features.py`. Counts and "
+        "From the account row (`stream/core/account/account_row.py`), filled by `stream/core/account/account_features.py`. Counts and "
         "sums take in attempts at once; what is called usual or normal comes from matured payments alone.",
     ),
     "pair": (
@@ -24,7 +27,7 @@ _ROOMS: dict[str, tuple[str, str]] = {
     ),
     "customer": (
         "The customer, over several accounts",
-        "From the customer row (`stream/core/customer.py`), kept for customers with several accounts; else the account's own "
+        "From the customer row (`stream/core/account/customer.py`), kept for customers with several accounts; else the account's own "
         "values. `device_new`, `pair_cleared`, `slips_recent` and `failed_checks` above take it in too.",
     ),
     "customer_pair": (
@@ -33,9 +36,9 @@ _ROOMS: dict[str, tuple[str, str]] = {
     ),
     "payee": (
         "The payee",
-        "From the payee row, `stream/core/payee.py`, in the second hop; 0 or null where a payment names no payee.",
+        "From the payee row, `stream/core/payee/payee_walk.py`, in the second hop; 0 or null where a payment names no payee.",
     ),
-    "policy": ("Filled when deciding", "By `stream/core/decide.py`; the models do not read these."),
+    "policy": ("Filled when deciding", "By `stream/core/decision/decide.py`; the models do not read these."),
 }
 _HEAD = """# Features
 

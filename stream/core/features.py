@@ -1,7 +1,7 @@
 """The feature table: every column of the matrix that rules and models read, in order.
 
 One row here is all it takes to name a feature; the compiled loops fill the column of the same position
-(``account.py`` fills what an account row knows, ``payee.py`` what a payee row knows). ``docs/features.md`` is
+(``account/account_walk.py`` fills what an account row knows, ``payee/payee_walk.py`` what a payee row knows). ``docs/features.md`` is
 generated from this table.
 """
 
@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from rules.schema import Kind, Schema, Variable
+from rules.pack_schema import Kind, Schema, Variable
 from stream.contracts.country import COUNTRIES
 from stream.contracts.currency import MINOR_UNIT_DIGITS
 from stream.core import columns
@@ -32,7 +32,7 @@ class Feature:
         in the account row, the customer's row over several accounts (``customer_pair``: what it knows of this payee),
         the payee row, or the policy (filled when deciding).
     kind, values, nullable, keeps_days
-        As in :class:`rules.schema.Variable`.
+        As in :class:`rules.pack_schema.Variable`.
     scale
         How a model should read it: ``linear``, ``log`` (heavy-tailed, non-negative), ``flag`` (0/1), ``code``
         (small enumeration); ``none`` keeps it from models, for rules only.

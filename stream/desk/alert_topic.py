@@ -8,12 +8,12 @@ from typing import Any, NamedTuple
 import orjson
 from confluent_kafka import OFFSET_BEGINNING, OFFSET_END, Consumer, KafkaError, TopicPartition
 
-from stream.brokers.connect import consumer_config
-from stream.desk.scan import partitions_of
 from stream.errors import RiskstreamError, UsageError
+from stream.log.connect import consumer_config
+from stream.log.reader import KafkaReader
+from stream.log.records import Place
+from stream.log.whole_topics import partitions_of
 from stream.settings import Settings
-from stream.worker.log import Place
-from stream.worker.reader import KafkaReader
 
 TOPIC = "risk.alerts.v1"
 RESOLUTIONS = "risk.resolutions.v1"

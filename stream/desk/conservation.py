@@ -26,14 +26,14 @@ from typing import Any
 import numpy as np
 
 from rules.bounded_json import NotReadable
-from stream.core.batch_record import read_batch
-from stream.core.frame import salvaged
-from stream.core.rfc3339 import render
-from stream.desk.scan import group_offsets, group_positions, partitions_of, scan
+from stream.arrays.rfc3339 import render
+from stream.core.frame.batch_record import read_batch
+from stream.core.frame.frame import salvaged
 from stream.errors import RiskstreamError
+from stream.log.reader import KafkaReader
+from stream.log.records import Place, Position
+from stream.log.whole_topics import group_offsets, group_positions, partitions_of, scan
 from stream.settings import Settings
-from stream.worker.log import Place, Position
-from stream.worker.reader import KafkaReader
 
 TRANSACTIONS, FEEDBACK = "bank.transactions.v1", "bank.feedback.v1"
 INPUTS = (TRANSACTIONS, FEEDBACK)

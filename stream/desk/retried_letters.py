@@ -16,16 +16,16 @@ from typing import Any, Final
 import orjson
 from confluent_kafka import KafkaException, Producer
 
-from stream.brokers.connect import producer_config
 from stream.contracts.dead_letter import PREFIX, REASON_HEADER
 from stream.contracts.feedback import read_feedback
 from stream.contracts.refusal import Refused
 from stream.contracts.transaction import read_transaction
-from stream.core.partition import partition_of
-from stream.desk.scan import partitions_of, scan
+from stream.core.edge.partition import partition_of
 from stream.errors import BrokerNotReachable, RiskstreamError
+from stream.log.connect import producer_config
+from stream.log.records import Place
+from stream.log.whole_topics import partitions_of, scan
 from stream.settings import Settings
-from stream.worker.log import Place
 
 TRANSACTIONS, FEEDBACK = "bank.transactions.v1", "bank.feedback.v1"
 RETRIED: Final = "riskstream-dlq-retried"

@@ -11,17 +11,17 @@ from dataclasses import dataclass
 from typing import Any
 
 from rules.pack import Budget
-from stream.core import rfc3339
+from stream.arrays import rfc3339
 from stream.core.columns import SCENARIOS, hash_id
 from stream.core.features import SCHEMA
-from stream.core.holds import Hold, Holds
-from stream.desk.scan import partitions_of
+from stream.core.hold.holds import Hold, Holds
+from stream.log.reader import KafkaReader
+from stream.log.records import Place, Reader
+from stream.log.whole_topics import partitions_of
 from stream.settings import Settings
-from stream.worker.holds_metrics import UNKNOWN
-from stream.worker.holds_session import OWED
-from stream.worker.log import Place, Reader
-from stream.worker.policies import PolicyLog
-from stream.worker.reader import KafkaReader
+from stream.versions.policies import PolicyLog
+from stream.worker.agents.holds_metrics import UNKNOWN
+from stream.worker.agents.holds_session import OWED
 
 ROWS, POLICIES = "riskstream-holds-rows", "risk.policies.v1"
 MINUTE_US = 60_000_000

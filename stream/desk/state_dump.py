@@ -14,16 +14,16 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from stream.core.genesis import first_snapshot
-from stream.core.rows import RowTable
-from stream.desk.scan import group_offsets, partitions_of, scan
+from stream.core.decision.genesis import first_snapshot
+from stream.core.table.row_table import RowTable
 from stream.errors import RiskstreamError
+from stream.log.reader import KafkaReader
+from stream.log.records import Place
+from stream.log.whole_topics import group_offsets, partitions_of, scan
 from stream.settings import Settings
-from stream.worker.accounts import AccountsHop
-from stream.worker.log import Place
-from stream.worker.models import ModelLog
-from stream.worker.payees import PayeesHop
-from stream.worker.reader import KafkaReader
+from stream.versions.models import ModelLog
+from stream.worker.hops.account_processor import AccountsHop
+from stream.worker.hops.payee_processor import PayeesHop
 
 ATTEMPTS = 10
 """Readings of a partition before a line that never rests is reported."""

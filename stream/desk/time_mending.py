@@ -11,19 +11,19 @@ import orjson
 from confluent_kafka import KafkaError, Producer
 
 from rules.bounded_json import NotReadable
-from stream.brokers.connect import producer_config
 from stream.contracts.mending import STEP_KEY, read_mend_times
 from stream.contracts.refusal import Refused
-from stream.core.account_mending import mend_accounts
-from stream.core.batch_record import mended_steps, read_batch
-from stream.core.mended_step import Step
-from stream.core.payee_mending import mend_payees
-from stream.desk.scan import partitions_of
+from stream.core.account.account_mending import mend_accounts
+from stream.core.frame.batch_record import mended_steps, read_batch
+from stream.core.frame.mended_step import Step
+from stream.core.payee.payee_mending import mend_payees
 from stream.desk.state_dump import read_state
 from stream.errors import RiskstreamError, UsageError
+from stream.log.connect import producer_config
+from stream.log.reader import KafkaReader
+from stream.log.records import Place
+from stream.log.whole_topics import partitions_of
 from stream.settings import Settings
-from stream.worker.log import Place
-from stream.worker.reader import KafkaReader
 
 FEEDBACK, BATCHES = "bank.feedback.v1", "riskstream-accounts-batches"
 ACKNOWLEDGE_S = 15.0

@@ -11,14 +11,14 @@ from typing import Any, NamedTuple
 import orjson
 from confluent_kafka import KafkaError, Producer
 
-from stream.brokers.connect import producer_config
 from stream.contracts.feedback import Feedback, read_feedback
 from stream.desk.alert_topic import FoundAlert
-from stream.desk.scan import scan
 from stream.errors import RiskstreamError, UsageError
+from stream.log.connect import producer_config
+from stream.log.records import Place
+from stream.log.whole_topics import scan
 from stream.settings import Settings
-from stream.worker.log import Place
-from stream.worker.policies import PolicyLog
+from stream.versions.policies import PolicyLog
 
 TOPIC = "bank.feedback.v1"
 ACKNOWLEDGE_S = 15.0

@@ -15,8 +15,8 @@ from stream.contracts.refusal import Refused
 from stream.iso20022.answers import RECALL, STATUS_REPORT, recall, status_report
 from stream.iso20022.case import Answer, Case, Recall
 from stream.iso20022.original import Rail
-from stream.worker.log import Headers, Place, Publisher
-from stream.worker.transactions import now_header
+from stream.log.records import Headers, Place, Publisher
+from stream.log.transactions import now_header
 
 MESSAGE: Final = "riskstream.message"
 """Header of what is written to ``risk.iso20022.v1``: the message's definition."""

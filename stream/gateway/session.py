@@ -25,23 +25,23 @@ from typing import Any, Final
 import msgspec
 from confluent_kafka import Consumer, KafkaError, TopicPartition
 
-from stream.brokers.connect import consumer_config
-from stream.brokers.topics import GATEWAY_ROWS
 from stream.contracts.feedback import read_feedback
 from stream.contracts.refusal import Refused
 from stream.errors import RiskstreamError
 from stream.gateway.batch import Batch, Decided, Resolved
-from stream.gateway.metrics import GatewayMetrics
-from stream.gateway.payments import Payments
+from stream.gateway.gateway_metrics import GatewayMetrics
+from stream.gateway.known_payments import Payments
 from stream.iso20022.converter import Conversion, convert
 from stream.iso20022.follow_up import ACTOR
 from stream.iso20022.terms import Terms
+from stream.log.connect import consumer_config
+from stream.log.reader import KafkaReader
+from stream.log.records import Place
+from stream.log.topics import GATEWAY_ROWS
+from stream.log.transactions import Membership, TransactionalPublisher, fence
 from stream.message_terms import reject_reasons_of
 from stream.settings import Settings
-from stream.worker.log import Place
-from stream.worker.reader import KafkaReader
-from stream.worker.recorded_trust import RecordedTrust
-from stream.worker.transactions import Membership, TransactionalPublisher, fence
+from stream.versions.recorded_trust import RecordedTrust
 
 logger = logging.getLogger("riskstream.gateway")
 BATCH: Final = 500

@@ -13,7 +13,7 @@ from typing import Any, Final
 from lxml import etree
 
 from stream.iso20022.case import Status
-from stream.iso20022.fields import NOT_PROVIDED, rendered
+from stream.iso20022.message_fields import NOT_PROVIDED, rendered
 from stream.iso20022.original import REJECT_REASONS, Original, Rail
 from stream.iso20022.parties import Agent
 

@@ -11,9 +11,9 @@ import orjson
 from stream.contracts.feedback import read_feedback
 from stream.contracts.refusal import PRECEDENCE, Reason, Refused
 from stream.contracts.transaction import read_transaction
-from stream.iso20022.document import Message, read_document
 from stream.iso20022.element import Element, Unreadable
 from stream.iso20022.follow_up import FollowUp, follow_ups
+from stream.iso20022.message import Message, read_document
 from stream.iso20022.original import Original, Originals
 from stream.iso20022.payment import Payment, payments
 from stream.iso20022.terms import Terms

@@ -11,11 +11,11 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
 
-from stream.iso20022 import fields
+from stream.iso20022 import message_fields as fields
 from stream.iso20022.control_sum import summed
-from stream.iso20022.document import Message
 from stream.iso20022.element import Element, Unreadable
-from stream.iso20022.fields import NOT_PROVIDED
+from stream.iso20022.message import Message
+from stream.iso20022.message_fields import NOT_PROVIDED
 from stream.iso20022.original import Originals
 from stream.iso20022.parties import Agent, account, agent, opaque, party
 from stream.iso20022.payment import counted, end_to_end_id

@@ -8,7 +8,7 @@ from functools import lru_cache
 from typing import Final
 
 from stream.contracts.token import token
-from stream.iso20022 import fields
+from stream.iso20022 import message_fields as fields
 from stream.iso20022.element import Element, Unreadable
 
 _IDENTIFIER: Final = re.compile(r"[A-Za-z0-9_.:-]{1,64}")

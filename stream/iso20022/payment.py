@@ -8,11 +8,11 @@ from datetime import datetime
 from typing import Any, Final
 
 from stream.contracts.currency import is_in_use
-from stream.iso20022 import fields
+from stream.iso20022 import message_fields as fields
 from stream.iso20022.control_sum import summed
-from stream.iso20022.document import Message
 from stream.iso20022.element import Element, Unreadable
-from stream.iso20022.fields import NOT_PROVIDED, Money
+from stream.iso20022.message import Message
+from stream.iso20022.message_fields import NOT_PROVIDED, Money
 from stream.iso20022.original import Original, Rail
 from stream.iso20022.parties import Account, Agent, account, agent, opaque, party
 from stream.iso20022.terms import Terms

@@ -7,8 +7,8 @@
 """
 
 from stream.simulate.bank import Bank, stream
-from stream.simulate.config import SimulationConfig
-from stream.simulate.record import Chunk, Event, Truth
-from stream.simulate.rows import ATTACKS, KINDS, SCAMS
+from stream.simulate.bank_config import SimulationConfig
+from stream.simulate.payment_record import Chunk, Event, Truth
+from stream.simulate.simulated_rows import ATTACKS, KINDS, SCAMS
 
 __all__ = ["ATTACKS", "KINDS", "SCAMS", "Bank", "Chunk", "Event", "SimulationConfig", "Truth", "stream"]

@@ -12,15 +12,15 @@ from typing import Final
 
 import numpy as np
 
+from stream.simulate.bank_payees import WALLET, PayeeSource, kind_of
 from stream.simulate.circumstances import choose_channels, complete, local_times
 from stream.simulate.disguise import Disguise
 from stream.simulate.habits import Habits, round_amounts
 from stream.simulate.mules import Mules
 from stream.simulate.occasions import Occasions
-from stream.simulate.payees import WALLET, PayeeSource, kind_of
 from stream.simulate.places import CITIES_OF_COUNTRY, CITY_COUNTRY, DAY_MS, FOREIGN_CITIES, Floats
 from stream.simulate.population import ENTERPRISE, Population
-from stream.simulate.rows import ATTACK, CHANNEL, CHECK, KIND, PURPOSE, Payments, blank
+from stream.simulate.simulated_rows import ATTACK, CHANNEL, CHECK, KIND, PURPOSE, Payments, blank
 from stream.simulate.standing_orders import StandingOrders
 from stream.simulate.tokens import Integers
 

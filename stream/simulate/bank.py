@@ -10,16 +10,16 @@ from typing import Final
 import numpy as np
 
 from stream.simulate.attacks import Attacks
-from stream.simulate.config import SimulationConfig
+from stream.simulate.bank_config import SimulationConfig
+from stream.simulate.bank_payees import PayeeSource
 from stream.simulate.difficulty import toughen
 from stream.simulate.disguise import Disguise
 from stream.simulate.habits import Habits
 from stream.simulate.occasions import Occasions
-from stream.simulate.payees import PayeeSource
+from stream.simulate.payment_record import Chunk, Encoder, Event
 from stream.simulate.places import DAY_MS, LARGEST_OFFSET_MS
 from stream.simulate.population import settle
-from stream.simulate.record import Chunk, Encoder, Event
-from stream.simulate.rows import Payments, blank
+from stream.simulate.simulated_rows import Payments, blank
 from stream.simulate.standing_orders import StandingOrders
 from stream.simulate.telling import Telling
 

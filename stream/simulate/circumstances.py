@@ -10,7 +10,7 @@ from typing import Final
 import numpy as np
 
 from stream.core.columns import AGE_BANDS
-from stream.simulate.payees import NO_PAYEE, city_of
+from stream.simulate.bank_payees import NO_PAYEE, city_of
 from stream.simulate.places import (
     CITY_CURRENCY,
     CITY_OFFSET_MS,
@@ -20,7 +20,7 @@ from stream.simulate.places import (
     point_of,
 )
 from stream.simulate.population import NOBODY, RETAIL, Population
-from stream.simulate.rows import CHANNEL, CHECK, PURPOSE, Payments
+from stream.simulate.simulated_rows import CHANNEL, CHECK, PURPOSE, Payments
 from stream.simulate.tokens import Integers
 
 BORROWED_DEVICE: Final = 0.003

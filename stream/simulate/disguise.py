@@ -6,12 +6,12 @@ from typing import Final
 
 import numpy as np
 
+from stream.simulate.bank_payees import WALLET, kind_of
 from stream.simulate.circumstances import devices, local_times
 from stream.simulate.difficulty import Difficulty
 from stream.simulate.habits import Habits, round_amounts
-from stream.simulate.payees import WALLET, kind_of
 from stream.simulate.population import Population
-from stream.simulate.rows import CHECK, Payments
+from stream.simulate.simulated_rows import CHECK, Payments
 from stream.simulate.tokens import Integers
 
 _WITHIN_MEDIAN: Final = 0.6

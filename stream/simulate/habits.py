@@ -11,11 +11,11 @@ from typing import Final
 
 import numpy as np
 
+from stream.simulate.bank_payees import PayeeSource, customer_payee, zipf
 from stream.simulate.circumstances import complete, local_times
-from stream.simulate.payees import PayeeSource, customer_payee, zipf
 from stream.simulate.places import MINOR_PER_YUAN, PRICE_LEVEL, Floats
 from stream.simulate.population import NOBODY, Population
-from stream.simulate.rows import KIND, PURPOSE, Payments, blank
+from stream.simulate.simulated_rows import KIND, PURPOSE, Payments, blank
 from stream.simulate.tokens import Integers, unit_interval
 
 
@@ -30,7 +30,7 @@ class Habit:
     private, company
         Payments a day of a private customer and of a company, at briskness 1.
     group
-        Of payees, see :meth:`stream.simulate.payees.PayeeSource.draw`.
+        Of payees, see :meth:`stream.simulate.bank_payees.PayeeSource.draw`.
     favourites, exponent
         Length of the list of favourites and how fast visits fall with rank.
     new, adopt

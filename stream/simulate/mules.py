@@ -6,8 +6,8 @@ from typing import Final
 
 import numpy as np
 
+from stream.simulate.bank_payees import MERCHANT, PERSON, WALLET, PayeeSource, customer_payee, domestic_city
 from stream.simulate.disguise import Disguise
-from stream.simulate.payees import MERCHANT, PERSON, WALLET, PayeeSource, customer_payee, domestic_city
 from stream.simulate.places import FOREIGN_CITIES
 from stream.simulate.population import Population
 

@@ -7,12 +7,12 @@ from typing import Final
 
 import numpy as np
 
+from stream.simulate.bank_payees import MERCHANT, PERSON, PayeeSource, own_payee
 from stream.simulate.circumstances import complete, local_times
 from stream.simulate.habits import round_amounts
-from stream.simulate.payees import MERCHANT, PERSON, PayeeSource, own_payee
 from stream.simulate.places import DAY_MS, TRIP_WEIGHT
 from stream.simulate.population import NOBODY, Population
-from stream.simulate.rows import KIND, PURPOSE, Payments, blank
+from stream.simulate.simulated_rows import KIND, PURPOSE, Payments, blank
 from stream.simulate.tokens import Integers
 
 LARGE_FIRST_PER_DAY: Final = 0.0022

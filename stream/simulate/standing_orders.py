@@ -8,12 +8,12 @@ from typing import Final
 
 import numpy as np
 
+from stream.simulate.bank_payees import MERCHANT, PERSON, PayeeSource, biller, customer_payee
 from stream.simulate.circumstances import complete, local_times
 from stream.simulate.habits import round_amounts
-from stream.simulate.payees import MERCHANT, PERSON, PayeeSource, biller, customer_payee
 from stream.simulate.places import FOREIGN_CITIES, MINOR_PER_YUAN, PRICE_LEVEL, Floats
 from stream.simulate.population import PAYROLL, Population
-from stream.simulate.rows import KIND, PURPOSE, Payments, blank
+from stream.simulate.simulated_rows import KIND, PURPOSE, Payments, blank
 from stream.simulate.tokens import Integers
 
 _EPOCH = date(1970, 1, 1)

@@ -16,7 +16,7 @@ from typing import Any, Final
 
 import numpy as np
 
-from stream.simulate.record import Truth
+from stream.simulate.payment_record import Truth
 
 _HOUR_S: Final = 3600
 _DAY_S: Final = 86_400

@@ -13,12 +13,12 @@ from typing import Any
 
 import orjson
 
-from stream.core.partition import partition_of
-from stream.replay.verify import verify
+from stream.core.edge.partition import partition_of
+from stream.log.reader import KafkaReader
+from stream.log.records import Place, Record
+from stream.replay.oracle.live_line import LiveRecord
+from stream.replay.oracle.verify import verify
 from stream.simulate import stream as simulated
-from stream.worker.log import Place, Record
-from stream.worker.reader import KafkaReader
-from stream.worker.record import LiveRecord
 
 TRANSACTIONS, FEEDBACK = "bank.transactions.v1", "bank.feedback.v1"
 PARTITIONS = 4

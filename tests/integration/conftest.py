@@ -16,13 +16,13 @@ import orjson
 import pytest
 from confluent_kafka import Producer
 
-from stream.brokers.credentials import librdkafka
 from stream.brokers.kafka import DevelopmentKafka
-from stream.brokers.topics import ensure_topics
 from stream.errors import RiskstreamError
+from stream.log.credentials import librdkafka
+from stream.log.reader import KafkaReader
+from stream.log.records import Place, Record
+from stream.log.topics import ensure_topics
 from stream.settings import Settings
-from stream.worker.log import Place, Record
-from stream.worker.reader import KafkaReader
 
 # tests are collected without packages; what several of them share stands beside them
 sys.path.insert(0, str(Path(__file__).parent))

@@ -11,7 +11,7 @@ import pytest
 from bad_traffic import TRANSACTIONS, BadTraffic, Sender, assert_exact, bad_traffic, outcome
 from confluent_kafka.admin import NewPartitions
 
-from stream.brokers.connect import admin
+from stream.log.connect import admin
 
 FROZEN_S = 8.0
 """Longer than the session time-out of 6 s."""

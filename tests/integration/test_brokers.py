@@ -12,10 +12,10 @@ from confluent_kafka import Consumer, Producer
 from confluent_kafka.admin import AdminClient, ConfigResource, ResourceType
 from confluent_kafka.cimpl import NewTopic
 
-from stream.brokers import topics
-from stream.brokers.connect import check_reachable, consumer_config, producer_config
 from stream.brokers.kafka import DevelopmentKafka, free_port
 from stream.errors import BrokerNotReachable, RiskstreamError
+from stream.log import topics
+from stream.log.connect import check_reachable, consumer_config, producer_config
 from stream.settings import Settings
 
 pytestmark = pytest.mark.kafka

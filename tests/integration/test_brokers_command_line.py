@@ -15,7 +15,7 @@ from confluent_kafka.admin import AdminClient, AlterConfigOpType, ConfigEntry, C
 from confluent_kafka.cimpl import NewTopic
 
 from stream.brokers.kafka import DevelopmentKafka, free_port
-from stream.brokers.topics import TOPICS, ensure_topics
+from stream.log.topics import TOPICS, ensure_topics
 from stream.settings import Settings
 
 pytestmark = pytest.mark.kafka

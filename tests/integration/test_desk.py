@@ -19,19 +19,19 @@ import numpy as np
 import pytest
 from confluent_kafka import Consumer, Producer, TopicPartition
 
-from stream.brokers.connect import consumer_config, producer_config
 from stream.brokers.kafka import DevelopmentKafka
-from stream.brokers.topics import ensure_topics
 from stream.contracts.alert import Alert
-from stream.core.frame import FORWARDED, PROFILED, encode_frame
-from stream.core.partition import partition_of
+from stream.core.edge.partition import partition_of
+from stream.core.frame.frame import FORWARDED, PROFILED, encode_frame
+from stream.demo.demonstration_traffic import chargeback
+from stream.demo.worker_process import WorkerProcess, environment_of
 from stream.desk.alert_topic import find_alert, find_resolution, follow_alerts
 from stream.desk.conservation import Balance, count
-from stream.desk.traffic import chargeback
-from stream.desk.worker_process import WorkerProcess, environment_of
+from stream.log.connect import consumer_config, producer_config
+from stream.log.topics import ensure_topics
 from stream.settings import Settings
 from stream.simulate import Event, stream
-from stream.worker.model_records import DRIFT_KEY
+from stream.versions.model_records import DRIFT_KEY
 
 pytestmark = pytest.mark.kafka
 

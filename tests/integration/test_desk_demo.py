@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from stream.brokers.connect import check_reachable
 from stream.brokers.kafka import DevelopmentKafka
+from stream.demo.worker_process import environment_of
 from stream.desk.conservation import count
-from stream.desk.worker_process import environment_of
+from stream.log.connect import check_reachable
 from stream.settings import Settings
 
 pytestmark = pytest.mark.kafka

@@ -16,9 +16,9 @@ from confluent_kafka import Producer
 from plain_traffic import traffic
 
 from stream.contracts.decision import Decision
-from stream.core.partition import partition_of
-from stream.replay.verify import verify
-from stream.worker.record import LiveRecord
+from stream.core.edge.partition import partition_of
+from stream.replay.oracle.live_line import LiveRecord
+from stream.replay.oracle.verify import verify
 
 CORPUS = Path(__file__).parents[1] / "corpus" / "line.jsonl"
 
@@ -222,7 +222,7 @@ def _taken(line: Any) -> int:
 def test_a_broker_that_stops_and_starts_again_loses_nothing(
     own_kafka: Any, line_class: Any, tmp_path: Path, until: Any
 ) -> None:
-    from stream.brokers.topics import ensure_topics
+    from stream.log.topics import ensure_topics
     from stream.settings import Settings
 
     settings = Settings(broker=own_kafka.bootstrap, topic_prefix="outage-")

@@ -10,13 +10,13 @@ from typing import Any
 import orjson
 import pytest
 
-from stream.brokers.topics import ensure_topics
-from stream.core.rows import RowTable
+from stream.core.table.row_table import RowTable
 from stream.desk.state_dump import read_state
-from stream.replay.verify import verify
+from stream.log.topics import ensure_topics
+from stream.replay.oracle.live_line import LiveRecord
+from stream.replay.oracle.verify import verify
 from stream.settings import Settings
-from stream.worker.checkpoint import MARKER_KEY, TOMBSTONES
-from stream.worker.record import LiveRecord
+from stream.worker.rows.checkpoint import MARKER_KEY, TOMBSTONES
 
 pytestmark = pytest.mark.kafka
 

@@ -8,7 +8,7 @@ import pytest
 from confluent_kafka.admin import AdminClient
 from confluent_kafka.cimpl import NewTopic
 
-from stream.brokers.credentials import librdkafka
+from stream.log.credentials import librdkafka
 
 pytestmark = pytest.mark.kafka
 

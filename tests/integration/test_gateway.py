@@ -15,10 +15,10 @@ import pytest
 from confluent_kafka.admin import ConfigResource
 from lxml import etree
 
-from stream.brokers.connect import admin
-from stream.brokers.topics import ensure_gateway_topics
 from stream.contracts.token import token
 from stream.iso20022.follow_up import ACTOR
+from stream.log.connect import admin
+from stream.log.topics import ensure_gateway_topics
 
 pytestmark = pytest.mark.kafka
 

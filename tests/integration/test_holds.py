@@ -19,18 +19,18 @@ from confluent_kafka.admin import AdminClient
 from confluent_kafka.cimpl import NewTopic
 from prometheus_client import CollectorRegistry
 
-from stream.brokers.connect import consumer_config, producer_config
-from stream.brokers.credentials import librdkafka
+from stream.arrays.rfc3339 import render
 from stream.brokers.embedded import EmbeddedBroker
-from stream.brokers.topics import ensure_topics, partition_counts
 from stream.contracts.resolution import Resolution
-from stream.core.partition import partition_of
-from stream.core.rfc3339 import render
+from stream.core.edge.partition import partition_of
+from stream.log.connect import consumer_config, producer_config
+from stream.log.credentials import librdkafka
+from stream.log.reader import KafkaReader
+from stream.log.records import Place
+from stream.log.topics import ensure_topics, partition_counts
 from stream.settings import Settings
-from stream.worker.holds import HoldsAgent
-from stream.worker.holds_session import FEEDBACK_READ
-from stream.worker.log import Place
-from stream.worker.reader import KafkaReader
+from stream.worker.agents.holds_agent import HoldsAgent
+from stream.worker.agents.holds_session import FEEDBACK_READ
 
 pytestmark = pytest.mark.kafka
 
@@ -41,7 +41,7 @@ HOLDER = """
 import logging, sys
 from prometheus_client import CollectorRegistry
 from stream.settings import Settings
-from stream.worker.holds import HoldsAgent
+from stream.worker.agents.holds_agent import HoldsAgent
 logging.basicConfig(level=logging.INFO, stream=sys.stderr)
 settings = Settings(broker=sys.argv[1], topic_prefix=sys.argv[2], transaction_timeout_ms=5000)
 HoldsAgent(settings, lambda actor: actor.startswith("reviewer:"), CollectorRegistry()).run()

@@ -13,9 +13,9 @@ import pytest
 from confluent_kafka import Producer
 from plain_traffic import payments
 
-from stream.core.partition import partition_of
-from stream.worker.log import Place
-from stream.worker.reader import KafkaReader
+from stream.core.edge.partition import partition_of
+from stream.log.reader import KafkaReader
+from stream.log.records import Place
 
 TRANSACTIONS = "bank.transactions.v1"
 pytestmark = [pytest.mark.kafka, pytest.mark.timeout(240)]

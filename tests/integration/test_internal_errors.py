@@ -15,8 +15,8 @@ import pytest
 from plain_traffic import traffic
 
 from stream.contracts.dead_letter import DeadLetter
-from stream.replay.verify import verify
-from stream.worker.record import LiveRecord
+from stream.replay.oracle.live_line import LiveRecord
+from stream.replay.oracle.verify import verify
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 

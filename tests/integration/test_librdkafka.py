@@ -10,13 +10,13 @@ import numpy as np
 import pytest
 from confluent_kafka import Consumer, KafkaException, Producer
 
-from stream.brokers.connect import consumer_config, producer_config
-from stream.brokers.librdkafka import Batch, BatchProducer, BatchQueue
-from stream.brokers.native_consumer import NativeConsumer
-from stream.brokers.topics import ensure_topics
-from stream.core.packed import Packed
-from stream.core.partition import partition_of
+from stream.arrays.packed import Packed
+from stream.core.edge.partition import partition_of
 from stream.errors import UsageError
+from stream.log.connect import consumer_config, producer_config
+from stream.log.librdkafka import Batch, BatchProducer, BatchQueue
+from stream.log.native_consumer import NativeConsumer
+from stream.log.topics import ensure_topics
 from stream.settings import Settings
 
 COUNT = 5_000
@@ -117,8 +117,8 @@ def test_a_partition_that_is_not_there_is_an_error(settings: Settings) -> None:
 SHRINKS = """
 import sys, time
 from confluent_kafka.admin import AdminClient, NewTopic
-from stream.brokers.connect import consumer_config
-from stream.brokers.native_consumer import NativeConsumer
+from stream.log.connect import consumer_config
+from stream.log.native_consumer import NativeConsumer
 from stream.settings import Settings
 settings = Settings(broker=sys.argv[1], topic_prefix=sys.argv[2])
 topic, again = settings.topic("shrinks"), int(sys.argv[3])

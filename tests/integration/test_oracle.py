@@ -12,11 +12,11 @@ import pytest
 from confluent_kafka import Producer
 from plain_traffic import traffic
 
-from stream.brokers.credentials import librdkafka
-from stream.replay.verify import Verified, verify
-from stream.worker.log import Place
-from stream.worker.reader import KafkaReader
-from stream.worker.record import LiveRecord
+from stream.log.credentials import librdkafka
+from stream.log.reader import KafkaReader
+from stream.log.records import Place
+from stream.replay.oracle.live_line import LiveRecord
+from stream.replay.oracle.verify import Verified, verify
 
 pytestmark = pytest.mark.kafka
 

@@ -30,9 +30,9 @@ from confluent_kafka.admin import (
 from plain_traffic import traffic
 from prometheus_server import RULES, Prometheus, free_port
 
-from stream.brokers.connect import consumer_config
 from stream.brokers.kafka import DevelopmentKafka
-from stream.brokers.topics import ensure_topics
+from stream.log.connect import consumer_config
+from stream.log.topics import ensure_topics
 from stream.settings import Settings
 
 pytestmark = pytest.mark.kafka

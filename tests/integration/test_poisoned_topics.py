@@ -19,8 +19,8 @@ from confluent_kafka import Producer
 from plain_traffic import traffic
 
 from stream.cli.quarantine import ControlTopics
-from stream.worker.log import Place
-from stream.worker.reader import KafkaReader
+from stream.log.reader import KafkaReader
+from stream.log.records import Place
 
 POLICIES, MODELS, ROWS = "risk.policies.v1", "risk.models.v1", "riskstream-accounts-rows"
 JUNK = (b"junk", b"", b"[" * 150_000, b'{"a":' * 50_000, b"\xff\xfe\x00", b'{"version":2,"state":"open","hold":{}}')

@@ -21,13 +21,13 @@ import orjson
 import pytest
 from confluent_kafka import Producer
 
-from stream.brokers.connect import producer_config
 from stream.brokers.kafka import DevelopmentKafka
-from stream.brokers.topics import ensure_topics
-from stream.core.frame import FORWARDED, PROFILED, encode_frame
+from stream.core.frame.frame import FORWARDED, PROFILED, encode_frame
+from stream.log.connect import producer_config
+from stream.log.records import Place
+from stream.log.topics import ensure_topics
 from stream.settings import Settings
-from stream.worker.backlog import PEEK_RECORDS, Backlog
-from stream.worker.log import Place
+from stream.worker.health.backlog import PEEK_RECORDS, Backlog
 
 pytestmark = pytest.mark.kafka
 
@@ -36,13 +36,13 @@ WORKER = """
 import logging, sys, time
 import faust
 from stream.settings import load
-from stream.worker.app import build
-from stream.worker.holds import HoldsService
-from stream.worker.kafka_log import KafkaLog
-from stream.worker.line import Line
-from stream.worker.metrics import Metrics
-from stream.worker.probes import ProbesService
-from stream.worker.versions import Versions
+from stream.worker.transport.app import build
+from stream.worker.agents.holds_agent import HoldsService
+from stream.log.kafka_log import KafkaLog
+from stream.worker.ownership.line import Line
+from stream.worker.health.line_metrics import Metrics
+from stream.worker.health.probes import ProbesService
+from stream.worker.agents.versions_agent import Versions
 logging.basicConfig(level=logging.INFO, stream=sys.stderr)
 settings, partitions = load(), int(sys.argv[1])
 metrics = Metrics()
@@ -224,7 +224,7 @@ def test_a_count_that_was_cut_short_is_taken_again_though_nothing_has_moved(
     starts = {Place(settings.topic("bank.transactions.v1"), p): 0 for p in range(2)}
     backlog = Backlog(settings, timeout_s=20.0)
     try:
-        monkeypatch.setattr("stream.worker.backlog.PEEK_S", 0.0)
+        monkeypatch.setattr("stream.worker.health.backlog.PEEK_S", 0.0)
         assert not any(unread.exact for unread in backlog.sample(starts).unread.values())
         monkeypatch.undo()
         until(lambda: all(unread.exact for unread in backlog.sample(starts).unread.values()), "an exact count")

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from stream.brokers.kafka_artefacts import jars
-from stream.core.partition import partition_of
+from stream.core.edge.partition import partition_of
 
 PAGE = Path(__file__).parents[2] / "docs" / "producing.md"
 TRANSACTIONS, PARTITIONS = "bank.transactions.v1", 4

@@ -11,9 +11,9 @@ import orjson
 import pytest
 from confluent_kafka.admin import AdminClient, AlterConfigOpType, ConfigEntry, ConfigResource
 
-from stream.brokers.credentials import librdkafka
-from stream.replay.verify import verify
-from stream.worker.record import LiveRecord
+from stream.log.credentials import librdkafka
+from stream.replay.oracle.live_line import LiveRecord
+from stream.replay.oracle.verify import verify
 
 pytestmark = pytest.mark.kafka
 

@@ -122,8 +122,8 @@ def test_a_live_line_is_verified_replayed_and_measured(line: Any, until: Any, tm
 
 
 def _by_partition(line: Any) -> list[list[Any]]:
-    from stream.worker.log import Place
-    from stream.worker.reader import KafkaReader
+    from stream.log.reader import KafkaReader
+    from stream.log.records import Place
 
     reader = KafkaReader(line.settings)
     try:

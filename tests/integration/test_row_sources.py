@@ -16,13 +16,13 @@ from bad_traffic import TRANSACTIONS, BadTraffic, Sender, assert_exact, bad_traf
 from confluent_kafka import TopicPartition
 from plain_traffic import traffic
 
-from stream.brokers.connect import admin
-from stream.core.rows import RowTable
+from stream.core.table.row_table import RowTable
 from stream.desk.state_dump import read_state
-from stream.replay.verify import verify
-from stream.worker.log import Place
-from stream.worker.reader import KafkaReader
-from stream.worker.record import LiveRecord
+from stream.log.connect import admin
+from stream.log.reader import KafkaReader
+from stream.log.records import Place
+from stream.replay.oracle.live_line import LiveRecord
+from stream.replay.oracle.verify import verify
 
 HOPS = ("riskstream-accounts-rows", "riskstream-payees-rows")
 

@@ -17,11 +17,11 @@ from confluent_kafka.admin import AdminClient
 from plain_traffic import traffic
 from signed_in import PASSPHRASE, SignedIn, signed_in
 
-from stream.brokers.connect import check_reachable
-from stream.brokers.credentials import librdkafka
 from stream.brokers.kafka import DevelopmentKafka, free_port
-from stream.brokers.topics import ensure_topics
 from stream.errors import BrokerNotReachable, RiskstreamError
+from stream.log.connect import check_reachable
+from stream.log.credentials import librdkafka
+from stream.log.topics import ensure_topics
 from stream.settings import Settings
 
 pytestmark = pytest.mark.kafka

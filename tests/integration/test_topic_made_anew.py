@@ -10,8 +10,8 @@ from confluent_kafka import KafkaException
 from confluent_kafka.cimpl import NewTopic
 from plain_traffic import payments
 
-from stream.brokers.connect import admin
 from stream.desk.conservation import count
+from stream.log.connect import admin
 
 TRANSACTIONS = "bank.transactions.v1"
 pytestmark = [pytest.mark.kafka, pytest.mark.timeout(240)]

@@ -9,10 +9,10 @@ import pytest
 from confluent_kafka import Producer
 from plain_traffic import traffic
 
-from stream.core.account_row import ACCOUNT_ROW, SCHEMA_VERSION
-from stream.worker.checkpoint import MARKER_KEY
-from stream.worker.log import Place
-from stream.worker.reader import KafkaReader
+from stream.core.account.account_row import ACCOUNT_ROW, SCHEMA_VERSION
+from stream.log.reader import KafkaReader
+from stream.log.records import Place
+from stream.worker.rows.checkpoint import MARKER_KEY
 from tests.unit.core.older_rows import accounts_as
 
 ROWS = "riskstream-accounts-rows"

@@ -23,7 +23,7 @@ WORKER = """
 import sys, time
 from pathlib import Path
 from stream.settings import load
-from stream.worker.run import run_worker
+from stream.worker.run_worker import run_worker
 ahead = Path(sys.argv[1])
 sys.exit(run_worker(load(), now_us=lambda: time.time_ns() // 1000 + int(ahead.read_text()) * 1_000_000))
 """

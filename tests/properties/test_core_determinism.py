@@ -16,14 +16,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rules.policy import shipped
-from stream.core.decide import Decider
-from stream.core.decode import decode_feedback, decode_transactions
-from stream.core.frame import decode_frame
-from stream.core.genesis import first_snapshot
-from stream.core.learning import scored_records
-from stream.core.profile import AccountHop, HopSettings
-from stream.core.receive import PayeeHop, together
-from stream.core.render import render
+from stream.core.account.account_hop import AccountHop, HopSettings
+from stream.core.decision.decide import Decider
+from stream.core.decision.genesis import first_snapshot
+from stream.core.decision.render import render
+from stream.core.edge.decode import decode_feedback, decode_transactions
+from stream.core.frame.frame import decode_frame
+from stream.core.learning.learning_records import scored_records
+from stream.core.payee.payee_hop import PayeeHop, together
 from stream.simulate import stream as simulated
 
 DAY_US = 86_400_000_000

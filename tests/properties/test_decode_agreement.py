@@ -10,9 +10,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from stream.core import decode, rfc3339
-from stream.core.decode import decode_transactions
-from stream.core.transaction_scan import REFERENCE
+from stream.arrays import rfc3339
+from stream.core.edge import decode
+from stream.core.edge.decode import decode_transactions
+from stream.core.edge.transaction_scan import REFERENCE
 
 NOW_MS = 1_795_478_400_000
 EXAMPLES = settings(max_examples=250, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])

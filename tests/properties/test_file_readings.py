@@ -23,11 +23,11 @@ from hypothesis import strategies as st
 
 from stream.contracts.currency import MINOR_UNIT_DIGITS
 from stream.errors import RiskstreamError
-from stream.replay.amounts import Marks, by_currency, decimal_of
-from stream.replay.column_map import load_column_map
-from stream.replay.field_map import FieldMap
-from stream.replay.local_time import TimeReader
-from stream.replay.sources import open_source
+from stream.replay.source.amounts import Marks, by_currency, decimal_of
+from stream.replay.source.column_map import load_column_map
+from stream.replay.source.field_map import FieldMap
+from stream.replay.source.local_time import TimeReader
+from stream.replay.source.sources import open_source
 
 MAP = """
 file: {FORM}

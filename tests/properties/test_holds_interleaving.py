@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from stream.core.holds import Ending, Hold, Holds, Verdict
+from stream.core.hold.holds import Ending, Hold, Holds, Verdict
 
 SECOND = 1_000_000
 FOREVER = 10**18

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from rules.bytecode import BLOCK, ERROR, FALSE, TRUE, assemble
 from rules.condition import check
 from rules.expression import ConditionError
-from rules.schema import Schema, Variable
+from rules.pack_schema import Schema, Variable
 
 INTS, DOUBLES, BOOLS, WORDS = ("a", "b", "c"), ("x", "y"), ("p", "q"), ("s", "t")
 VOCABULARY = ("none", "red", "blue")

@@ -14,20 +14,20 @@ from hypothesis import strategies as st
 from detectors.ensemble import Snapshot, SnapshotError
 from detectors.sound_snapshot import require_sound
 from rules.bounded_json import NotReadable
-from stream.core.batch_record import read_batch
 from stream.core.columns import FEEDBACK_KINDS, SCENARIOS, VERDICTS
-from stream.core.frame import FORWARDED, PROFILED, BrokenFrame, decode_frame, encode_frame
-from stream.core.genesis import first_snapshot
-from stream.core.holds import Hold, Holds, UnknownRow, UnreadableAlert, read_alert
-from stream.core.learning import is_label, label_record
-from stream.core.obligations import read_obligation
-from stream.core.skipped import Skip
-from stream.worker.changelog import read_marker
-from stream.worker.log import Place
-from stream.worker.model_records import PIN_KEY
-from stream.worker.models import MAX_PARTIAL, ModelLog, chunks
-from stream.worker.policies import PolicyLog, baseline, record_of
-from stream.worker.set_aside import MAX_LISTED, SetAside, quarantine_record
+from stream.core.decision.genesis import first_snapshot
+from stream.core.frame.batch_record import read_batch
+from stream.core.frame.frame import FORWARDED, PROFILED, BrokenFrame, decode_frame, encode_frame
+from stream.core.frame.skipped import Skip
+from stream.core.hold.holds import Hold, Holds, UnknownRow, UnreadableAlert, read_alert
+from stream.core.hold.obligation_records import read_obligation
+from stream.core.learning.learning_records import is_label, label_record
+from stream.log.records import Place
+from stream.log.set_aside import MAX_LISTED, SetAside, quarantine_record
+from stream.versions.model_records import PIN_KEY
+from stream.versions.models import MAX_PARTIAL, ModelLog, chunks
+from stream.versions.policies import PolicyLog, baseline, record_of
+from stream.worker.rows.changelog import read_marker
 
 QUICK = settings(max_examples=120, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 JSON = st.recursive(

@@ -6,11 +6,11 @@ from collections.abc import Iterator
 from functools import cache
 
 from detectors.ensemble import genesis
-from rules.currency import Currencies
+from rules.exchange_rates import Currencies
 from rules.policy import Policy
 from stream.core.columns import SCENARIOS
-from stream.core.decide import Decider
-from stream.core.genesis import INPUTS, INTERCEPT, PRIOR, first_snapshot
+from stream.core.decision.decide import Decider
+from stream.core.decision.genesis import INPUTS, INTERCEPT, PRIOR, first_snapshot
 
 _COMMON = """\
 pack: common
@@ -46,7 +46,7 @@ def by_versions(model: str, policy: str) -> Decider:
 
 
 class SwitchingVersions:
-    """Versions in force, which the schedule switches; see :class:`stream.worker.line.Versions`."""
+    """Versions in force, which the schedule switches; see :class:`stream.worker.ownership.line.Versions`."""
 
     def __init__(self) -> None:
         self.number = 0

@@ -13,15 +13,15 @@ from simulation.deciders import by_versions, declares_failure
 from simulation.simulated_log import ConnectedLog, SimulatedReader
 from simulation.simulated_worker import UncountedMetrics, Violation
 
-from stream.core.rows import RowTable
+from stream.core.table.row_table import RowTable
 from stream.errors import RiskstreamError
-from stream.replay.verify import Item, Recorded, Verified, verify
-from stream.worker.accounts import AccountsHop, hop_settings
-from stream.worker.checkpoint import MARKER_KEY
-from stream.worker.log import Place, Record
-from stream.worker.payees import PayeesHop
-from stream.worker.replica import Replica, RowHop, RowSource
-from stream.worker.snapshots import Snapshots
+from stream.log.records import Place, Record
+from stream.replay.oracle.verify import Item, Recorded, Verified, verify
+from stream.worker.hops.account_processor import AccountsHop, hop_settings
+from stream.worker.hops.payee_processor import PayeesHop
+from stream.worker.rows.checkpoint import MARKER_KEY
+from stream.worker.rows.replica import Replica, RowHop, RowSource
+from stream.worker.rows.snapshots import Snapshots
 
 if TYPE_CHECKING:
     from simulation.schedules import Simulation

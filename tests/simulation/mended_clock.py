@@ -9,7 +9,7 @@ from simulation.schedules import Schedule
 from simulation.traffic import FEEDBACK, START, TRANSACTIONS, Event, Kind
 
 from stream.contracts.mending import STEP_KEY
-from stream.worker.log import Place
+from stream.log.records import Place
 
 UNTIL_SWEPT, UNTIL_MEASURED = 12, 3
 """Payments after the wrong one: checkpoints in which sweeps come by, and more until the broker's time is known."""

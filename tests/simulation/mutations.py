@@ -15,21 +15,24 @@ import pytest
 from simulation.deciders import deciders
 from simulation.simulated_log import ConnectedLog, SimulatedLog, SimulatedPublisher, SimulatedReader
 
-from stream.core.account_row import HOUR_US
-from stream.core.batch_record import mended_steps
-from stream.core.forgetting import BEFORE_ALL, Horizons, Sweep
-from stream.core.mended_step import Step
-from stream.core.payee_mending import mend_payees
-from stream.core.receive import PayeeHop
-from stream.core.rows import RowTable
-from stream.worker import accounts, checkpoint, payees, snapshot
-from stream.worker.accounts import AccountsHop
-from stream.worker.log import Place, Position, PublishFailed, Record
-from stream.worker.mailbox import Mailbox
-from stream.worker.payees import PayeesHop
-from stream.worker.replica import Replica
-from stream.worker.snapshot import Copying
-from stream.worker.snapshots import Snapshots
+from stream.core.account.account_row import HOUR_US
+from stream.core.frame.batch_record import mended_steps
+from stream.core.frame.mended_step import Step
+from stream.core.payee.payee_hop import PayeeHop
+from stream.core.payee.payee_mending import mend_payees
+from stream.core.table.forgetting import BEFORE_ALL, Horizons, Sweep
+from stream.core.table.row_table import RowTable
+from stream.log.mailbox import Mailbox
+from stream.log.records import Place, Position, PublishFailed, Record
+from stream.worker.hops import account_processor as accounts
+from stream.worker.hops import payee_processor as payees
+from stream.worker.hops.account_processor import AccountsHop
+from stream.worker.hops.payee_processor import PayeesHop
+from stream.worker.rows import checkpoint
+from stream.worker.rows import row_snapshot as snapshot
+from stream.worker.rows.replica import Replica
+from stream.worker.rows.row_snapshot import Copying
+from stream.worker.rows.snapshots import Snapshots
 
 Mutation = Callable[[pytest.MonkeyPatch], None]
 

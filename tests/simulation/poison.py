@@ -15,10 +15,12 @@ from simulation.schedules import Schedule
 from simulation.traffic import FEEDBACK, TRANSACTIONS, Event
 
 from stream.contracts.mending import STEP_KEY
-from stream.core import account, account_outcomes, payee
-from stream.core.decide import Decider
-from stream.replay import verify
-from stream.worker import accounts
+from stream.core.account import account_outcomes
+from stream.core.account import account_walk as account
+from stream.core.decision.decide import Decider
+from stream.core.payee import payee_walk as payee
+from stream.replay.oracle import verify
+from stream.worker.hops import account_processor as accounts
 
 Stage = Literal["read", "walk", "payee walk", "decide"]
 AMOUNTS: dict[Stage, int] = {"read": 667, "walk": 666, "payee walk": 668, "decide": 669}

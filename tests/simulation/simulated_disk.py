@@ -22,7 +22,7 @@ class _File(io.BytesIO):
 
 
 class SimulatedDisk:
-    """See :class:`stream.worker.snapshots.Folder`; a process that ends leaves its disk behind for the next one."""
+    """See :class:`stream.worker.rows.snapshots.Folder`; a process that ends leaves its disk behind for the next one."""
 
     def __init__(self) -> None:
         self.files: dict[str, bytes] = {}

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from stream.worker.assignor import place_copies, share_out
-from stream.worker.transactions import Membership
+from stream.log.transactions import Membership
+from stream.worker.transport.assignor import place_copies, share_out
 
 GROUP = "riskstream"
 SESSION_S = 6.0

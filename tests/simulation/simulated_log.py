@@ -16,11 +16,11 @@ from typing import Protocol
 
 from simulation.traffic import Event
 
-from stream.core.packed import Packed
-from stream.core.partition import partition_of
-from stream.worker.log import Headers, PackedHeaders, Place, Position, PublishFailed, Record, Records, send_each
-from stream.worker.reader import ReadFailed
-from stream.worker.transactions import Membership
+from stream.arrays.packed import Packed
+from stream.core.edge.partition import partition_of
+from stream.log.reader import ReadFailed
+from stream.log.records import Headers, PackedHeaders, Place, Position, PublishFailed, Record, Records, send_each
+from stream.log.transactions import Membership
 
 TRANSACTION_TIMEOUT_S = 10.0
 READ_STALL_S = 30.0
@@ -228,7 +228,7 @@ class SimulatedLog:
 
 
 class SimulatedPublisher:
-    """See :class:`stream.worker.log.Publisher`."""
+    """See :class:`stream.log.records.Publisher`."""
 
     def __init__(self, log: SimulatedLog, caller: Caller, transactional_id: str, membership: Membership) -> None:
         caller.operation()
@@ -324,7 +324,7 @@ class SimulatedPublisher:
 
 
 class SimulatedReader:
-    """See :class:`stream.worker.recovery.RecoveryReader`."""
+    """See :class:`stream.worker.ownership.recovery.RecoveryReader`."""
 
     def __init__(self, log: SimulatedLog, caller: Caller) -> None:
         self._log = log
@@ -379,7 +379,7 @@ class SimulatedReader:
 
 
 class ConnectedLog:
-    """The log as one process sees it; see :class:`stream.worker.recovery.Log`."""
+    """The log as one process sees it; see :class:`stream.worker.ownership.recovery.Log`."""
 
     transactional = True
 

@@ -14,15 +14,15 @@ from simulation.simulated_disk import SimulatedDisk
 from simulation.simulated_group import SimulatedGroup
 from simulation.simulated_log import OPEN, ConnectedLog, SimulatedLog
 
-from stream.core.decide import Decided
+from stream.core.decision.decide import Decided
 from stream.errors import RiskstreamError
+from stream.log.records import Place, Records
 from stream.settings import Settings
-from stream.worker.counts import Counts
-from stream.worker.line import Line, Versions
-from stream.worker.log import Place, Records
-from stream.worker.recovery import HOPS
-from stream.worker.snapshots import Snapshots
-from stream.worker.standbys import Standbys
+from stream.worker.hops.counts import Counts
+from stream.worker.ownership.line import Line, Versions
+from stream.worker.ownership.recovery import HOPS
+from stream.worker.rows.snapshots import Snapshots
+from stream.worker.rows.standbys import Standbys
 
 FETCHED = 6
 """Most records of one partition that one fetch brings."""

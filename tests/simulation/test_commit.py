@@ -14,13 +14,13 @@ from simulation.simulated_log import ConnectedLog, SimulatedLog, SimulatedPublis
 from simulation.simulated_worker import UncountedMetrics
 from simulation.traffic import TRANSACTIONS, Bank
 
-from rules.currency import Currencies
-from stream.core.recorded_rates import RatesLost
+from rules.exchange_rates import Currencies
+from stream.core.frame.recorded_rates import RatesLost
+from stream.log.records import Place, PublishFailed, Records
+from stream.log.transactions import Membership
 from stream.settings import Settings
-from stream.worker import accounts
-from stream.worker.line import Line
-from stream.worker.log import Place, PublishFailed, Records
-from stream.worker.transactions import Membership
+from stream.worker.hops import account_processor as accounts
+from stream.worker.ownership.line import Line
 
 INPUT = Place(TRANSACTIONS, 0)
 MEMBERSHIP = Membership("riskstream", 1, "w1")

@@ -20,13 +20,13 @@ from simulation.simulated_log import ConnectedLog, SimulatedLog
 from simulation.simulated_worker import UncountedMetrics
 from simulation.traffic import FEEDBACK, TRANSACTIONS, Bank
 
-from stream.core.skipped import Skips
+from stream.core.frame.skipped import Skips
+from stream.log.records import Place, Record, Records
+from stream.log.transactions import Membership
 from stream.settings import Settings
-from stream.worker.accounts import AccountsHop
-from stream.worker.line import Line
-from stream.worker.log import Place, Record, Records
-from stream.worker.payees import PayeesHop
-from stream.worker.transactions import Membership
+from stream.worker.hops.account_processor import AccountsHop
+from stream.worker.hops.payee_processor import PayeesHop
+from stream.worker.ownership.line import Line
 
 SCHEDULES = range(40)
 

@@ -15,12 +15,12 @@ from simulation.simulated_worker import UncountedMetrics
 from simulation.traffic import TRANSACTIONS, Bank
 
 from stream.errors import RiskstreamError
+from stream.log.records import Place, Records
+from stream.log.transactions import Membership
 from stream.settings import Settings
-from stream.worker.accounts import AccountsHop
-from stream.worker.line import Line
-from stream.worker.log import Place, Records
-from stream.worker.lost_records import RecordsLost
-from stream.worker.transactions import Membership
+from stream.worker.hops.account_processor import AccountsHop
+from stream.worker.ownership.line import Line
+from stream.worker.rows.lost_records import RecordsLost
 
 BATCHES = "riskstream-accounts-batches"
 

@@ -13,10 +13,10 @@ from simulation.simulated_log import ConnectedLog, SimulatedLog, SimulatedReader
 from simulation.simulated_worker import UncountedMetrics
 
 from stream.errors import RiskstreamError
+from stream.log.records import Place
+from stream.log.transactions import Membership
 from stream.settings import Settings
-from stream.worker.line import Line
-from stream.worker.log import Place
-from stream.worker.transactions import Membership
+from stream.worker.ownership.line import Line
 
 
 class Gate(Bystander):

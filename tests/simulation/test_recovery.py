@@ -10,12 +10,12 @@ from simulation.invariants import Bystander
 from simulation.simulated_log import ConnectedLog, SimulatedLog, SimulatedReader
 
 from stream.errors import RiskstreamError
+from stream.log.made_anew import TopicMadeAnew
+from stream.log.records import Place
 from stream.settings import Settings
-from stream.worker.accounts import AccountsHop
-from stream.worker.checkpoint import MARKER_KEY
-from stream.worker.log import Place
-from stream.worker.made_anew import TopicMadeAnew
-from stream.worker.payees import PayeesHop
+from stream.worker.hops.account_processor import AccountsHop
+from stream.worker.hops.payee_processor import PayeesHop
+from stream.worker.rows.checkpoint import MARKER_KEY
 
 BATCHES = Place("riskstream-accounts-batches", 0)
 ROWS = Place("riskstream-accounts-rows", 0)

@@ -13,14 +13,14 @@ from simulation.deciders import SwitchingVersions
 from simulation.invariants import Bystander
 from simulation.simulated_log import ConnectedLog, SimulatedLog, SimulatedReader
 
-from stream.core.rows import RowTable
+from stream.core.table.row_table import RowTable
+from stream.log.records import Place
 from stream.settings import Settings
-from stream.worker.accounts import AccountsHop
-from stream.worker.assignor import place_copies, share_out
-from stream.worker.log import Place
-from stream.worker.payees import PayeesHop
-from stream.worker.replica import ReplicaRefused
-from stream.worker.standbys import Standbys
+from stream.worker.hops.account_processor import AccountsHop
+from stream.worker.hops.payee_processor import PayeesHop
+from stream.worker.rows.replica import ReplicaRefused
+from stream.worker.rows.standbys import Standbys
+from stream.worker.transport.assignor import place_copies, share_out
 
 ROWS = Place("riskstream-accounts-rows", 0)
 

@@ -10,8 +10,8 @@ from typing import Any, Literal
 import orjson
 
 from stream.contracts.mending import STEP_KEY
-from stream.core.partition import partition_of
-from stream.worker.log import Place
+from stream.core.edge.partition import partition_of
+from stream.log.records import Place
 
 TRANSACTIONS, FEEDBACK = "bank.transactions.v1", "bank.feedback.v1"
 START = datetime(2026, 1, 5, 9, tzinfo=UTC)

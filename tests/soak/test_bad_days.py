@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 from bad_traffic import BadTraffic, Sender, assert_exact, bad_traffic, outcome
 
-from stream.brokers.topics import ensure_topics
+from stream.log.topics import ensure_topics
 from stream.settings import Settings
 
 pytestmark = [pytest.mark.soak, pytest.mark.timeout(3600)]

@@ -15,18 +15,18 @@ from rules.compiled_policy import VERDICT
 from rules.pack import Budget
 from rules.policy import PACKS, Policy
 from rules.priority import HOUR_US
+from stream.core.account.account_hop import AccountHop, HopSettings
 from stream.core.columns import SCENARIOS
-from stream.core.decide import Decider
-from stream.core.decode import decode_feedback, decode_transactions
-from stream.core.frame import decode_frame
-from stream.core.genesis import first_snapshot
-from stream.core.holds import Ending, Hold
-from stream.core.profile import AccountHop, HopSettings
-from stream.core.receive import PayeeHop, Received
-from stream.core.render import render
+from stream.core.decision.decide import Decider
+from stream.core.decision.genesis import first_snapshot
+from stream.core.decision.render import render
+from stream.core.edge.decode import decode_feedback, decode_transactions
+from stream.core.frame.frame import decode_frame
+from stream.core.hold.holds import Ending, Hold
+from stream.core.payee.payee_hop import PayeeHop, Received
 from stream.simulate import stream as simulated
-from stream.worker.alert_load import AlertLoad
-from stream.worker.holds_metrics import HoldsMetrics
+from stream.worker.agents.holds_metrics import HoldsMetrics
+from stream.worker.health.alert_load import AlertLoad
 
 DAY_US = 86_400_000_000
 OUTCOME_REVIEW = 3

@@ -12,10 +12,10 @@ import pytest
 import yaml
 
 from stream import asyncapi
-from stream.brokers.topics import GATEWAY_TOPICS, TOPICS
 from stream.contracts.json_object import load_object
 from stream.contracts.refusal import Refused
 from stream.contracts.transaction import read_transaction
+from stream.log.topics import GATEWAY_TOPICS, TOPICS
 
 HERE = Path(__file__).parent
 OFFICIAL = json.loads((HERE / "asyncapi-3.0.0.schema.json").read_text("utf-8"))

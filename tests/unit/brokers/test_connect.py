@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from stream.brokers.connect import check_reachable, consumer_config, producer_config
 from stream.brokers.kafka import free_port
 from stream.errors import BrokerNotReachable, UsageError
+from stream.log.connect import check_reachable, consumer_config, producer_config
 from stream.settings import Settings
 
 

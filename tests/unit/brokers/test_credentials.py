@@ -9,12 +9,12 @@ from pathlib import Path
 import faust
 import pytest
 
-from stream.brokers.certificate import validity, validity_of_file
-from stream.brokers.credentials import MECHANISMS, aiokafka, check, librdkafka, tls_context
 from stream.brokers.development_certificates import Authority
 from stream.errors import UsageError
+from stream.log.certificate import validity, validity_of_file
+from stream.log.credentials import MECHANISMS, aiokafka, check, librdkafka, tls_context
 from stream.settings import Settings
-from stream.worker.app import faust_credentials
+from stream.worker.transport.app import faust_credentials
 
 USER = {"sasl_username": "u", "sasl_password": "p"}
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 import pytest
 from confluent_kafka import Consumer, Producer
 
-from stream.brokers.connect import consumer_config, producer_config
 from stream.brokers.embedded import EmbeddedBroker
-from stream.brokers.topics import ensure_topics, partition_counts
 from stream.errors import RiskstreamError
+from stream.log.connect import consumer_config, producer_config
+from stream.log.topics import ensure_topics, partition_counts
 from stream.settings import Settings
 
 

@@ -9,19 +9,19 @@ import pytest
 from confluent_kafka import KafkaError, KafkaException, Producer
 from confluent_kafka.admin import AdminClient
 
-from stream.brokers.connect import producer_config
 from stream.brokers.embedded import EmbeddedBroker
-from stream.brokers.librdkafka import library
-from stream.brokers.patience import PASSING, passes, patiently
-from stream.brokers.topics import existing_partitions, partition_counts
-from stream.desk.scan import scan
-from stream.replay.span import Bound, Span
+from stream.log.connect import producer_config
+from stream.log.librdkafka import library
+from stream.log.patience import PASSING, passes, patiently
+from stream.log.reader import KafkaReader, ReadFailed
+from stream.log.records import Place
+from stream.log.topics import existing_partitions, partition_counts
+from stream.log.transactions import Membership, TransactionalPublisher, fence
+from stream.log.whole_topics import scan
+from stream.replay.walk.span import Bound, Span
+from stream.replay.walk.topic_history import TopicHistory
 from stream.settings import Settings
-from stream.worker.backlog import Backlog
-from stream.worker.history import TopicHistory
-from stream.worker.log import Place
-from stream.worker.reader import KafkaReader, ReadFailed
-from stream.worker.transactions import Membership, TransactionalPublisher, fence
+from stream.worker.health.backlog import Backlog
 
 TOPIC = "bank.transactions.v1"
 PLACE = Place(TOPIC, 0)

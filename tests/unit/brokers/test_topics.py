@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from stream.brokers.topics import GATEWAY_TOPICS, TOPICS, configuration, mismatch, partition_counts
+from stream.log.topics import GATEWAY_TOPICS, TOPICS, configuration, mismatch, partition_counts
 from stream.settings import Settings
 
 CONTRACT = {

@@ -14,7 +14,7 @@ from click.testing import CliRunner
 
 from stream.cli.map import command
 from stream.errors import UsageError
-from stream.replay.column_map import load_column_map
+from stream.replay.source.column_map import load_column_map
 
 BILL = "账单导出\n共2笔\n\n时间                ,对方账号  ,金额      ,订单号\t,\n"
 BILL += "2026-03-09 21:32:14 ,shop-1    ,49.74     ,20260309000001\t,\n2026-03-02 12:01:30 ,noodles-2 ,1120.00   ,20260302000004\t,\n"

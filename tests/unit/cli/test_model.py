@@ -6,10 +6,10 @@ import pytest
 
 from detectors.ensemble import Snapshot
 from stream.cli.model import decide
-from stream.core.genesis import first_snapshot
+from stream.core.decision.genesis import first_snapshot
 from stream.errors import RiskstreamError
-from stream.worker.model_records import PIN_KEY
-from stream.worker.models import ModelLog, chunks
+from stream.versions.model_records import PIN_KEY
+from stream.versions.models import ModelLog, chunks
 
 
 def _log(versions: int) -> ModelLog:

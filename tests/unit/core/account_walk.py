@@ -5,11 +5,11 @@ from __future__ import annotations
 import numpy as np
 
 from rules.policy import shipped
-from stream.core import account
-from stream.core.account_row import DAY_US
+from stream.core.account import account_walk as account
+from stream.core.account.account_row import DAY_US
 from stream.core.features import ACCOUNT_WIDTH
-from stream.core.forgetting import BEFORE_ALL
-from stream.core.frames import Frames
+from stream.core.frame.frames import Frames
+from stream.core.table.forgetting import BEFORE_ALL
 
 UNWRITTEN = -987654321.0
 RATES = shipped().common.currencies.arrays

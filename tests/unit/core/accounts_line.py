@@ -7,10 +7,10 @@ from typing import Any
 import numpy as np
 import orjson
 
-from stream.core.decode import decode_feedback, decode_transactions
+from stream.core.account.account_hop import AccountHop, HopSettings
+from stream.core.edge.decode import decode_feedback, decode_transactions
 from stream.core.features import FEATURES, INDEX
-from stream.core.frame import decode_frame
-from stream.core.profile import AccountHop, HopSettings
+from stream.core.frame.frame import decode_frame
 
 DAY_US = 86_400_000_000
 DAY_MS = DAY_US // 1000

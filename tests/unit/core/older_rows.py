@@ -6,9 +6,10 @@ from typing import Any
 
 import numpy as np
 
-from stream.core import account_row_history, payee_row_history
-from stream.core.account_row import ADVERSE_PAIR, CHANNEL_MASK, RECENT, STATE_SHIFT
-from stream.core.payee_row import BUCKETS, PAYER_BITS
+from stream.core.account import account_row_history
+from stream.core.account.account_row import ADVERSE_PAIR, CHANNEL_MASK, RECENT, STATE_SHIFT
+from stream.core.payee import payee_row_history
+from stream.core.payee.payee_row import BUCKETS, PAYER_BITS
 
 Rows = np.ndarray[Any, np.dtype[np.void]]
 LABEL_TIMES = ("label_occurred", "label_seen", "label_day")

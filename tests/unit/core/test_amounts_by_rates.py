@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from stream.core.account_features import UNKNOWN_DAY, UNKNOWN_SINCE
+from stream.core.account.account_features import UNKNOWN_DAY, UNKNOWN_SINCE
 from tests.unit.core.accounts_line import Line
 
 

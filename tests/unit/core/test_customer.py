@@ -11,11 +11,11 @@ import pytest
 from accounts_line import Line
 
 from benchmarks.traffic import events
+from stream.arrays.packed import Packed
+from stream.core.account.account_hop import AccountHop, HopSettings
 from stream.core.columns import FEEDBACK
-from stream.core.decode import decode_transactions
-from stream.core.frame import decode_frame
-from stream.core.packed import Packed
-from stream.core.profile import AccountHop, HopSettings
+from stream.core.edge.decode import decode_transactions
+from stream.core.frame.frame import decode_frame
 
 DAY_US = 86_400_000_000
 

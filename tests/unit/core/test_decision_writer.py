@@ -10,9 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numba import njit
 
-from stream.core.byte_copy import copy_bytes
-from stream.core.decision_writer import Fragments, group_rows, write_decisions
-from stream.core.frame import PROFILED
+from stream.arrays.byte_copy import copy_bytes
+from stream.core.decision.decision_writer import Fragments, group_rows, write_decisions
+from stream.core.frame.frame import PROFILED
 
 IDS = st.text("abcXYZ019_.:-", min_size=1, max_size=64)
 PPM = st.integers(0, 1_000_000)

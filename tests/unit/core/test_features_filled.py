@@ -5,13 +5,13 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from stream.core import payee
-from stream.core.account_row import ACCOUNT_ROW
+from stream.core.account.account_row import ACCOUNT_ROW
+from stream.core.account.customer import CUSTOMER_ROW
 from stream.core.columns import ABSENT_TIME, TRANSACTION
-from stream.core.customer import CUSTOMER_ROW
 from stream.core.features import ACCOUNT_WIDTH, FEATURES, WIDTH
-from stream.core.frame import PROFILED
-from stream.core.payee_row import BUSY_ROW, PAYEE_ROW
+from stream.core.frame.frame import PROFILED
+from stream.core.payee import payee_walk as payee
+from stream.core.payee.payee_row import BUSY_ROW, PAYEE_ROW
 from tests.unit.core.account_walk import UNWRITTEN, walk
 
 DAY_US = 86_400_000_000

@@ -8,12 +8,12 @@ import numpy as np
 import orjson
 import pytest
 
+from stream.core.account.account_hop import AccountHop, HopSettings
+from stream.core.account.told_row import TOLD
 from stream.core.columns import VERDICTS
-from stream.core.decode import decode_feedback, decode_transactions
-from stream.core.frame import decode_frame
-from stream.core.profile import AccountHop, HopSettings
-from stream.core.receive import PayeeHop
-from stream.core.told_row import TOLD
+from stream.core.edge.decode import decode_feedback, decode_transactions
+from stream.core.frame.frame import decode_frame
+from stream.core.payee.payee_hop import PayeeHop
 
 DAY_US = 86_400_000_000
 NOW_MS = 1_795_478_400_000

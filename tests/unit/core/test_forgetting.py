@@ -9,14 +9,14 @@ import orjson
 import pytest
 
 from stream.core import columns
-from stream.core.decode import decode_feedback, decode_transactions
-from stream.core.forgetting import IdleLimits
-from stream.core.frame import decode_frame
-from stream.core.mended_step import Step
-from stream.core.profile import AccountHop, HopSettings
-from stream.core.receive import PayeeHop
-from stream.core.rows import RowTable
-from stream.core.slot_index import SlotIndex
+from stream.core.account.account_hop import AccountHop, HopSettings
+from stream.core.edge.decode import decode_feedback, decode_transactions
+from stream.core.frame.frame import decode_frame
+from stream.core.frame.mended_step import Step
+from stream.core.payee.payee_hop import PayeeHop
+from stream.core.table.forgetting import IdleLimits
+from stream.core.table.row_table import RowTable
+from stream.core.table.slot_index import SlotIndex
 
 DAY_US = 86_400_000_000
 START_US = 1_700_000_000_000_000

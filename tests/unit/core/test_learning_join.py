@@ -2,13 +2,13 @@ from __future__ import annotations
 
 import numpy as np
 
+from stream.arrays.packed import Packed
 from stream.core.columns import FEEDBACK_KINDS, VERDICTS
-from stream.core.frame import FORWARDED
-from stream.core.genesis import first_snapshot
-from stream.core.learn import StreamLearner
-from stream.core.learning import SCORED, VERSION, label_record, read_learning
-from stream.core.packed import Packed
-from stream.core.payments import payments_of
+from stream.core.decision.genesis import first_snapshot
+from stream.core.edge.payment_key import payments_of
+from stream.core.frame.frame import FORWARDED
+from stream.core.learning.learning_records import SCORED, VERSION, label_record, read_learning
+from stream.core.learning.stream_learner import StreamLearner
 
 DAY = 86_400_000_000
 

@@ -7,10 +7,10 @@ from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
+from stream.arrays.packed import Packed
 from stream.core.columns import SCENARIOS
 from stream.core.features import MODEL_COLUMNS
-from stream.core.learning import SCORED, VERSION, read_learning, strangers
-from stream.core.packed import Packed
+from stream.core.learning.learning_records import SCORED, VERSION, read_learning, strangers
 from stream.errors import RiskstreamError
 
 

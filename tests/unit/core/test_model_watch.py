@@ -9,17 +9,17 @@ import orjson
 from detectors.drift import HOUR
 from detectors.ensemble import EnsembleConfig, Learner, Scorer, Snapshot
 from rules.policy import shipped
+from stream.arrays.packed import Packed
 from stream.core.columns import SCENARIOS
-from stream.core.decide import MODEL_NAMES, Decider
-from stream.core.genesis import first_snapshot
-from stream.core.learning import SCORED, LearningRecords, read_learning
-from stream.core.model_watch import DriftWatch, SideBySide, alert_rate_change
-from stream.core.packed import Packed
+from stream.core.decision.decide import MODEL_NAMES, Decider
+from stream.core.decision.genesis import first_snapshot
+from stream.core.learning.learning_records import SCORED, LearningRecords, read_learning
+from stream.core.learning.model_watch import DriftWatch, SideBySide, alert_rate_change
 from stream.settings import Settings
-from stream.worker.metrics import Metrics
-from stream.worker.model_notes import ModelNotes
-from stream.worker.model_records import COMPARISON_KEY, REFUSED
-from stream.worker.models import ModelLog
+from stream.versions.model_records import COMPARISON_KEY, REFUSED
+from stream.versions.models import ModelLog
+from stream.worker.agents.model_notes import ModelNotes
+from stream.worker.health.line_metrics import Metrics
 
 AMOUNT = MODEL_NAMES.index("amount_deviation")
 PERSON = SCENARIOS.index("person_transfer")

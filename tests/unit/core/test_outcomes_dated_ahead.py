@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import numpy as np
 
-from stream.core import account_outcomes
-from stream.core.account_row import ACCOUNT_ROW
+from stream.core.account import account_outcomes
+from stream.core.account.account_row import ACCOUNT_ROW
+from stream.core.account.customer import CUSTOMER_ROW
+from stream.core.account.told_row import TOLD_ROW
 from stream.core.columns import ABSENT_TIME, FEEDBACK, TRANSACTION, pack_code
-from stream.core.customer import CUSTOMER_ROW
 from stream.core.features import INDEX
-from stream.core.forgetting import BEFORE_ALL
-from stream.core.told_row import TOLD_ROW
+from stream.core.table.forgetting import BEFORE_ALL
 from tests.unit.core.account_walk import walk
 
 DAY_US = 86_400_000_000

@@ -12,16 +12,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rules.policy import shipped
-from stream.core.account_reversal import RESULTS
-from stream.core.account_row import RECENT, find_pair
+from stream.core.account.account_reversal import RESULTS
+from stream.core.account.account_row import RECENT, find_pair
 from stream.core.columns import hash_id
-from stream.core.decide import Decider
-from stream.core.frame import VERSION, VERSION_WITH_REVERSALS, decode_frame, reversals_of
-from stream.core.genesis import first_snapshot
-from stream.core.learning import scored_records
-from stream.core.receive import PayeeHop, Received
-from stream.core.render import render
-from stream.core.undecided import render_undecided, undecided
+from stream.core.decision.decide import Decider
+from stream.core.decision.genesis import first_snapshot
+from stream.core.decision.render import render
+from stream.core.decision.undecided_payments import render_undecided, undecided
+from stream.core.frame.frame import VERSION, VERSION_WITH_REVERSALS, decode_frame, reversals_of
+from stream.core.learning.learning_records import scored_records
+from stream.core.payee.payee_hop import PayeeHop, Received
 
 SUMS = ("sum_hour", "sum_day", "sum_week", "sum_month", "remote_sum_24h", "unauthenticated_sum")
 COUNTS = ("count_hour", "count_day", "count_week", "count_month", "unauthenticated_count", "pair_attempts")

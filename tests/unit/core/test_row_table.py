@@ -8,8 +8,8 @@ import pickle
 import numpy as np
 
 from benchmarks.process_meter import ProcessMeter
-from stream.core.row_memory import RowMemory
-from stream.core.rows import RowTable
+from stream.core.table.row_memory import RowMemory
+from stream.core.table.row_table import RowTable
 
 ROW = np.dtype([("schema", "u2"), ("key", "S64"), ("n", "i8"), ("more", "u1", 1_926)])
 COUNT = 30_000

@@ -9,22 +9,22 @@ import pytest
 from older_rows import HEAD, LABEL_TIMES, accounts_as, payees_as_1, payees_as_2
 
 from benchmarks.traffic import events
-from rules.currency import Currencies, Rate
+from rules.exchange_rates import Currencies, Rate
 from rules.policy import shipped
-from stream.core.account_row import ACCOUNT_ROW, PAIRS, RECENT, SCHEMA_VERSION
-from stream.core.account_row_history import OLDER
-from stream.core.account_unit import take_unit
+from stream.arrays.packed import Packed
+from stream.core.account.account_hop import AccountHop, HopSettings
+from stream.core.account.account_row import ACCOUNT_ROW, PAIRS, RECENT, SCHEMA_VERSION
+from stream.core.account.account_row_history import OLDER
+from stream.core.account.account_unit import take_unit
+from stream.core.account.customer import SCHEMA_VERSION as CUSTOMER_SCHEMA
+from stream.core.account.customer_row_history import OLDER as OLDER_CUSTOMERS
 from stream.core.columns import FEEDBACK, pack_code
-from stream.core.customer import SCHEMA_VERSION as CUSTOMER_SCHEMA
-from stream.core.customer_row_history import OLDER as OLDER_CUSTOMERS
-from stream.core.decode import decode_transactions
+from stream.core.edge.decode import decode_transactions
 from stream.core.features import INDEX
-from stream.core.frame import decode_frame
-from stream.core.packed import Packed
-from stream.core.payee_row import SCHEMA_VERSION as PAYEE_SCHEMA
-from stream.core.profile import AccountHop, HopSettings
-from stream.core.receive import PayeeHop
-from stream.core.rows import UnknownSchema
+from stream.core.frame.frame import decode_frame
+from stream.core.payee.payee_hop import PayeeHop
+from stream.core.payee.payee_row import SCHEMA_VERSION as PAYEE_SCHEMA
+from stream.core.table.row_table import UnknownSchema
 
 DAY_US = 86_400_000_000
 SETTINGS = HopSettings(1, 30 * DAY_US, 3_600_000_000)

@@ -9,18 +9,18 @@ import numpy as np
 import orjson
 import pytest
 
-from stream.core.account_mending import mend_accounts
-from stream.core.account_row import ACCOUNT_ROW, BIN_US, DAY_BINS, DAY_US
-from stream.core.decode import decode_transactions
+from stream.arrays.packed import Packed
+from stream.core.account.account_mending import mend_accounts
+from stream.core.account.account_row import ACCOUNT_ROW, BIN_US, DAY_BINS, DAY_US
+from stream.core.decision.genesis import first_snapshot
+from stream.core.edge.decode import decode_transactions
 from stream.core.features import INDEX
-from stream.core.frame import decode_frame
-from stream.core.genesis import first_snapshot
-from stream.core.learn import StreamLearner
-from stream.core.learning import LearningRecords, is_label, label_record
-from stream.core.mended_step import MENDED, Step, forwarded_step
-from stream.core.packed import Packed
-from stream.core.payee_row import BUCKETS, payments_of
-from stream.core.receive import PayeeHop
+from stream.core.frame.frame import decode_frame
+from stream.core.frame.mended_step import MENDED, Step, forwarded_step
+from stream.core.learning.learning_records import LearningRecords, is_label, label_record
+from stream.core.learning.stream_learner import StreamLearner
+from stream.core.payee.payee_hop import PayeeHop
+from stream.core.payee.payee_row import BUCKETS, payments_of
 from tests.unit.core.accounts_line import DAY_MS, FIRST_MS, Line
 
 AHEAD_MS = 365 * DAY_MS

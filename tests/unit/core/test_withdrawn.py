@@ -6,12 +6,12 @@ import numpy as np
 import orjson
 import pytest
 
+from stream.arrays.packed import Packed
 from stream.contracts.feedback import read_feedback
 from stream.contracts.refusal import Refused
-from stream.core.genesis import first_snapshot
-from stream.core.learn import StreamLearner
-from stream.core.learning import LearningRecords
-from stream.core.packed import Packed
+from stream.core.decision.genesis import first_snapshot
+from stream.core.learning.learning_records import LearningRecords
+from stream.core.learning.stream_learner import StreamLearner
 from tests.unit.core.accounts_line import DAY_US, Line
 
 

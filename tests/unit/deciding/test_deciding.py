@@ -15,17 +15,17 @@ from rules.approval import PolicyRecord, encode
 from rules.ladder import RUNGS
 from rules.policy import Policy
 from stream.contracts.decision import Decision
-from stream.core.decide import Decider
-from stream.core.decode import decode_feedback, decode_transactions
-from stream.core.frame import decode_frame
-from stream.core.genesis import first_snapshot
-from stream.core.profile import AccountHop, HopSettings
-from stream.core.receive import PayeeHop, Received
-from stream.core.undecided import MARK
+from stream.core.account.account_hop import AccountHop, HopSettings
+from stream.core.decision.decide import Decider
+from stream.core.decision.genesis import first_snapshot
+from stream.core.decision.undecided_payments import MARK
+from stream.core.edge.decode import decode_feedback, decode_transactions
+from stream.core.frame.frame import decode_frame
+from stream.core.payee.payee_hop import PayeeHop, Received
 from stream.settings import Settings
 from stream.simulate import stream as simulated
-from stream.worker.deciding import MOST_FOUND, Deciding
-from stream.worker.versions import Versions
+from stream.worker.agents.versions_agent import Versions
+from stream.worker.hops.deciding import MOST_FOUND, Deciding
 
 DAY_US = 86_400_000_000
 COUNT = 60

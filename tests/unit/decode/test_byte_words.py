@@ -7,8 +7,8 @@ import random
 import numpy as np
 import pytest
 
-from stream.core.byte_words import first_bytes, load_word
-from stream.core.json_scan import plain_string_end
+from stream.arrays.byte_words import first_bytes, load_word
+from stream.core.edge.json_scan import plain_string_end
 
 
 def is_plain(byte: int) -> bool:

@@ -17,13 +17,14 @@ from typing import Any
 import numpy as np
 import pytest
 
+from stream.arrays.packed import PADDING, Packed
 from stream.contracts.refusal import Refused
 from stream.contracts.transaction import read_transaction
-from stream.core import columns, decode, words
-from stream.core.decode import Decoded, decode_transactions
-from stream.core.packed import PADDING, Packed
-from stream.core.partition import partition_of
-from stream.core.transaction_scan import ACCEPTED, REFERENCE, WORK, scan
+from stream.core import columns
+from stream.core.edge import decode, words
+from stream.core.edge.decode import Decoded, decode_transactions
+from stream.core.edge.partition import partition_of
+from stream.core.edge.transaction_scan import ACCEPTED, REFERENCE, WORK, scan
 
 NOW = datetime(2026, 11, 24, tzinfo=UTC)
 NOW_MS = int(NOW.timestamp() * 1000)

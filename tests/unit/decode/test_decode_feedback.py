@@ -7,8 +7,8 @@ import json
 import numpy as np
 
 from stream.core import columns
-from stream.core.decode import Decoded, decode_feedback
-from stream.core.partition import partition_of
+from stream.core.edge.decode import Decoded, decode_feedback
+from stream.core.edge.partition import partition_of
 
 FEEDBACK = {
     "feedback_id": "f-1", "transaction_id": "t-1", "account_id": "a-1", "customer_id": "c-1", "payee_id": "p-1",

@@ -8,7 +8,7 @@ import numpy as np
 import orjson
 import pytest
 
-from stream.core.decode import Decoded, decode_transactions
+from stream.core.edge.decode import Decoded, decode_transactions
 
 NOW_MS = 1_795_478_400_000
 BOUND_MS = 300_000

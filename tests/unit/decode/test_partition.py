@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from confluent_kafka import Message, Producer
 
-from stream.brokers.connect import producer_config
 from stream.brokers.embedded import EmbeddedBroker
-from stream.core.partition import murmur2, partition_of, partitions_of
+from stream.core.edge.partition import murmur2, partition_of, partitions_of
+from stream.log.connect import producer_config
 from stream.settings import Settings
 
 

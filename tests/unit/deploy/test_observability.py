@@ -14,14 +14,14 @@ import pytest
 import yaml
 from prometheus_client import CollectorRegistry, generate_latest
 
-from stream.core.account_reversal import RESULTS as REVERSAL_RESULTS
+from stream.core.account.account_reversal import RESULTS as REVERSAL_RESULTS
 from stream.core.columns import SCENARIOS as SCENARIO_NAMES
-from stream.gateway.metrics import ANSWERS, GatewayMetrics
+from stream.gateway.gateway_metrics import ANSWERS, GatewayMetrics
+from stream.log.set_aside import REASONS as SET_ASIDE_REASONS
 from stream.settings import Settings
-from stream.worker.health_metrics import PARTS, RECOVERY_FAILURES
-from stream.worker.holds_metrics import HoldsMetrics
-from stream.worker.metrics import Metrics
-from stream.worker.set_aside import REASONS as SET_ASIDE_REASONS
+from stream.worker.agents.holds_metrics import HoldsMetrics
+from stream.worker.health.health_metrics import PARTS, RECOVERY_FAILURES
+from stream.worker.health.line_metrics import Metrics
 
 DEPLOY = Path(__file__).resolve().parents[3] / "deploy"
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from stream.desk.latency import LatencyHistogram
+from stream.demo.latency import LatencyHistogram
 
 
 @pytest.mark.parametrize("percent", [1, 50, 90, 99, 100])

@@ -13,16 +13,16 @@ from confluent_kafka import Producer
 from rules.approval import PolicyRecord
 from rules.pack import Budget
 from rules.policy import PACKS, Policy
-from stream.brokers.connect import producer_config
 from stream.brokers.embedded import EmbeddedBroker
-from stream.brokers.topics import partition_counts
 from stream.cli import riskstream
 from stream.core.columns import SCENARIOS
-from stream.core.holds import Hold, Holds, Verdict
+from stream.core.hold.holds import Hold, Holds, Verdict
 from stream.desk.review_queue import ReviewQueue, read_queue
+from stream.log.connect import producer_config
+from stream.log.topics import partition_counts
 from stream.settings import Settings
-from stream.worker.holds_session import OWED
-from stream.worker.policies import record_of
+from stream.versions.policies import record_of
+from stream.worker.agents.holds_session import OWED
 
 MINUTE = 60_000_000
 NOW = 100 * MINUTE

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from stream.desk.scoreboard import KEPT_ALERTS, Scoreboard, catches
+from stream.demo.scoreboard import KEPT_ALERTS, Scoreboard, catches
 from stream.simulate import ATTACKS, SCAMS, Truth
 
 

@@ -13,11 +13,11 @@ import pytest
 from rich.cells import cell_len
 from rich.console import Console
 
-from stream.desk.demonstration import Demonstration, Past, Phase, Plan
-from stream.desk.picture import write_picture
-from stream.desk.plain_lines import PlainLines
-from stream.desk.screen import Frame, summary
-from stream.desk.traffic import chargeback, first_day
+from stream.demo.demonstration import Demonstration, Past, Phase, Plan
+from stream.demo.demonstration_screen import Frame, summary
+from stream.demo.demonstration_traffic import chargeback, first_day
+from stream.demo.picture import write_picture
+from stream.demo.plain_lines import PlainLines
 from stream.errors import UsageError
 from stream.simulate import Truth, stream
 

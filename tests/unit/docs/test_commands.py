@@ -12,7 +12,7 @@ import click
 from stream.cli import riskstream
 from stream.contracts.decision import Decision
 from stream.core.features import INDEX
-from stream.replay.column_map import load_column_map
+from stream.replay.source.column_map import load_column_map
 
 BLOCK = re.compile(r"```(\w*)\n(.*?)```", re.DOTALL)
 

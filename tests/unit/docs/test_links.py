@@ -46,7 +46,7 @@ def test_every_source_file_that_is_named_exists(page: Path, root: Path) -> None:
 
 
 def test_the_picture_is_well_formed_and_names_topics_that_exist(root: Path) -> None:
-    from stream.brokers.topics import TOPICS
+    from stream.log.topics import TOPICS
 
     picture = ElementTree.parse(root / "docs" / "line.svg")
     texts = [element.text or "" for element in picture.iter() if element.tag.endswith("text")]

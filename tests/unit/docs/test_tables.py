@@ -10,11 +10,11 @@ from prometheus_client import CollectorRegistry
 
 from stream import settings_table
 from stream.core import feature_table
-from stream.gateway.metrics import GatewayMetrics
+from stream.gateway.gateway_metrics import GatewayMetrics
 from stream.settings import Settings
-from stream.worker.clock import BrokerClock
-from stream.worker.holds_metrics import HoldsMetrics
-from stream.worker.metrics import Metrics
+from stream.worker.agents.holds_metrics import HoldsMetrics
+from stream.worker.health.clock import BrokerClock
+from stream.worker.health.line_metrics import Metrics
 
 
 def test_the_feature_table_is_current() -> None:

@@ -8,7 +8,7 @@ from stream.contracts.refusal import Refused
 from stream.gateway.batch import MESSAGE, Batch
 from stream.iso20022.case import Case, Recall
 from stream.iso20022.original import REJECT_REASONS, Original
-from stream.worker.log import Place
+from stream.log.records import Place
 
 ORIGINAL = Original(
     "id-1", "a", "c", None, "pacs.008.001.08", "M", None, None, None, "id-1", "EUR", "1.00", None, None, None, "sepa"

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from stream.gateway.payments import Payments
+from stream.gateway.known_payments import Payments
 from stream.iso20022.case import Case, read_row
 from stream.iso20022.original import Original
 from stream.iso20022.parties import Agent

@@ -6,8 +6,8 @@ from itertools import product
 
 import pytest
 
-from stream.core.challenges import challenge_record, read_challenge
-from stream.core.holds import Ending, Hold, Holds, UnreadableAlert, Verdict
+from stream.core.hold.challenges import challenge_record, read_challenge
+from stream.core.hold.holds import Ending, Hold, Holds, UnreadableAlert, Verdict
 
 MINUTE = 60_000_000
 EXPIRY = 15 * MINUTE

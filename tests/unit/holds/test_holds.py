@@ -10,7 +10,7 @@ import pytest
 
 from stream.contracts.resolution import Resolution
 from stream.core.columns import FEEDBACK, FEEDBACK_KINDS, VERDICTS
-from stream.core.holds import (
+from stream.core.hold.holds import (
     MAX_KEPT_STAMPS,
     Ending,
     Hold,

@@ -9,10 +9,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rules import obligations as rule
+from stream.arrays.rfc3339 import render
 from stream.core.columns import FEEDBACK
-from stream.core.holds import Ending, Hold, Holds, UnreadableAlert, Verdict
-from stream.core.obligations import escalation, read_obligation, read_supplies
-from stream.core.rfc3339 import render
+from stream.core.hold.holds import Ending, Hold, Holds, UnreadableAlert, Verdict
+from stream.core.hold.obligation_records import escalation, read_obligation, read_supplies
 
 SECOND = 1_000_000
 DUE = 3_600 * SECOND

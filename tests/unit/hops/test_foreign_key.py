@@ -6,10 +6,10 @@ import orjson
 import pytest
 
 from stream.contracts.transaction import read_transaction
-from stream.core.decode import Refusal
-from stream.core.partition import partition_of
-from stream.worker.foreign_key import explained
-from stream.worker.log import Record, Records
+from stream.core.edge.decode import Refusal
+from stream.core.edge.partition import partition_of
+from stream.log.records import Record, Records
+from stream.worker.hops.foreign_key import explained
 
 OWNER = "customer-7"
 HOME = partition_of(OWNER.encode(), 4)

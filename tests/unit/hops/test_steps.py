@@ -6,10 +6,10 @@ import orjson
 import pytest
 
 from stream.contracts.mending import STEP_KEY
-from stream.core.batch_record import mended_steps, read_batch
-from stream.core.mended_step import Step
-from stream.worker.log import Place, Record, Records
-from stream.worker.mending import find_steps, recorded
+from stream.core.frame.batch_record import mended_steps, read_batch
+from stream.core.frame.mended_step import Step
+from stream.log.records import Place, Record, Records
+from stream.worker.hops.mending_records import find_steps, recorded
 
 PLACE = Place("bank.feedback.v1", 0)
 STEP = {"step": "mend_times", "actor": "okafor", "reason": "a clock", "occurred_at": "2026-01-01T00:00:00Z"}

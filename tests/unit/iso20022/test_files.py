@@ -11,8 +11,8 @@ from iso20022_messages import UETR, pacs_008, sample, transfer
 
 from stream.cli import riskstream
 from stream.errors import UsageError
-from stream.replay.map_proposal import propose
-from stream.replay.sources import open_source
+from stream.replay.source.map_proposal import propose
+from stream.replay.source.sources import open_source
 
 BAD = transfer(
     ids="<EndToEndId>E</EndToEndId><TxId>T-2</TxId>", amount='<IntrBkSttlmAmt Ccy="JPY">1.5</IntrBkSttlmAmt>'

@@ -21,9 +21,9 @@ from stream.cli.replay import command
 from stream.core.columns import SCENARIOS, hash_id
 from stream.core.features import SCHEMA
 from stream.errors import UsageError
-from stream.replay.baselines import KEPT, Baselines
-from stream.replay.labels import FRAUD, GENUINE, UNLABELLED, Labels
-from stream.replay.scorecard import CARD, scorecard
+from stream.replay.measure.baselines import KEPT, Baselines
+from stream.replay.measure.scorecard import CARD, scorecard
+from stream.replay.source.labels import FRAUD, GENUINE, UNLABELLED, Labels
 
 FAST = ["--round", "0s"]
 DAY_US = 86_400_000_000

@@ -19,7 +19,7 @@ from click.testing import CliRunner
 from rules.policy import shipped
 from stream.cli.replay import command
 from stream.errors import UsageError
-from stream.replay.scores import SCHEMA
+from stream.replay.measure.scores import SCHEMA
 
 FAST = ["--round", "0s"]
 

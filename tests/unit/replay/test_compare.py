@@ -9,11 +9,11 @@ import pytest
 
 from rules.policy import Policy, shipped
 from stream.errors import UsageError
-from stream.replay.compare import Comparison, compare
-from stream.replay.engine import FileReplay, ReplaySettings, Step
-from stream.replay.gates import Gate
-from stream.replay.sources import open_source
-from stream.replay.tally import Tally
+from stream.replay.measure.gates import Gate
+from stream.replay.measure.tally import Tally
+from stream.replay.source.sources import open_source
+from stream.replay.walk.compare import Comparison, compare
+from stream.replay.walk.engine import FileReplay, ReplaySettings, Step
 
 SETTINGS = ReplaySettings(round_us=0)
 

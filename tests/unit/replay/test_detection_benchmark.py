@@ -12,7 +12,7 @@ from click.testing import CliRunner
 
 from benchmarks.detection import main, record
 from stream.cli.replay import command
-from stream.replay.detection import DAY_US
+from stream.replay.measure.detection import DAY_US
 
 
 def test_several_files_are_one_stream_and_score_as_replay_does(bank: tuple[Path, Path], tmp_path: Path) -> None:

@@ -14,11 +14,11 @@ import orjson
 import pytest
 
 from rules.policy import shipped
+from stream.core.decision.render import render
 from stream.core.features import FEATURES
-from stream.core.render import render
-from stream.replay.engine import BUCKET_US, DAY_US, FileReplay, ReplaySettings, Step
-from stream.replay.run import Intake, counts, replay
-from stream.replay.sources import open_source
+from stream.replay.source.sources import open_source
+from stream.replay.walk.engine import BUCKET_US, DAY_US, FileReplay, ReplaySettings, Step
+from stream.replay.walk.file_walk import Intake, counts, replay
 
 SETTINGS = ReplaySettings(label_delay_us=2 * DAY_US, round_us=5 * DAY_US)
 START_US = 1_767_225_600_000_000

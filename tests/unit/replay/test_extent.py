@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from stream.replay.extent import Extent
+from stream.replay.source.extent import Extent
 
 
 def test_lines_are_estimated_by_the_length_of_the_first_ones(tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ import numpy.typing as npt
 from rules.compiled_policy import VERDICT
 from rules.fired_rules import RuleInfo
 from rules.precedence import DENY
-from stream.replay.familiar_friction import FamiliarFriction
+from stream.replay.measure.familiar_friction import FamiliarFriction
 
 
 def rule(name: str, weight_milli: int = 0, rung: int = 0) -> RuleInfo:

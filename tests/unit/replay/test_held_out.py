@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from benchmarks.held_out_attacks import FIGURES, Period, attacks_of, line, run
-from stream.replay.detection import DAY_US
-from stream.replay.engine import ReplaySettings
+from stream.replay.measure.detection import DAY_US
+from stream.replay.walk.engine import ReplaySettings
 
 
 @pytest.mark.parametrize(("rate", "found"), [(0.0, 10), (0.1, 9), (0.2, 8), (0.45, 6), (1.0, 0)])

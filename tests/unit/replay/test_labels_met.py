@@ -11,8 +11,8 @@ import pytest
 from click.testing import CliRunner, Result
 
 from stream.cli.replay import command
-from stream.replay.labels import Truth
-from stream.replay.truth_index import TruthIndex, hash_ids
+from stream.replay.source.labels import Truth
+from stream.replay.source.truth_index import TruthIndex, hash_ids
 
 MAP = """
 fields:

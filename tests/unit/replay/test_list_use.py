@@ -13,7 +13,7 @@ from rules.policy import Policy
 from stream.cli.replay import command
 from stream.core.columns import TRANSACTION, hash_id
 from stream.core.features import SCHEMA
-from stream.replay.list_use import ListUse
+from stream.replay.measure.list_use import ListUse
 
 HEADER = "list,account,payee,device,reason,owner,valid_from,until,rule\n"
 LINES = (

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from stream.replay.detection import (
+from stream.replay.measure.detection import (
     DAY_US,
     Scored,
     area_under_roc,
@@ -18,9 +18,17 @@ from stream.replay.detection import (
     known_accounts,
     without_known_cards,
 )
-from stream.replay.familiar_pairs import FamiliarPairs
-from stream.replay.friction import Truth, bootstrap, curve, measure, threshold_at_recall, thresholds_of, touched_again
-from stream.replay.weeks import Weeks
+from stream.replay.measure.familiar_pairs import FamiliarPairs
+from stream.replay.measure.friction import (
+    Truth,
+    bootstrap,
+    curve,
+    measure,
+    threshold_at_recall,
+    thresholds_of,
+    touched_again,
+)
+from stream.replay.measure.weeks import Weeks
 
 PAIRS = st.lists(st.tuples(st.integers(0, 5), st.booleans()), min_size=2, max_size=40)
 

@@ -12,12 +12,12 @@ import pytest
 from rules.policy import shipped
 from stream.core.columns import hash_id
 from stream.core.features import SCHEMA
-from stream.replay.chart import Axis, Series, line_chart
-from stream.replay.engine import FileReplay, ReplaySettings
-from stream.replay.report import report_html
-from stream.replay.run import counts, replay
-from stream.replay.sources import open_source
-from stream.replay.tally import Tally
+from stream.replay.measure.tally import Tally
+from stream.replay.report.chart import Axis, Series, line_chart
+from stream.replay.report.report import report_html
+from stream.replay.source.sources import open_source
+from stream.replay.walk.engine import FileReplay, ReplaySettings
+from stream.replay.walk.file_walk import counts, replay
 
 VOID = {"meta", "link", "polyline", "line", "br", "rect", "circle"}
 

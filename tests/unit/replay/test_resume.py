@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 
 from stream.errors import RiskstreamError
-from stream.replay.checkpoint import BadCheckpoint, Checkpoint
+from stream.replay.walk.resume_point import BadCheckpoint, Checkpoint
 
 
 def replay(bank: tuple[Path, Path], out: Path, *options: str) -> list[str]:

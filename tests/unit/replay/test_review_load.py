@@ -9,8 +9,8 @@ from rules.ladder import APPROVE, REVIEW
 from rules.pack import Budget
 from rules.priority import HOUR_US
 from stream.core.columns import SCENARIOS
-from stream.replay.labels import FRAUD, GENUINE, UNLABELLED, Labels
-from stream.replay.review_load import ReviewLoad
+from stream.replay.measure.review_load import ReviewLoad
+from stream.replay.source.labels import FRAUD, GENUINE, UNLABELLED, Labels
 
 PAYMENT = np.dtype([("event_time", "i8"), ("transaction_hash", "u8")])
 BUDGETS = [Budget(per_hour=2, below_line_per_10k=100)] * len(SCENARIOS)

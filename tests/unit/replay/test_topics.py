@@ -11,21 +11,21 @@ import orjson
 import pytest
 
 from rules.policy import shipped
+from stream.arrays.rfc3339 import render as render_time
+from stream.core.decision.render import render
+from stream.core.edge.partition import partition_of
 from stream.core.features import INDEX
-from stream.core.partition import partition_of
-from stream.core.render import render
-from stream.core.rfc3339 import render as render_time
 from stream.errors import UsageError
-from stream.replay.engine import DAY_US, FileReplay, ReplaySettings, Step
-from stream.replay.input_partition import InputTerms
-from stream.replay.labels import FRAUD, GENUINE, UNLABELLED
-from stream.replay.published import Published, published_steps
-from stream.replay.run import replay
-from stream.replay.schedule import Schedule
-from stream.replay.sources import open_source
-from stream.replay.span import Span, parse_bound
-from stream.replay.tally import Tally
-from stream.replay.topic_source import TopicSource
+from stream.replay.measure.tally import Tally
+from stream.replay.source.labels import FRAUD, GENUINE, UNLABELLED
+from stream.replay.source.sources import open_source
+from stream.replay.walk.engine import DAY_US, FileReplay, ReplaySettings, Step
+from stream.replay.walk.file_walk import replay
+from stream.replay.walk.input_partition import InputTerms
+from stream.replay.walk.published import Published, published_steps
+from stream.replay.walk.schedule import Schedule
+from stream.replay.walk.span import Span, parse_bound
+from stream.replay.walk.topic_source import TopicSource
 
 START_US = 1_767_225_600_000_000
 MINUTE = 60_000_000

@@ -7,12 +7,12 @@ from typing import Any
 import numpy as np
 import orjson
 
-from stream.core.challenges import challenge_record, read_challenge
+from stream.arrays.rfc3339 import render
 from stream.core.columns import FEEDBACK, FEEDBACK_KINDS, VERDICTS
-from stream.core.holds import Ending, Hold, Holds, read_alert
-from stream.core.rfc3339 import render
-from stream.replay.verify import Item, Verified
-from stream.replay.verify_holds import (
+from stream.core.hold.challenges import challenge_record, read_challenge
+from stream.core.hold.holds import Ending, Hold, Holds, read_alert
+from stream.replay.oracle.verify import Item, Verified
+from stream.replay.oracle.verify_holds import (
     ALERTS,
     CHALLENGES,
     FEEDBACK_READ,

@@ -7,10 +7,10 @@ from collections.abc import Iterator
 import numpy as np
 import orjson
 
-from stream.core.packed import Packed
-from stream.core.rows import RowTable
-from stream.replay.verify import Item, Verified
-from stream.replay.verify_rows import BESIDE, MARKER_KEY, StoredRows
+from stream.arrays.packed import Packed
+from stream.core.table.row_table import RowTable
+from stream.replay.oracle.verify import Item, Verified
+from stream.replay.oracle.verify_rows import BESIDE, MARKER_KEY, StoredRows
 
 ROW = np.dtype([("schema", "u2"), ("key", "S64"), ("count", "i8")])
 

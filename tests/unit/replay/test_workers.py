@@ -20,15 +20,15 @@ from hypothesis import strategies as st
 
 from detectors.ensemble import EnsembleConfig
 from rules.policy import shipped
-from stream.core.forgetting import IdleLimits
-from stream.core.rfc3339 import render as render_time
+from stream.arrays.rfc3339 import render as render_time
+from stream.core.table.forgetting import IdleLimits
 from stream.errors import RiskstreamError
-from stream.replay.engine import DAY_US, FileReplay, ReplaySettings
-from stream.replay.hands import Hand, hire_local
-from stream.replay.run import Intake, replay
-from stream.replay.shard import Shard
-from stream.replay.sharded import SharedReplay
-from stream.replay.sources import open_source
+from stream.replay.source.sources import open_source
+from stream.replay.walk.engine import DAY_US, FileReplay, ReplaySettings
+from stream.replay.walk.file_walk import Intake, replay
+from stream.replay.walk.hands import Hand, hire_local
+from stream.replay.walk.shard import Shard
+from stream.replay.walk.sharded import SharedReplay
 
 SETTINGS = ReplaySettings(label_delay_us=2 * DAY_US, round_us=5 * DAY_US)
 START_US = 1_767_225_600_000_000

@@ -8,7 +8,7 @@ import pytest
 from rules.bytecode import ERROR, FALSE, TRUE, assemble
 from rules.condition import check
 from rules.expression import MAX_DEPTH, MAX_LENGTH, ConditionError
-from rules.schema import Schema, Variable
+from rules.pack_schema import Schema, Variable
 
 SCHEMA = Schema(
     (

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from rules.condition import pack_code
-from rules.currency import Currencies, Rate
+from rules.exchange_rates import Currencies, Rate
 from rules.policy import Policy
 from rules.policy_check import outdated
 from rules.problem import PackError

@@ -12,13 +12,13 @@ import numpy as np
 import pytest
 
 from stream.core.columns import hash_id
-from stream.core.rows import RowTable
+from stream.core.table.row_table import RowTable
 from stream.errors import RiskstreamError
-from stream.worker.log import Place
-from stream.worker.replica import Replica, ReplicaRefused
-from stream.worker.snapshot import HEADER_BYTES
-from stream.worker.snapshot_folder import LEFT_BEHIND_S, UNUSED_S, FolderFull, SnapshotFolder
-from stream.worker.snapshots import Snapshots
+from stream.log.records import Place
+from stream.worker.rows.replica import Replica, ReplicaRefused
+from stream.worker.rows.row_snapshot import HEADER_BYTES
+from stream.worker.rows.snapshot_folder import LEFT_BEHIND_S, UNUSED_S, FolderFull, SnapshotFolder
+from stream.worker.rows.snapshots import Snapshots
 
 PLACE = Place("riskstream-accounts-rows", 3)
 ROW = np.dtype([("schema", "<u2"), ("key", "S64"), ("count", "<i8", (8,))])

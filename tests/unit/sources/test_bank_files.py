@@ -20,8 +20,8 @@ from click.testing import CliRunner
 
 from stream.cli.replay import command
 from stream.errors import RiskstreamError, UsageError
-from stream.replay.column_map import load_column_map
-from stream.replay.sources import Source, open_source
+from stream.replay.source.column_map import load_column_map
+from stream.replay.source.sources import Source, open_source
 
 AT = "2026-03-01T09:00:00Z"
 BASE = {

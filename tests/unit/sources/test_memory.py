@@ -31,8 +31,8 @@ fields:
 READ = """
 import sys
 from pathlib import Path
-from stream.replay.column_map import load_column_map
-from stream.replay.sources import open_source
+from stream.replay.source.column_map import load_column_map
+from stream.replay.source.sources import open_source
 rows = 0
 for chunk in open_source(Path(sys.argv[1]), load_column_map(Path(sys.argv[2]))).chunks(4096):
     rows += len(chunk.decoded.accepted)

@@ -13,14 +13,14 @@ import pytest
 from click.testing import CliRunner, Result
 from confluent_kafka import OFFSET_BEGINNING, Consumer, TopicPartition
 
-from stream.brokers.connect import consumer_config
 from stream.brokers.embedded import EmbeddedBroker
 from stream.brokers.kafka import free_port
-from stream.brokers.topics import partition_counts
 from stream.cli.produce import Sender, command
-from stream.core.partition import partition_of
+from stream.core.edge.partition import partition_of
 from stream.errors import BrokerNotReachable
-from stream.replay.schedule import Scheduled
+from stream.log.connect import consumer_config
+from stream.log.topics import partition_counts
+from stream.replay.walk.schedule import Scheduled
 from stream.settings import Settings
 
 PARTITIONS = 4

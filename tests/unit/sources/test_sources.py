@@ -13,11 +13,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from stream.core.rfc3339 import parse
+from stream.arrays.rfc3339 import parse
 from stream.errors import RiskstreamError, UsageError
-from stream.replay.column_map import load_column_map
-from stream.replay.schedule import Schedule, parse_delay
-from stream.replay.sources import Chunk, open_source
+from stream.replay.source.column_map import load_column_map
+from stream.replay.source.sources import Chunk, open_source
+from stream.replay.walk.schedule import Schedule, parse_delay
 
 MAP = """
 fields:

@@ -6,7 +6,7 @@ import threading
 
 import pytest
 
-from stream.worker.supervised import SupervisedThread
+from stream.log.supervised import SupervisedThread
 
 PATIENCE_S = 30.0
 

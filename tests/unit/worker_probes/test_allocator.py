@@ -11,7 +11,7 @@ import pytest
 BATCHES = """
 import resource, sys
 import numpy as np
-from stream.worker.allocator import keep_freed_memory
+from stream.log.allocator import keep_freed_memory
 if sys.argv[1] == "kept":
     assert keep_freed_memory()
 def batch():

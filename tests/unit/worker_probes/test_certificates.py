@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from stream.settings import Settings
-from stream.worker.certificates import NAME, CertificateExpiry, UnreadableCertificate, ends
+from stream.worker.health.certificates import NAME, CertificateExpiry, UnreadableCertificate, ends
 
 DAY_S = 86_400
 

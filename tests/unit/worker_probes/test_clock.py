@@ -8,7 +8,7 @@ import pytest
 from prometheus_client import CollectorRegistry
 
 from stream.settings import Settings
-from stream.worker.clock import SILENT_S, BrokerClock, Reading
+from stream.worker.health.clock import SILENT_S, BrokerClock, Reading
 
 NOW = 1_800_000_000_000_000
 S, DAY = 1_000_000, 86_400_000_000

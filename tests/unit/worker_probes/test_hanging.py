@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from stream.worker.hanging import AGAIN_S, HangingTransactions
-from stream.worker.log import Place, Position
-from stream.worker.transaction_durations import SPAN_S, TransactionDurations, hangs_after
+from stream.log.records import Place, Position
+from stream.log.transaction_durations import SPAN_S, TransactionDurations, hangs_after
+from stream.worker.ownership.hanging import AGAIN_S, HangingTransactions
 
 OUTPUT, FRAMES = Place("risk.decisions.v1", 0), Place("risk.profiled.v1", 1)
 MINE, THEIRS, OTHERS = (Place("bank.transactions.v1", number) for number in range(3))

@@ -5,8 +5,8 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stream.worker.log import Place, Record, Records
-from stream.worker.mailbox import Mailbox
+from stream.log.mailbox import Mailbox
+from stream.log.records import Place, Record, Records
 
 PLACE = Place("t", 0)
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
+from stream.log.records import PublishFailed
+from stream.log.transactions import Membership, TransactionalPublisher
 from stream.settings import Settings
-from stream.worker.log import PublishFailed
-from stream.worker.transactions import Membership, TransactionalPublisher
 
 
 def test_a_worker_that_was_put_out_of_its_group_gets_no_publisher() -> None:

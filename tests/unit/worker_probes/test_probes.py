@@ -13,11 +13,11 @@ from typing import Any
 import pytest
 
 from stream.errors import UsageError
+from stream.log.records import Place
 from stream.settings import Settings
-from stream.worker.backlog import Sample, Unread
-from stream.worker.log import Place
-from stream.worker.metrics import Metrics
-from stream.worker.probes import EXIT_STATUS_BROKER, ProbesService, Sampler
+from stream.worker.health.backlog import Sample, Unread
+from stream.worker.health.line_metrics import Metrics
+from stream.worker.health.probes import EXIT_STATUS_BROKER, ProbesService, Sampler
 
 
 @dataclass

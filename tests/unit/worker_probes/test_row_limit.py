@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 from prometheus_client import generate_latest
 
-from stream.core.rows import RowsFull
+from stream.core.table.row_table import RowsFull
 from stream.settings import Settings
-from stream.worker.accounts import AccountPartition, AccountsHop
-from stream.worker.metrics import Metrics
-from stream.worker.payees import PayeesHop
+from stream.worker.health.line_metrics import Metrics
+from stream.worker.hops.account_processor import AccountPartition, AccountsHop
+from stream.worker.hops.payee_processor import PayeesHop
 
 SETTINGS = Settings(row_limit=1_000)
 

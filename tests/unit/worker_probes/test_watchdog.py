@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from stream.worker.log import Place
-from stream.worker.watchdog import Health, Limits, Observation, Watchdog
+from stream.log.records import Place
+from stream.worker.health.watchdog import Health, Limits, Observation, Watchdog
 
 LIMITS = Limits(stall_s=30.0, recovery_s=60.0, exit_s=90.0)
 PLACE, OTHER = Place("bank.transactions.v1", 0), Place("risk.profiled.v1", 1)

@@ -1,0 +1,1 @@
+"""From a feature matrix to outcomes, sentences and bytes; everybody who decides enters here."""

@@ -1,0 +1,1 @@
+"""From bytes to columns: scanning, checking and keying what arrives; for hops, replay and whoever reads records."""

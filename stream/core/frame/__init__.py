@@ -1,0 +1,1 @@
+"""What travels between the hops, and what a batch records about itself so that it can be walked again."""

@@ -1,0 +1,1 @@
+"""What ends a held or challenged payment: holds, obligations and their rows."""

@@ -1,0 +1,1 @@
+"""Rows by their key: tables, memory, layouts and their versions; knows no hop."""

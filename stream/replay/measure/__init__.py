@@ -1,0 +1,1 @@
+"""What a replay is worth: detection, friction, calibration, load, each with its interval."""

@@ -1,0 +1,1 @@
+"""Histories as they lie: files of a bank's own form, their maps, labels and order."""

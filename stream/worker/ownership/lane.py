@@ -1,0 +1,72 @@
+"""One hop of a line: its mailbox, its publisher, when its rows are due, and what went wrong last."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from concurrent.futures import Executor
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from stream.core.table.row_table import RowTable
+from stream.log.mailbox import Mailbox
+from stream.log.records import Place, Publisher
+from stream.worker.ownership.commits import CommitThread
+
+
+class _WalkingHop(Protocol):
+    suspects: dict[int, dict[Place, int]]
+
+    @property
+    def walked(self) -> int: ...
+
+    @property
+    def owned(self) -> Mapping[int, object]: ...
+
+    def keep(self, publisher: Publisher | None) -> None: ...
+
+    def forget_kept(self, but: Sequence[int]) -> None: ...
+
+    def tables(self, partition: int) -> tuple[Place, tuple[RowTable, ...]]: ...
+
+    def checkpoint(self, publisher: Publisher, partition: int) -> int: ...
+
+    def written(self, partition: int) -> None: ...
+
+    def dirty(self, partition: int) -> bool: ...
+
+    def unwritten(self, partition: int) -> int: ...
+
+    def stands(self, partition: int) -> dict[Place, int]: ...
+
+
+@dataclass
+class Lane:
+    """What one hop needs to run: its mailbox, its publisher of this generation, when its rows are due."""
+
+    name: str
+    mailbox: Mailbox
+    hop: _WalkingHop
+    publisher: Publisher | None = None
+    asked: bool = False
+    """Whether it was told to step and has not ended: told again and again its queue would fill, and Faust would wait
+    with what it has for the other hop."""
+    wrote: int = 0
+    """How many records the hop had walked at its last checkpoint, of whichever partition."""
+    rested: float = 0.0
+    """Monotonic time at which the hop has rested from its last commit."""
+    behind: bool = False
+    """Whether the last batch was so large that more may wait."""
+    sound: bool = False
+    """Whether the rows are as the last commit left them: not while a batch is walked, nor after one that failed."""
+    trouble: str = ""
+    """The error that ended the last batch, where it was none that a recovery is for; empty once one commits."""
+    due: dict[int, float] = field(default_factory=dict)
+    """Monotonic time of each partition's next checkpoint."""
+    written: dict[int, float] = field(default_factory=dict)
+    """Monotonic time of each partition's last checkpoint."""
+    lock: asyncio.Lock = field(default_factory=asyncio.Lock)
+    commits: Executor = field(default_factory=CommitThread)
+    """Where commits are waited for."""
+    waits: asyncio.Event | None = None
+    """Set when the commit under way has ended, or is to be given up now."""

@@ -1,0 +1,1 @@
+"""Rows made durable: checkpoints, the changelog, snapshots, copies on other workers."""
