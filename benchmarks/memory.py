@@ -45,11 +45,12 @@ from stream.core.frame.frame import decode_frame
 from stream.core.payee.payee_hop import PayeeHop
 from stream.core.payee.payee_row import BUSY_ROW, PAYEE_ROW
 from stream.core.table.row_table import RowTable
+from stream.hop_settings import hop_settings
 from stream.log.reader import KafkaReader
 from stream.log.records import Place
 from stream.log.transactions import Membership, TransactionalPublisher
 from stream.settings import Settings
-from stream.worker.hops.account_processor import AccountsHop, hop_settings
+from stream.worker.hops.account_processor import AccountsHop
 from stream.worker.rows.checkpoint import write_rows
 
 PARTITIONS = 4

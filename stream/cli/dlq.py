@@ -42,7 +42,7 @@ def retry(
     counts it, and would call it a duplicate; let the bank send that payment under a new transaction_id. `id_conflict`
     deserves a look before: beyond the account's last 16 transactions it would be decided about.
     """
-    from stream.desk.retried_letters import retry as retry_letters
+    from stream.repair.retried_letters import retry as retry_letters
 
     done = retry_letters(settings, frozenset(reasons), limit=limit, again=again, dry_run=dry_run)
     told = ", ".join(f"{count} {reason}" for reason, count in sorted(done.sent.items())) or "none"

@@ -42,7 +42,7 @@ def times(settings: Settings, by: str | None, reason: str, dry_run: bool, patien
     it in its order, with the broker's time of that moment, and writes it into its batch record, by which recovery and
     `replay --verify` repeat it. Times that do not lie ahead are left alone, so a second step changes nothing.
     """
-    from stream.desk.time_mending import follow, rows_ahead, send_steps
+    from stream.repair.time_mending import follow, rows_ahead, send_steps
 
     if dry_run:
         counts = rows_ahead(settings, time.time_ns() // 1000)

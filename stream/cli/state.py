@@ -32,7 +32,7 @@ def dump(settings: Settings, as_json: bool) -> None:
     the model. What follows the last checkpoint is walked again: run it with the settings that the line runs with
     (maturity, lateness, seed).
     """
-    from stream.desk.state_dump import model_line, read_state, row_lines
+    from stream.repair.state_dump import model_line, read_state, row_lines
 
     states = read_state(settings)
     model = model_line(settings)

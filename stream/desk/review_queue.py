@@ -14,14 +14,13 @@ from rules.pack import Budget
 from stream.arrays import rfc3339
 from stream.core.columns import SCENARIOS, hash_id
 from stream.core.features import SCHEMA
+from stream.core.hold.hold_rows import NO_SCENARIO, OWED
 from stream.core.hold.holds import Hold, Holds
 from stream.log.reader import KafkaReader
 from stream.log.records import Place, Reader
 from stream.log.whole_topics import partitions_of
 from stream.settings import Settings
 from stream.versions.policies import PolicyLog
-from stream.worker.agents.holds_metrics import UNKNOWN
-from stream.worker.agents.holds_session import OWED
 
 ROWS, POLICIES = "riskstream-holds-rows", "risk.policies.v1"
 MINUTE_US = 60_000_000
@@ -102,8 +101,8 @@ class ReviewQueue:
     def scenarios(self) -> dict[str, ScenarioLoad]:
         """Scenarios that have something open, in the order of their codes."""
         loads = {}
-        for name in (*SCENARIOS, UNKNOWN):
-            waiting = [hold for hold in self.holds if (hold.scenario or UNKNOWN) == name]
+        for name in (*SCENARIOS, NO_SCENARIO):
+            waiting = [hold for hold in self.holds if (hold.scenario or NO_SCENARIO) == name]
             if waiting:
                 budget = self._budget(name)
                 overdue = sum(self.overdue(hold) for hold in waiting)
@@ -137,7 +136,7 @@ class ReviewQueue:
             late = f"OVERDUE by {_duration(self.now - _due(hold))}" if self.overdue(hold) else ""
             due = f"due {rfc3339.render(_due(hold))}"
             yield (
-                f"{hold.priority_milli / 1000:>12.3f}  {hold.alert_id}  {hold.scenario or UNKNOWN}  account {hold.account_id}  "
+                f"{hold.priority_milli / 1000:>12.3f}  {hold.alert_id}  {hold.scenario or NO_SCENARIO}  account {hold.account_id}  "
                 f"{self.minutes(hold):g} min  {due}{'  ' + late if late else ''}  "
                 f"ends {rfc3339.render(hold.expires_at)}, then {hold.on_expiry}"
             )
@@ -160,7 +159,7 @@ class ReviewQueue:
             "transaction_id": hold.transaction_id,
             "account_id": hold.account_id,
             "customer_id": hold.customer_id,
-            "scenario": hold.scenario or UNKNOWN,
+            "scenario": hold.scenario or NO_SCENARIO,
             "priority_milli": hold.priority_milli,
             "review_minutes": self.minutes(hold),
             "due_at": rfc3339.render(_due(hold)),

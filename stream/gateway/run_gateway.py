@@ -17,11 +17,11 @@ from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_l
 from stream.errors import RiskstreamError
 from stream.gateway.gateway_metrics import GatewayMetrics
 from stream.gateway.session import GatewaySession
+from stream.http_port import HttpPort
 from stream.iso20022.terms import Terms
 from stream.log.topics import ensure_gateway_topics
 from stream.logs import Format, set_up
 from stream.settings import Settings
-from stream.worker.health.http_port import HttpPort
 
 logger = logging.getLogger("riskstream.gateway")
 FIRST_BACKOFF_S: Final = 1.0

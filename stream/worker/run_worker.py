@@ -14,8 +14,6 @@ from functools import partial
 from pathlib import Path
 from typing import cast
 
-import faust
-
 from stream.log.allocator import keep_freed_memory
 from stream.log.kafka_log import EmbeddedLog, KafkaLog
 from stream.log.set_aside import SetAside
@@ -23,19 +21,19 @@ from stream.log.topics import ensure_topics
 from stream.logs import Format, set_up
 from stream.settings import Settings
 from stream.warm_up import is_complete, warm_up
-from stream.worker.agents.holds_agent import HoldsService
+from stream.worker.agents.holds_agent import HoldsAgent
 from stream.worker.agents.learner_agent import LearnerThread
 from stream.worker.agents.versions_agent import Versions
 from stream.worker.health.certificates import CertificateExpiry
 from stream.worker.health.clock import BrokerClock, wall_us
 from stream.worker.health.line_metrics import Metrics
-from stream.worker.health.probes import ProbesService
+from stream.worker.health.probes import Probes
 from stream.worker.ownership.hanging import HangingWatch
 from stream.worker.ownership.line import Line
 from stream.worker.rows.snapshot_folder import SnapshotFolder
 from stream.worker.rows.snapshots import Snapshots
 from stream.worker.rows.standbys import Standbys
-from stream.worker.transport.app import build
+from stream.worker.transport.app import build, execute
 from stream.worker.transport.topology import Topology
 
 logger = logging.getLogger("riskstream.worker")
@@ -100,7 +98,7 @@ def run_worker(
         settings, versions, metrics, lambda: line.ready and 0 in line.given, transactional=transactional
     )
     metrics.health.ages(lambda: learner.round_age_s, lambda: versions.age_s, lambda: versions.behind_s)
-    holds = HoldsService(
+    holds = HoldsAgent(
         settings, versions.trusts, metrics.registry, transactional=transactional,
         expiry_us=clock.expiry_us if clock is not None else now_us, by_record=True, aside=aside,
         restarted=metrics.thread_restarted,
@@ -118,7 +116,7 @@ def run_worker(
     hanging = _hanging(settings, count, line, log, metrics) if transactional else None
     beside = [service for service in (snapshots, standbys, topology, hanging) if service is not None]
     parts |= {service.thread.name: partial(getattr, service.thread, "failure") for service in beside}
-    probes = ProbesService(settings, line, metrics, versions, parts, _notes(aside, snapshots, standbys))
+    probes = Probes(settings, line, metrics, versions, parts, _notes(aside, snapshots, standbys))
     for service in beside:
         service.start()
     versions.start()
@@ -128,14 +126,8 @@ def run_worker(
     gc.collect()
     gc.freeze()
     sys.setswitchinterval(SWITCH_S)
-    worker = faust.Worker(
-        app, holds, probes, loglevel="INFO", redirect_stdouts=False, override_logging=False, quiet=True
-    )
-    worker.spinner = None  # it would draw into the log
     try:
-        worker.execute_from_commandline()
-    except SystemExit as ended:
-        return int(ended.code or 0)
+        return execute(app, holds, probes)
     finally:
         for service in beside:
             service.stop()
@@ -143,7 +135,6 @@ def run_worker(
         versions.stop()
         if clock is not None:
             clock.stop()
-    return 0
 
 
 def _hanging(settings: Settings, count: int, line: Line, log: KafkaLog, metrics: Metrics) -> HangingWatch:

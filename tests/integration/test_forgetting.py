@@ -11,8 +11,8 @@ import orjson
 import pytest
 
 from stream.core.table.row_table import RowTable
-from stream.desk.state_dump import read_state
 from stream.log.topics import ensure_topics
+from stream.repair.state_dump import read_state
 from stream.replay.oracle.live_line import LiveRecord
 from stream.replay.oracle.verify import verify
 from stream.settings import Settings

@@ -36,12 +36,12 @@ WORKER = """
 import logging, sys, time
 import faust
 from stream.settings import load
-from stream.worker.transport.app import build
-from stream.worker.agents.holds_agent import HoldsService
+from stream.worker.transport.app import build, execute
+from stream.worker.agents.holds_agent import HoldsAgent
 from stream.log.kafka_log import KafkaLog
 from stream.worker.ownership.line import Line
 from stream.worker.health.line_metrics import Metrics
-from stream.worker.health.probes import ProbesService
+from stream.worker.health.probes import Probes
 from stream.worker.agents.versions_agent import Versions
 logging.basicConfig(level=logging.INFO, stream=sys.stderr)
 settings, partitions = load(), int(sys.argv[1])
@@ -49,10 +49,10 @@ metrics = Metrics()
 versions = Versions(settings, lambda: time.time_ns() // 1000)
 versions.start()
 line = Line(settings, partitions, f"worker-{time.time_ns()}", versions, metrics, KafkaLog(settings))
-holds = HoldsService(settings, versions.trusts, metrics.registry)
-probes = ProbesService(settings, line, metrics, versions, {"holds": lambda: holds.failure})
+holds = HoldsAgent(settings, versions.trusts, metrics.registry)
+probes = Probes(settings, line, metrics, versions, {"holds": lambda: holds.failure})
 print(f"probes on {probes.port}", file=sys.stderr, flush=True)
-faust.Worker(build(settings, line), holds, probes, loglevel="INFO", redirect_stdouts=False).execute_from_commandline()
+sys.exit(execute(build(settings, line), holds, probes))
 """
 
 

@@ -17,10 +17,10 @@ from confluent_kafka import TopicPartition
 from plain_traffic import traffic
 
 from stream.core.table.row_table import RowTable
-from stream.desk.state_dump import read_state
 from stream.log.connect import admin
 from stream.log.reader import KafkaReader
 from stream.log.records import Place
+from stream.repair.state_dump import read_state
 from stream.replay.oracle.live_line import LiveRecord
 from stream.replay.oracle.verify import verify
 

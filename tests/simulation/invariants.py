@@ -15,9 +15,10 @@ from simulation.simulated_worker import UncountedMetrics, Violation
 
 from stream.core.table.row_table import RowTable
 from stream.errors import RiskstreamError
+from stream.hop_settings import hop_settings
 from stream.log.records import Place, Record
 from stream.replay.oracle.verify import Item, Recorded, Verified, verify
-from stream.worker.hops.account_processor import AccountsHop, hop_settings
+from stream.worker.hops.account_processor import AccountsHop
 from stream.worker.hops.payee_processor import PayeesHop
 from stream.worker.rows.checkpoint import MARKER_KEY
 from stream.worker.rows.replica import Replica, RowHop, RowSource

@@ -14,6 +14,10 @@ MAX_ROW_BYTES: Final = 2 << 20
 MAX_DEPTH: Final = 16
 MAX_VALUES: Final = 50_000
 ID: Final = re.compile(r"[A-Za-z0-9_.:\-]{1,64}")
+OWED: Final = b"\x01"
+"""What the keys of obligations begin with in the agent's rows; no id can."""
+NO_SCENARIO: Final = "unknown"
+"""The scenario of a hold stored as a row of version 1."""
 ROW_KEY: Final = re.compile(rb"[A-Za-z0-9_.:\-]{1,64}/[A-Za-z0-9_.:\-]{1,64}")
 _HOLD: Final = ("transaction_id", "alert_id", "account_id", "customer_id", "expires_at", "on_expiry")
 _LATER: Final = ("escalation", "scenario", "priority_milli", "due_at", "held", "amount_minor", "currency")

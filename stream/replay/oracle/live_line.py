@@ -8,6 +8,7 @@ from detectors.ensemble import Snapshot
 from stream.core.account.account_row import DAY_US
 from stream.core.decision.decide import Decider
 from stream.core.decision.genesis import first_snapshot
+from stream.hop_settings import hop_settings
 from stream.log.reader import KafkaReader
 from stream.log.records import Place
 from stream.log.topics import ensure_topics
@@ -18,7 +19,6 @@ from stream.settings import Settings
 from stream.versions.model_history import ModelHistory
 from stream.versions.models import ModelLog
 from stream.versions.policies import PolicyLog
-from stream.worker.hops.account_processor import hop_settings
 
 
 class LiveRecord:

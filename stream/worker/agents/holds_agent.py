@@ -14,9 +14,7 @@ import logging
 import threading
 import time
 from collections.abc import Callable
-from typing import Any
 
-import mode
 from confluent_kafka import KafkaError, KafkaException
 from prometheus_client import CollectorRegistry
 
@@ -117,42 +115,6 @@ class HoldsAgent:
         self._restarted("holds")
         logger.error("holds do not end at the moment: %s; trying again in %.0f s", reason, self._backoff)
         self._stop.wait(self._backoff)
-
-
-class HoldsService(mode.Service):
-    """The agent as a service that Faust's worker starts and stops: ``faust.Worker(app, HoldsService(...))``."""
-
-    def __init__(
-        self,
-        settings: Settings,
-        trusts: Callable[[str], bool],
-        registry: CollectorRegistry,
-        *,
-        transactional: bool = True,
-        expiry_us: Callable[[], int] | None = None,
-        by_record: bool = False,
-        aside: SetAside | None = None,
-        restarted: Callable[[str], None] = lambda name: None,
-        **options: Any,
-    ) -> None:
-        super().__init__(**options)
-        self.agent = HoldsAgent(
-            settings, trusts, registry, transactional=transactional, expiry_us=expiry_us, by_record=by_record, aside=aside,
-            restarted=restarted,
-        )  # fmt: skip
-
-    @property
-    def failure(self) -> str:
-        """See :attr:`HoldsAgent.failure`."""
-        return self.agent.failure
-
-    async def on_start(self) -> None:
-        """Start the thread."""
-        self.agent.start()
-
-    async def on_stop(self) -> None:
-        """Wait for the thread's last step."""
-        await self.loop.run_in_executor(None, self.agent.stop)
 
 
 def _text(error: Exception) -> str:

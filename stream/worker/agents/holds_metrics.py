@@ -9,13 +9,12 @@ from typing import Final
 from prometheus_client import CollectorRegistry, Counter, Gauge
 
 from stream.core.columns import SCENARIOS
+from stream.core.hold.hold_rows import NO_SCENARIO
 from stream.core.hold.holds import Ending
 from stream.worker.agents.holds_partition import HoldsPartition
 
 OVERDUE_US: Final = 30_000_000
 """So long after its expiry a hold that is still open is overdue."""
-UNKNOWN: Final = "unknown"
-"""The scenario of a hold stored as a row of version 1."""
 
 
 class HoldsMetrics:
@@ -84,7 +83,7 @@ class HoldsMetrics:
                 self.resolutions.labels(ending.result, ending.cause).inc()
                 if ending.cause == "reviewer" and ending.hold.held == "review":
                     verdict = "genuine" if ending.result == "release" else "fraud"
-                    self.judged.labels(ending.hold.scenario or UNKNOWN, verdict).inc()
+                    self.judged.labels(ending.hold.scenario or NO_SCENARIO, verdict).inc()
         for number, owned in partitions.items():
             self.obligations.labels(str(number)).set(len(owned.owed))
             owned.owed.late = owned.owed.repeated = owned.owed.dropped = (

@@ -23,7 +23,7 @@ from confluent_kafka.admin._listoffsets import OffsetSpec
 
 from stream.core.edge.decode import decode_feedback
 from stream.core.hold.challenges import read_challenge
-from stream.core.hold.hold_rows import ROW_KEY
+from stream.core.hold.hold_rows import OWED, ROW_KEY
 from stream.core.hold.holds import Ending, Hold, Holds, UnknownRow, UnreadableAlert, read_alert, read_verdicts
 from stream.core.hold.obligation_records import escalation, read_obligation, read_supplies
 from stream.errors import RiskstreamError
@@ -46,8 +46,6 @@ GRACE_US: Final = 1_000_000
 TELL_US: Final = 1_000_000
 FEEDBACK_READ: Final = "riskstream.feedback"
 """Header of a resolution: topic/partition/offset up to which feedback had been read. No earlier record was missed."""
-OWED: Final = b"\x01"
-"""What the keys of obligations begin with in the agent's rows; no id can."""
 MAX_WAITING: Final = 10_000
 """Feedback of a partition that waits for its trust to be known; then reading it stops."""
 BATCH = 500

@@ -13,20 +13,19 @@ import threading
 import time
 from collections.abc import Callable, Mapping
 from http import HTTPStatus
-from typing import Any, Final, Protocol
+from typing import Final, Protocol
 
-import mode
 import orjson
 from confluent_kafka import KafkaException
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
 from stream.core.decision.decide import Decider
 from stream.errors import RecoveryRefused
+from stream.http_port import HttpPort
 from stream.log.records import Place
 from stream.settings import Settings
 from stream.worker.health.backlog import Backlog, Sample
 from stream.worker.health.checkpoint_age import CheckpointAges
-from stream.worker.health.http_port import HttpPort
 from stream.worker.health.line_metrics import Metrics
 from stream.worker.health.open_transactions import OpenTransactions
 from stream.worker.health.unowned import Unowned
@@ -284,8 +283,8 @@ class Sampler:
         self._waits = "; ".join(map(str, found))
 
 
-class ProbesService(mode.Service):
-    """Server and sampler as a service that Faust's worker starts and stops: ``faust.Worker(app, ProbesService(...))``.
+class Probes:
+    """Server and sampler, started and stopped with the worker.
 
     The port is bound when this is made, so that a port in use is said before anything has started.
 
@@ -312,9 +311,7 @@ class ProbesService(mode.Service):
         versions: ObservedVersions,
         parts: Mapping[str, Callable[[], str]] | None = None,
         notes: Mapping[str, Callable[[], object]] | None = None,
-        **options: Any,
     ) -> None:
-        super().__init__(**options)
         self._notes = dict(notes or {})
         self._line = line
         self._metrics = metrics
@@ -328,15 +325,11 @@ class ProbesService(mode.Service):
         self.sampler = Sampler(settings, line, metrics, parts or {})
         metrics.health.watch(lambda: self.sampler.health)
 
-    async def on_start(self) -> None:
+    def start(self) -> None:
         """Answer from now on: a worker that recovers is alive and not ready."""
         self.server.start()
         self.sampler.start()
         logger.info("metrics, liveness and readiness on http://%s:%d/metrics, /live, /ready", *self.server.address)
-
-    async def on_stop(self) -> None:
-        """Stop answering."""
-        await self.loop.run_in_executor(None, self._close)
 
     def answer(self, path: str) -> tuple[int, str, bytes]:
         """Status, content type and body of a path."""
@@ -360,6 +353,7 @@ class ProbesService(mode.Service):
         status = HTTPStatus.OK if fine else HTTPStatus.SERVICE_UNAVAILABLE
         return status, "application/json", orjson.dumps(body) + b"\n"
 
-    def _close(self) -> None:
+    def stop(self) -> None:
+        """Stop answering; waits for the sampler's last step."""
         self.server.stop()
         self.sampler.stop()

@@ -20,13 +20,14 @@ from rules.policy import shipped
 from stream.contracts.feedback import read_feedback
 from stream.contracts.transaction import read_transaction
 from stream.core.account import account_row
-from stream.core.account.account_hop import AccountHop, HopSettings, Profiled
+from stream.core.account.account_hop import AccountHop, Profiled
 from stream.core.edge.decode import Decoded, Refusal, decode_feedback, decode_transactions
 from stream.core.frame.batch_record import internal_offsets, mended_steps, read_batch, recorded_limits
 from stream.core.frame.recorded_rates import RatesLost, recorded_rates
 from stream.core.table.forgetting import NEVER, IdleLimits, erased_until
 from stream.core.table.row_table import RowTable
 from stream.errors import RecoveryRefused
+from stream.hop_settings import hop_settings
 from stream.log.made_anew import refuse_anew
 from stream.log.records import Place, Publisher, PublishFailed, Reader, Records
 from stream.log.set_aside import SetAside
@@ -55,18 +56,6 @@ from stream.worker.rows.row_owner import RowOwner
 logger = logging.getLogger("riskstream.accounts")
 DAY_US = 86_400_000_000
 REPEATED = "decided, but not yet in the rows of a checkpoint"
-
-
-def hop_settings(settings: Settings, partitions: int) -> HopSettings:
-    """What shapes rows, from the settings."""
-    return HopSettings(
-        partitions=partitions,
-        maturity_us=round(settings.maturity_days * DAY_US),
-        lateness_us=round(settings.lateness_minutes * 60_000_000),
-        idle=IdleLimits(round(settings.forget_accounts_days * DAY_US), round(settings.forget_pairs_days * DAY_US)),
-        idle_payees_us=round(settings.forget_payees_days * DAY_US),
-        row_limit=settings.row_limit,
-    )
 
 
 @dataclass(slots=True)

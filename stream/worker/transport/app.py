@@ -23,6 +23,7 @@ from stream.log import credentials
 from stream.settings import Settings
 from stream.worker.ownership.line import Line
 from stream.worker.transport.batch_transport import BatchTransport
+from stream.worker.transport.beside import Beside, Threads
 
 
 class LineApp(faust.App):
@@ -87,6 +88,19 @@ def build(settings: Settings, line: Line) -> LineApp:
         await line.checkpoint_all()
 
     return app
+
+
+def execute(app: LineApp, *beside: Threads) -> int:
+    """Run an app and what stands beside it until the process is asked to end; returns the exit status."""
+    worker = faust.Worker(
+        app, *map(Beside, beside), loglevel="INFO", redirect_stdouts=False, override_logging=False, quiet=True
+    )
+    worker.spinner = None  # it would draw into the log
+    try:
+        worker.execute_from_commandline()
+    except SystemExit as ended:
+        return int(ended.code or 0)
+    return 0
 
 
 def faust_credentials(settings: Settings) -> CredentialsT | None:

@@ -11,11 +11,11 @@ import jsonschema
 import pytest
 import yaml
 
-from stream import asyncapi
 from stream.contracts.json_object import load_object
 from stream.contracts.refusal import Refused
 from stream.contracts.transaction import read_transaction
 from stream.log.topics import GATEWAY_TOPICS, TOPICS
+from tools import asyncapi
 
 HERE = Path(__file__).parent
 OFFICIAL = json.loads((HERE / "asyncapi-3.0.0.schema.json").read_text("utf-8"))
@@ -29,7 +29,7 @@ def errors(document: dict[str, Any]) -> list[str]:
 
 
 def test_the_page_is_what_the_contracts_say() -> None:
-    assert asyncapi.PAGE.read_text("utf-8") == asyncapi.text(), "run python -m stream.asyncapi"
+    assert asyncapi.PAGE.read_text("utf-8") == asyncapi.text(), "run python -m tools.asyncapi"
 
 
 def test_the_page_is_asyncapi_3() -> None:

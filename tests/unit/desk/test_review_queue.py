@@ -16,13 +16,13 @@ from rules.policy import PACKS, Policy
 from stream.brokers.embedded import EmbeddedBroker
 from stream.cli import riskstream
 from stream.core.columns import SCENARIOS
+from stream.core.hold.hold_rows import OWED
 from stream.core.hold.holds import Hold, Holds, Verdict
 from stream.desk.review_queue import ReviewQueue, read_queue
 from stream.log.connect import producer_config
 from stream.log.topics import partition_counts
 from stream.settings import Settings
 from stream.versions.policies import record_of
-from stream.worker.agents.holds_session import OWED
 
 MINUTE = 60_000_000
 NOW = 100 * MINUTE

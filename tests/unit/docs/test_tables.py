@@ -8,24 +8,21 @@ from pathlib import Path
 import yaml
 from prometheus_client import CollectorRegistry
 
-from stream import settings_table
-from stream.core import feature_table
 from stream.gateway.gateway_metrics import GatewayMetrics
 from stream.settings import Settings
 from stream.worker.agents.holds_metrics import HoldsMetrics
 from stream.worker.health.clock import BrokerClock
 from stream.worker.health.line_metrics import Metrics
+from tools import feature_table, settings_table
 
 
 def test_the_feature_table_is_current() -> None:
-    assert feature_table.PAGE.read_text(encoding="utf-8") == feature_table.page(), (
-        "run python -m stream.core.feature_table"
-    )
+    assert feature_table.PAGE.read_text(encoding="utf-8") == feature_table.page(), "run python -m tools.feature_table"
 
 
 def test_the_settings_table_is_current() -> None:
     text = settings_table.PAGE.read_text(encoding="utf-8")
-    assert text == settings_table.page(text), "run python -m stream.settings_table"
+    assert text == settings_table.page(text), "run python -m tools.settings_table"
 
 
 def test_every_variable_that_is_named_is_a_setting(page: Path) -> None:

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from stream.worker.health.http_port import HEAD_BYTES, HttpPort
+from stream.http_port import HEAD_BYTES, HttpPort
 
 CLIENTS, CONNECTIONS = 300, 16
 LARGE = b"x" * 4_000_000

@@ -17,7 +17,7 @@ from stream.log.records import Place
 from stream.settings import Settings
 from stream.worker.health.backlog import Sample, Unread
 from stream.worker.health.line_metrics import Metrics
-from stream.worker.health.probes import EXIT_STATUS_BROKER, ProbesService, Sampler
+from stream.worker.health.probes import EXIT_STATUS_BROKER, Probes, Sampler
 
 
 @dataclass
@@ -54,17 +54,17 @@ class Versions:
 
 
 @pytest.fixture
-def service() -> Iterator[ProbesService]:
+def service() -> Iterator[Probes]:
     with socket.socket() as closed:
         closed.bind(("127.0.0.1", 0))
         settings = Settings(broker=f"127.0.0.1:{closed.getsockname()[1]}", metrics_port=0)
-    made = ProbesService(settings, StillLine(), Metrics(), Versions(), {"holds": lambda: "no topic"})  # type: ignore[arg-type]
+    made = Probes(settings, StillLine(), Metrics(), Versions(), {"holds": lambda: "no topic"})  # type: ignore[arg-type]
     made.server.start()
     yield made
     made.server.stop()
 
 
-def get(service: ProbesService, path: str) -> tuple[int, bytes]:
+def get(service: Probes, path: str) -> tuple[int, bytes]:
     try:
         with urllib.request.urlopen(f"http://127.0.0.1:{service.port}{path}", timeout=10) as answer:
             return answer.status, answer.read()
@@ -72,7 +72,7 @@ def get(service: ProbesService, path: str) -> tuple[int, bytes]:
         return error.code, error.read()
 
 
-def test_a_worker_that_starts_is_live_and_not_ready(service: ProbesService) -> None:
+def test_a_worker_that_starts_is_live_and_not_ready(service: Probes) -> None:
     status, body = get(service, "/live")
     assert (status, json.loads(body)) == (
         200,
@@ -82,18 +82,18 @@ def test_a_worker_that_starts_is_live_and_not_ready(service: ProbesService) -> N
     assert get(service, "/ready?verbose=1")[0] == 503
 
 
-def test_metrics_are_the_contracts(service: ProbesService) -> None:
+def test_metrics_are_the_contracts(service: Probes) -> None:
     status, body = get(service, "/metrics")
     assert status == 200
     for name in ("riskstream_lag", "riskstream_in_flight", "riskstream_transactions_total"):
         assert f"# HELP {name} ".encode() in body
 
 
-def test_another_path_names_those_that_are_there(service: ProbesService) -> None:
+def test_another_path_names_those_that_are_there(service: Probes) -> None:
     assert get(service, "/health") == (404, b"/metrics, /live and /ready are here\n")
 
 
-def test_without_a_broker_the_reasons_say_so(service: ProbesService) -> None:
+def test_without_a_broker_the_reasons_say_so(service: Probes) -> None:
     health = service.sampler.look()
     assert (health.live, health.ready) == (True, False)
     assert any(reason.startswith("the broker does not answer: ") for reason in health.reasons)
@@ -101,17 +101,17 @@ def test_without_a_broker_the_reasons_say_so(service: ProbesService) -> None:
     assert json.loads(get(service, "/ready")[1])["reasons"] == list(health.reasons)
 
 
-def test_a_port_in_use_is_said_with_what_to_do(service: ProbesService) -> None:
+def test_a_port_in_use_is_said_with_what_to_do(service: Probes) -> None:
     settings = Settings(metrics_port=service.port)
     with pytest.raises(
         UsageError, match=f"127.0.0.1:{service.port}, for metrics and probes, is in use; choose another"
     ):
-        ProbesService(settings, StillLine(), Metrics(), Versions())  # type: ignore[arg-type]
+        Probes(settings, StillLine(), Metrics(), Versions())  # type: ignore[arg-type]
 
 
 def test_an_address_that_is_not_ours_is_said_too() -> None:
     with pytest.raises(UsageError, match="cannot be listened on"):
-        ProbesService(Settings(metrics_host="192.0.2.1"), StillLine(), Metrics(), Versions())  # type: ignore[arg-type]
+        Probes(Settings(metrics_host="192.0.2.1"), StillLine(), Metrics(), Versions())  # type: ignore[arg-type]
 
 
 def test_in_flight_is_what_no_hop_has_taken_by_source_partition() -> None:
@@ -216,7 +216,7 @@ def test_a_worker_whose_recovery_fails_shows_what_waits() -> None:
     assert "no leader" in health.reasons[0]
 
 
-def test_parts_and_partitions_are_shown_and_liveness_is_asked_when_prometheus_asks(service: ProbesService) -> None:
+def test_parts_and_partitions_are_shown_and_liveness_is_asked_when_prometheus_asks(service: Probes) -> None:
     metrics = service._metrics
     service.sampler.look()
     parts = gauges(metrics, "riskstream_part_ok")

@@ -1,7 +1,7 @@
-"""JSON Schemas of all records, in ``docs/schemas/``.
+"""JSON Schemas of all records, in ``docs/schemas/`` for people, in ``stream/contracts/schemas/`` for who installs the wheel.
 
-python -m stream.contracts.schema           # write them
-python -m stream.contracts.schema --check   # exit 1 where one differs
+python -m tools.schemas           # write them
+python -m tools.schemas --check   # exit 1 where one differs
 """
 
 from __future__ import annotations
@@ -20,7 +20,10 @@ from stream.contracts.offset import Offset
 from stream.contracts.resolution import Resolution
 from stream.contracts.transaction import Transaction
 
-DIRECTORY = Path(__file__).parents[2] / "docs" / "schemas"
+_ROOT = Path(__file__).parents[1]
+DIRECTORY = _ROOT / "docs" / "schemas"
+PACKAGED = _ROOT / "stream" / "contracts" / "schemas"
+PLACES = (DIRECTORY, PACKAGED)
 CONTRACTS: dict[str, type[BaseModel]] = {
     "transaction": Transaction,
     "feedback": Feedback,
@@ -54,16 +57,17 @@ def differing(directory: Path = DIRECTORY) -> list[str]:
 def main(arguments: list[str]) -> int:
     """Write the schemas, or with ``--check`` compare them; returns the exit status."""
     if arguments not in ([], ["--check"]):
-        print("usage: python -m stream.contracts.schema [--check]", file=sys.stderr)
+        print("usage: python -m tools.schemas [--check]", file=sys.stderr)
         return 2
     if arguments:
-        names = differing()
-        for name in names:
-            print(f"docs/schemas/{name}.schema.json differs; run python -m stream.contracts.schema", file=sys.stderr)
-        return 1 if names else 0
-    DIRECTORY.mkdir(parents=True, exist_ok=True)
-    for name in CONTRACTS:
-        (DIRECTORY / f"{name}.schema.json").write_text(text_of(name), "utf-8")
+        differ = [directory / f"{name}.schema.json" for directory in PLACES for name in differing(directory)]
+        for path in differ:
+            print(f"{path.relative_to(_ROOT)} differs; run python -m tools.schemas", file=sys.stderr)
+        return 1 if differ else 0
+    for directory in PLACES:
+        directory.mkdir(parents=True, exist_ok=True)
+        for name in CONTRACTS:
+            (directory / f"{name}.schema.json").write_text(text_of(name), "utf-8")
     return 0
 
 

@@ -1,7 +1,7 @@
 """``docs/asyncapi.yaml``: every topic in AsyncAPI 3.0, from the contracts and the table of topics.
 
-python -m stream.asyncapi           # write it
-python -m stream.asyncapi --check   # exit 1 where the page differs
+python -m tools.asyncapi           # write it
+python -m tools.asyncapi --check   # exit 1 where the page differs
 
 Addresses are without an installation's topic prefix. Payloads of internal topics are riskstream's own and change with a version:
 they are named, not described.
@@ -177,19 +177,19 @@ class _Plain(yaml.SafeDumper):
 
 def text() -> str:
     """The document as the text of its page."""
-    head = "# Written by python -m stream.asyncapi from the contracts and the table of topics.\n"
+    head = "# Written by python -m tools.asyncapi from the contracts and the table of topics.\n"
     return head + yaml.dump(document(), Dumper=_Plain, sort_keys=False, allow_unicode=True, width=120)
 
 
 def main(arguments: list[str]) -> int:
     """Write the page, or with ``--check`` compare it; returns the exit status."""
     if arguments not in ([], ["--check"]):
-        print("usage: python -m stream.asyncapi [--check]", file=sys.stderr)
+        print("usage: python -m tools.asyncapi [--check]", file=sys.stderr)
         return 2
     if not arguments:
         PAGE.write_text(text(), "utf-8")
     elif not PAGE.is_file() or PAGE.read_text("utf-8") != text():
-        print("docs/asyncapi.yaml differs; run python -m stream.asyncapi", file=sys.stderr)
+        print("docs/asyncapi.yaml differs; run python -m tools.asyncapi", file=sys.stderr)
         return 1
     return 0
 

@@ -17,12 +17,12 @@ from stream.core.account.account_mending import mend_accounts
 from stream.core.frame.batch_record import mended_steps, read_batch
 from stream.core.frame.mended_step import Step
 from stream.core.payee.payee_mending import mend_payees
-from stream.desk.state_dump import read_state
 from stream.errors import RiskstreamError, UsageError
 from stream.log.connect import producer_config
 from stream.log.reader import KafkaReader
 from stream.log.records import Place
 from stream.log.whole_topics import partitions_of
+from stream.repair.state_dump import read_state
 from stream.settings import Settings
 
 FEEDBACK, BATCHES = "bank.feedback.v1", "riskstream-accounts-batches"
