@@ -20,7 +20,7 @@ from tools import asyncapi
 HERE = Path(__file__).parent
 OFFICIAL = json.loads((HERE / "asyncapi-3.0.0.schema.json").read_text("utf-8"))
 """From npm's @asyncapi/specs 6.11.1, schemas/3.0.0.json; Apache-2.0, the AsyncAPI Initiative (http://www.asyncapi.com/)."""
-CORPUS = HERE.parents[1] / "corpus" / "transactions.jsonl"
+CORPUS = HERE.parents[2] / "corpus" / "transactions.jsonl"
 DOCUMENT: dict[str, Any] = yaml.safe_load(asyncapi.PAGE.read_text("utf-8"))
 
 

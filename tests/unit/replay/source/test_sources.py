@@ -34,7 +34,7 @@ fields:
   slips: {column: slips, split: ";"}
 labels: {fraud: {column: fraud}, attack: {column: attack}}
 """
-HANDBOOK = Path(__file__).parents[3] / "deploy" / "maps" / "handbook.yaml"
+HANDBOOK = Path(__file__).parents[4] / "deploy" / "maps" / "handbook.yaml"
 REQUIRED = "  transaction_id: {column: id}\n  account_id: {column: a}\n  event_time: {column: t}\n"
 REQUIRED += "  amount_minor: {column: m}\n  currency: {constant: EUR}\n  channel: {constant: app}\n"
 

@@ -29,8 +29,8 @@ from stream.core.edge.transaction_scan import ACCEPTED, REFERENCE, WORK, scan
 NOW = datetime(2026, 11, 24, tzinfo=UTC)
 NOW_MS = int(NOW.timestamp() * 1000)
 FUTURE_MS = 300_000
-CORPUS = Path(__file__).parents[2] / "corpus" / "transactions.jsonl"
-SHARED = Path(__file__).parents[4] / "shared" / "corpus" / "transactions.jsonl"
+CORPUS = Path(__file__).parents[3] / "corpus" / "transactions.jsonl"
+SHARED = Path(__file__).parents[5] / "shared" / "corpus" / "transactions.jsonl"
 
 
 NOW_SAID = {"a reversal": "missing"}
