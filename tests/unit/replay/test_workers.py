@@ -256,6 +256,8 @@ def test_what_the_learner_samples_is_the_same_payments(
 ) -> None:
     # a join buffer of 300 payments lets most go, by their hash: another hash, another model
     for module in ("engine", "sharded"):
-        monkeypatch.setattr(f"stream.replay.{module}.EnsembleConfig", partial(EnsembleConfig, pending_capacity=300))
+        monkeypatch.setattr(
+            f"stream.replay.walk.{module}.EnsembleConfig", partial(EnsembleConfig, pending_capacity=300)
+        )
     one, many = by_one(*bank, SETTINGS), by_many(*bank, SETTINGS, 2)
     assert many[2].model_version == one[2].model_version
