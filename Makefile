@@ -38,20 +38,20 @@ test: machine setup-dev ## lint, types, layers, doctests, unit, property, integr
 	@.venv/bin/python -m stream.warm_up & compiling=$$!; .venv/bin/mypy; checked=$$?; wait $$compiling && exit $$checked
 	.venv/bin/lint-imports
 	@.venv/bin/python -c 'from stream.brokers.kafka_artefacts import jars; jars(print)'
-	.venv/bin/pytest -n $(JOBS) --dist loadfile --no-loadscope-reorder --doctest-modules -m "not soak" --durations 40 --durations-min 5 stream detectors rules tests $(ARGS)
+	.venv/bin/pytest -n $(JOBS) --dist loadfile --no-loadscope-reorder --doctest-modules -m "not soak" --durations 40 --durations-min 5 stream detectors rules tools tests $(ARGS)
 
 soak: machine setup-dev ## the tests that take longer than the test budget
 	.venv/bin/pytest -m soak --timeout 7200 tests $(ARGS)
 
 lock: ## resolve the dependencies of pyproject.toml again (upgrade: ARGS=--upgrade)
 	@test -x build/uv/bin/uv || { $(PYTHON) -m venv build/uv; build/uv/bin/pip install --quiet uv==$(UV_VERSION); }
-	$(LOCK) $(ARGS) pyproject.toml --group build -o requirements.lock
-	$(LOCK) $(ARGS) pyproject.toml --group build --group dev -c requirements.lock -o requirements-dev.lock
-	$(LOCK) $(ARGS) pyproject.toml --group build --extra dask -c requirements.lock -o requirements-dask.lock
+	$(LOCK) $(ARGS) pyproject.toml --extra files --group build -o requirements.lock
+	$(LOCK) $(ARGS) pyproject.toml --extra files --group build --group dev -c requirements.lock -o requirements-dev.lock
+	$(LOCK) $(ARGS) pyproject.toml --extra files --group build --extra dask -c requirements.lock -o requirements-dask.lock
 
 clean: ## remove what can be made again; data of the development Kafka (.riskstream) stay
 	rm -rf .venv build deploy/devkafka/target .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
-	find stream detectors rules tests benchmarks -name __pycache__ -type d -prune -exec rm -rf {} +
+	find stream detectors rules tools tests benchmarks -name __pycache__ -type d -prune -exec rm -rf {} +
 
 .venv/.setup: requirements.lock pyproject.toml
 	@$(PYTHON) -c 'import sys; v = sys.version_info[:2]; sys.exit(0 if v == (3, 11) else "riskstream needs Python 3.11; this is %d.%d. Name one with: make PYTHON=/path/to/python3.11" % v)'

@@ -7,6 +7,7 @@ import hashlib
 import re
 import shutil
 import subprocess
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -15,8 +16,9 @@ from typing import NoReturn
 
 from stream.errors import RiskstreamError
 
-PROJECT = Path(__file__).resolve().parents[2] / "deploy" / "devkafka"
-"""Folder of the pom in this source tree; an editable install (``make setup``) finds it from anywhere."""
+_IN_TREE = Path(__file__).resolve().parents[2] / "deploy" / "devkafka"
+PROJECT = _IN_TREE if _IN_TREE.is_dir() else Path(sys.prefix) / "share" / "riskstream" / "devkafka"
+"""Folder of the pom: in the source tree (an editable install finds it from anywhere), else where the wheel has put it."""
 JAVA_MINIMUM = 17
 """Kafka 4 brokers need Java 17 or later (KIP-1013)."""
 INSTALL_HINT = "install both with: sudo apt-get install openjdk-17-jre-headless maven"

@@ -8,7 +8,7 @@ import sys
 import click
 
 from stream.cli.say import begin, say_error
-from stream.errors import RiskstreamError
+from stream.errors import RiskstreamError, UsageError
 
 COMMANDS: dict[str, tuple[str, str]] = {
     "demo": ("stream.cli.demo", "Watch the whole line work: simulated customers, decisions, alerts."),
@@ -33,6 +33,10 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "doctor": ("stream.cli.doctor", "Check that this machine and its Kafka have what riskstream needs."),
 }
 """Name of each command, the module that holds its click command as ``command``, and its one-line help."""
+
+
+EXTRAS = {"pyarrow": "files", "distributed": "dask", "python_calamine": "xlsx"}
+"""Packages that an installation may do without, and the extra of riskstream that brings each."""
 
 
 class _LazyGroup(click.Group):
@@ -69,3 +73,11 @@ def main() -> None:
     except RiskstreamError as error:
         say_error(error)
         sys.exit(error.exit_status)
+    except ModuleNotFoundError as error:
+        extra = EXTRAS.get((error.name or "").partition(".")[0])
+        if extra is None:
+            raise
+        say_error(
+            UsageError(f"{error.name} is not installed, which this command needs: pip install 'riskstream[{extra}]'")
+        )
+        sys.exit(UsageError.exit_status)

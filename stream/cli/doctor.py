@@ -40,8 +40,7 @@ NATIVE = (
     "msgspec",
     "orjson",
     "lightgbm",
-    "cel_expr_python",
-    "pyarrow",
+    "lxml",
 )
 """Modules with compiled parts: importing them finds what an image or a machine lacks."""
 INSTALLED = ("faust-streaming", "mode-streaming", "aiokafka", "river", "pydantic", "prometheus-client")
