@@ -64,7 +64,7 @@ def test_every_make_target_and_module_exists(page: Path, root: Path) -> None:
     text = page.read_text(encoding="utf-8")
     made = {words[1] for words in typed(page) if words[0] == "make" and len(words) > 1}
     made |= set(re.findall(r"`make ([a-z-]+)`", text))
-    modules = set(re.findall(r"python -m ((?:stream|benchmarks)[\w.]+)", text))
+    modules = set(re.findall(r"python -m ((?:stream|tools|benchmarks)[\w.]+)", text))
     assert made <= targets
     assert [
         module
