@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -77,6 +77,13 @@ class Settings(BaseModel):
             "tried again for so long, s; by probes for 3 s.",
         ),
     ] = 30.0
+    kafka_client: Annotated[
+        Literal["native", "portable"],
+        Field(
+            description="How batches reach librdkafka: native, by its C interface where confluent-kafka's wheel carries it; portable, by "
+            "confluent-kafka's own calls, several times the cost of a record, for other builds of it."
+        ),
+    ] = "native"
     session_timeout_ms: Annotated[
         int, Field(ge=1000, le=300_000, description="After so long without a heartbeat a worker's partitions move.")
     ] = 6_000

@@ -26,6 +26,7 @@ from stream.cli.say import say
 from stream.errors import BrokerNotReachable, RiskstreamError, UsageError
 from stream.log import topics
 from stream.log.connect import admin
+from stream.log.librdkafka import library
 from stream.settings import Settings
 
 State = Literal["ok", "note", "problem", "unusable", "unreachable"]
@@ -155,6 +156,10 @@ def _native_modules() -> Iterator[Finding]:
             yield Finding(name, "problem", f"cannot be loaded: {error}", remedy)
         else:
             versions.append(f"{name} {getattr(module, '__version__', '')}".strip())
+    try:
+        library()
+    except RiskstreamError as error:
+        yield Finding("librdkafka", "problem", str(error), "or set RISKSTREAM_KAFKA_CLIENT=portable for workers")
     yield Finding("native libraries", "ok", ", ".join(versions))
 
 

@@ -18,10 +18,10 @@ from contextlib import suppress
 import numpy as np
 from confluent_kafka import KafkaError
 
+from stream.log.client import BatchConsumer, Queue, batch_consumer
 from stream.log.connect import consumer_config
-from stream.log.librdkafka import Batch, BatchQueue
+from stream.log.librdkafka import Batch
 from stream.log.mailbox import Mailbox
-from stream.log.native_consumer import NativeConsumer
 from stream.log.records import Place, Records
 from stream.log.supervised import SupervisedThread
 from stream.settings import Settings
@@ -70,10 +70,10 @@ class Fetcher:
         os.set_blocking(self._woken, False)
         os.set_blocking(self._wakes, False)
         self._sweeping = threading.Lock()
-        self._queues: dict[Place, BatchQueue] = {}
+        self._queues: dict[Place, Queue] = {}
         self._reached: dict[Place, int] = {}
         """Next offset to read of each partition."""
-        self._consumer: NativeConsumer | None = None
+        self._consumer: BatchConsumer | None = None
         self._failed = failed
         self.thread = SupervisedThread(name, self._run, restarted)
         self.thread.start()
@@ -84,7 +84,8 @@ class Fetcher:
         if not offsets:
             return
         # always a fresh consumer: a second assignment waits for the end of the first one's fetches
-        consumer = NativeConsumer(
+        consumer = batch_consumer(
+            self._settings,
             {
                 **consumer_config(self._settings, self._settings.group),
                 # what was deleted unread is not passed over
@@ -96,7 +97,7 @@ class Fetcher:
                 "check.crcs": True,  # librdkafka does not by itself
                 "queued.min.messages": 2 * self._settings.batch_records,
                 "queued.max.messages.kbytes": 16 * 1024,
-            }
+            },
         )
         queues = consumer.assign(
             {(place.topic, place.partition): at for place, at in offsets.items()}, self._settings.batch_records

@@ -9,10 +9,10 @@ import numpy as np
 from confluent_kafka import OFFSET_BEGINNING, OFFSET_END, Consumer, KafkaError, KafkaException, TopicPartition
 
 from stream.errors import RiskstreamError
+from stream.log.client import BatchConsumer, batch_consumer
 from stream.log.connect import consumer_config, reader_config
 from stream.log.credentials import Configuration
 from stream.log.librdkafka import Batch
-from stream.log.native_consumer import NativeConsumer
 from stream.log.patience import passes, patiently
 from stream.log.records import Place, Position, Record, Records
 from stream.settings import Settings
@@ -47,7 +47,7 @@ class KafkaReader:
         self._stall_s = stall_s
         self._isolation = "read_committed" if committed else "read_uncommitted"
         self._consumer = Consumer(self._configuration(self._isolation, reader_config(settings)))
-        self._batches: NativeConsumer | None = None
+        self._batches: BatchConsumer | None = None
         self.records_read = 0
         """Records that :meth:`read` has given so far: who waits for it sees that it gets on."""
 
@@ -151,7 +151,9 @@ class KafkaReader:
         if start >= stop:
             return
         if self._batches is None:
-            self._batches = NativeConsumer(self._configuration(self._isolation, reader_config(self._settings)))
+            self._batches = batch_consumer(
+                self._settings, self._configuration(self._isolation, reader_config(self._settings))
+            )
         queue, waited = self._batches.assign({place: start}, CHUNK)[place], 0.0
         try:
             while True:

@@ -15,8 +15,8 @@ from typing import Any
 from confluent_kafka import KafkaError, KafkaException, Producer, TopicPartition
 
 from stream.arrays.packed import Packed
+from stream.log.client import batch_sender
 from stream.log.connect import producer_config
-from stream.log.librdkafka import BatchProducer
 from stream.log.patience import patiently
 from stream.log.records import Headers, PackedHeaders, Place, PublishFailed, send_each
 from stream.log.transaction_durations import TransactionDurations
@@ -85,7 +85,7 @@ class TransactionalPublisher:
         self._timeout = settings.transaction_timeout_ms / 1000
         self._lost = ""
         self._producer = _producer(settings, transactional_id, self._on_error)
-        self._batches = BatchProducer(self._producer)
+        self._batches = batch_sender(settings, self._producer)
         try:
             patiently(lambda: self._producer.init_transactions(INIT_TIMEOUT_S), settings.broker_budget_s)
         except KafkaException as error:

@@ -73,9 +73,9 @@ thresholds: {remind: 3000, challenge_light: 9000, challenge_strong: 40000, revie
 """
 
 
-def test_sigterm_drains_and_exits_with_zero_and_a_restart_goes_on(line: Any, until: Any) -> None:
+def test_sigterm_drains_and_exits_with_zero_and_a_restart_goes_on_with_the_other_client(line: Any, until: Any) -> None:
     transactions, _ = traffic(1500, seed=6)
-    worker = line.worker()
+    worker = line.worker(kafka_client="portable")
     line.send("bank.transactions.v1", transactions[:700])
     until(lambda: decided(line) > 0, "the first decision")
     worker.terminate()

@@ -13,9 +13,11 @@ from confluent_kafka import Consumer, KafkaException, Producer
 from stream.arrays.packed import Packed
 from stream.core.edge.partition import partition_of
 from stream.errors import UsageError
+from stream.log.client import BatchConsumer, Queue, batch_consumer, batch_sender
 from stream.log.connect import consumer_config, producer_config
-from stream.log.librdkafka import Batch, BatchProducer, BatchQueue
+from stream.log.librdkafka import Batch, BatchProducer
 from stream.log.native_consumer import NativeConsumer
+from stream.log.portable_client import PortableConsumer
 from stream.log.topics import ensure_topics
 from stream.settings import Settings
 
@@ -28,14 +30,20 @@ def settings(kafka_settings: Settings) -> Settings:
     return kafka_settings
 
 
+@pytest.fixture(params=["native", "portable"])
+def client(request: pytest.FixtureRequest, settings: Settings) -> Settings:
+    """The same settings, with each way to move batches."""
+    return settings.model_copy(update={"kafka_client": request.param})
+
+
 @pytest.fixture
-def consumer(settings: Settings) -> Iterator[NativeConsumer]:
-    made = NativeConsumer({**consumer_config(settings, "batches"), "enable.partition.eof": True})
+def consumer(client: Settings) -> Iterator[BatchConsumer]:
+    made = batch_consumer(client, {**consumer_config(client, "batches"), "enable.partition.eof": True})
     yield made
     made.close()
 
 
-def read(queue: BatchQueue, count: int, until: Callable[..., None]) -> list[Batch]:
+def read(queue: Queue, count: int, until: Callable[..., None]) -> list[Batch]:
     batches: list[Batch] = []
 
     def all_came() -> bool:
@@ -47,11 +55,11 @@ def read(queue: BatchQueue, count: int, until: Callable[..., None]) -> list[Batc
 
 
 def test_records_come_as_they_were_sent_in_order_to_the_partition_of_their_key(
-    settings: Settings, consumer: NativeConsumer, until: Callable[..., None]
+    client: Settings, consumer: BatchConsumer, until: Callable[..., None]
 ) -> None:
-    topic = settings.topic("risk.learning.v1")
-    producer = Producer(producer_config(settings))
-    batches = BatchProducer(producer)
+    topic = client.topic("risk.learning.v1")
+    producer = Producer(producer_config(client))
+    batches = batch_sender(client, producer)
     keys = [f"k-{n % 97}".encode() for n in range(COUNT)]
     values = [f"value {n} ".encode() * (n % 40) for n in range(COUNT)]
     numbers = [str(n).encode() for n in range(COUNT)]
@@ -70,7 +78,7 @@ def test_records_come_as_they_were_sent_in_order_to_the_partition_of_their_key(
         assert np.concatenate([b.offsets[b.errors == 0] for b in came]).tolist() == list(range(len(sent)))
         stamps = np.concatenate([b.timestamps[b.errors == 0] for b in came])
         assert ((stamps > 1_700_000_000_000) & (stamps < 4_000_000_000_000)).all()
-    other = Consumer(consumer_config(settings, "plain"))
+    other = Consumer(consumer_config(client, "plain"))
     from confluent_kafka import TopicPartition
 
     other.assign([TopicPartition(topic, 0, 0)])
@@ -81,11 +89,11 @@ def test_records_come_as_they_were_sent_in_order_to_the_partition_of_their_key(
 
 
 def test_nulls_stay_nulls_and_empty_stays_empty(
-    settings: Settings, consumer: NativeConsumer, until: Callable[..., None]
+    client: Settings, consumer: BatchConsumer, until: Callable[..., None]
 ) -> None:
-    topic = settings.topic("risk.decisions.v1")
-    producer = Producer(producer_config(settings))
-    batches = BatchProducer(producer)
+    topic = client.topic("risk.decisions.v1")
+    producer = Producer(producer_config(client))
+    batches = batch_sender(client, producer)
     batches.send(topic, Packed.of([None, b"", b"v"]), Packed.of([b"a", None, b""]), partition=2)
     assert producer.flush(30) == 0
     [queue] = consumer.assign({(topic, 2): 0}).values()
@@ -94,20 +102,20 @@ def test_nulls_stay_nulls_and_empty_stays_empty(
     assert [batch.keys.nullable(n) for n in range(3)] == [b"a", None, b""]
 
 
-def test_a_full_queue_is_waited_for(settings: Settings, consumer: NativeConsumer, until: Callable[..., None]) -> None:
-    topic = settings.topic("risk.profiled.v1")
-    producer = Producer({**producer_config(settings), "queue.buffering.max.messages": 100})
+def test_a_full_queue_is_waited_for(client: Settings, consumer: BatchConsumer, until: Callable[..., None]) -> None:
+    topic = client.topic("risk.profiled.v1")
+    producer = Producer({**producer_config(client), "queue.buffering.max.messages": 100})
     values = [str(n).encode() for n in range(1000)]
-    BatchProducer(producer).send(topic, Packed.of(values), Packed.of(values), partition=1)
+    batch_sender(client, producer).send(topic, Packed.of(values), Packed.of(values), partition=1)
     assert producer.flush(30) == 0
     [queue] = consumer.assign({(topic, 1): 0}).values()
     assert [value for batch in read(queue, 1000, until) for value in batch.values if value] == values
 
 
-def test_a_partition_that_is_not_there_is_an_error(settings: Settings) -> None:
-    topic = settings.topic("risk.profiled.v1")
-    producer = Producer(producer_config(settings))
-    batches = BatchProducer(producer)
+def test_a_partition_that_is_not_there_is_an_error(client: Settings) -> None:
+    topic = client.topic("risk.profiled.v1")
+    producer = Producer(producer_config(client))
+    batches = batch_sender(client, producer)
     batches.send(topic, Packed.of([b"v"]), Packed.of([b"k"]), partition=0)
     assert producer.flush(30) == 0
     with pytest.raises(KafkaException, match="partition"):
@@ -162,3 +170,22 @@ def test_a_topic_that_goes_or_comes_again_smaller_while_it_is_read_aborts_no_pro
 def test_a_configuration_that_no_client_takes_is_wrong_usage(settings: Settings) -> None:
     with pytest.raises(UsageError, match="psalm"):
         NativeConsumer({**consumer_config(settings, "w"), "security.protocol": "psalm"})
+
+
+def test_a_portable_queue_that_is_not_read_is_paused_and_goes_on_where_it_was(
+    settings: Settings, until: Callable[..., None]
+) -> None:
+    topic = settings.topic("risk.profiled.v1")
+    producer = Producer(producer_config(settings))
+    values = [str(n).encode() for n in range(COUNT)]
+    for partition in (0, 1):
+        BatchProducer(producer).send(topic, Packed.of(values), Packed.of(values), partition=partition)
+    assert producer.flush(30) == 0
+    consumer = PortableConsumer(consumer_config(settings, "paused"))
+    queues = consumer.assign({(topic, 0): 0, (topic, 1): 0}, most=100)
+    came = [value for batch in read(queues[topic, 1], COUNT, until) for value in batch.values if value]
+    # it stopped taking in while the other partition went on to its end
+    assert len(queues[topic, 0]) < COUNT
+    late = [value for batch in read(queues[topic, 0], COUNT, until) for value in batch.values if value]
+    consumer.close()
+    assert came == late == values

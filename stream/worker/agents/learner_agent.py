@@ -21,9 +21,9 @@ from confluent_kafka import KafkaError, Producer
 
 from detectors.ensemble import Snapshot
 from stream.core.learning.learning_records import LearningRecords, read_learning, strangers
+from stream.log.client import batch_consumer
 from stream.log.connect import consumer_config, producer_config
 from stream.log.librdkafka import Batch
-from stream.log.native_consumer import NativeConsumer
 from stream.log.reader import KafkaReader
 from stream.log.records import Headers, Place, Records
 from stream.settings import Settings
@@ -194,8 +194,8 @@ class Follower:
     """Gathers what arrives on some partitions until a round is due."""
 
     def __init__(self, settings: Settings, starts: Mapping[tuple[str, int], int]) -> None:
-        self._consumer = NativeConsumer(
-            {**consumer_config(settings, "learner"), "fetch.min.bytes": 1_000_000, "fetch.wait.max.ms": 200}
+        self._consumer = batch_consumer(
+            settings, {**consumer_config(settings, "learner"), "fetch.min.bytes": 1_000_000, "fetch.wait.max.ms": 200}
         )
         self._queues = {place[1]: queue for place, queue in self._consumer.assign(starts).items()}
 
