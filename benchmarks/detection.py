@@ -40,7 +40,7 @@ from stream.replay.measure.detection import DAY_US, KNOWN_FROM, WEEK, Scored, me
 from stream.replay.source.column_map import load_column_map
 from stream.replay.source.labels import FRAUD
 from stream.replay.source.sources import open_source
-from stream.replay.walk.engine import FileReplay, ReplaySettings, Step
+from stream.replay.walk.engine import FileReplay, ReplaySettings, WalkedRun
 from stream.replay.walk.file_walk import replay
 from stream.replay.walk.schedule import parse_delay
 
@@ -75,7 +75,7 @@ class Capture:
     parts: list[dict[str, Array]] = field(default_factory=list)
     scoring_s: float = 0.0
 
-    def __call__(self, step: Step) -> None:
+    def __call__(self, step: WalkedRun) -> None:
         assert step.labels is not None, "detection needs labels"
         transactions = step.decided.received.transactions
         event_time = np.ascontiguousarray(transactions["event_time"])

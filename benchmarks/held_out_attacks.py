@@ -40,7 +40,7 @@ from rules.policy import shipped
 from stream.cli.simulate import write_files
 from stream.replay.measure.detection import DAY_US, WEEK
 from stream.replay.source.sources import open_source
-from stream.replay.walk.engine import FileReplay, ReplaySettings, Step
+from stream.replay.walk.engine import FileReplay, ReplaySettings, WalkedRun
 from stream.replay.walk.file_walk import replay
 from stream.replay.walk.schedule import parse_delay
 from stream.simulate import SimulationConfig
@@ -57,7 +57,7 @@ class Scores:
 
     parts: list[tuple[Array, ...]] = field(default_factory=list)
 
-    def __call__(self, step: Step) -> None:
+    def __call__(self, step: WalkedRun) -> None:
         decided = step.decided
         group = np.ascontiguousarray(decided.verdicts["scenario"])
         self.parts.append(

@@ -20,9 +20,9 @@ from xsdata.formats.dataclass.context import XmlContext
 from xsdata.formats.dataclass.parsers import XmlParser
 
 from stream.iso20022.converter import Seen, convert
-from stream.iso20022.terms import Terms
+from stream.iso20022.terms import ReadingTerms
 
-TERMS = Terms(b"a key of a benchmark")
+TERMS = ReadingTerms(b"a key of a benchmark")
 NAMESPACE = "urn:iso:std:iso:20022:tech:xsd:"
 HEADER = (
     f'<AppHdr xmlns="{NAMESPACE}head.001.001.02"><Fr><FIId><FinInstnId><BICFI>COBADEFFXXX</BICFI></FinInstnId></FIId></Fr><To><FIId>'

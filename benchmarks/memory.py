@@ -50,7 +50,7 @@ from stream.log.reader import KafkaReader
 from stream.log.records import Place
 from stream.log.transactions import Membership, TransactionalPublisher
 from stream.settings import Settings
-from stream.worker.hops.account_processor import AccountsHop
+from stream.worker.hops.account_processor import AccountProcessor
 from stream.worker.rows.checkpoint import write_rows
 
 PARTITIONS = 4
@@ -135,7 +135,7 @@ def recovered_s(hops: list[AccountHop]) -> dict[str, float]:
             _write(publisher, Place(settings.topic("riskstream-accounts-rows"), hop.partition), hop.table)
         written_s = time.monotonic() - began
         publisher.close()
-        empty = AccountsHop(settings, PARTITIONS, lambda actor: True)
+        empty = AccountProcessor(settings, PARTITIONS, lambda actor: True)
         reader, meter = KafkaReader(settings), ProcessMeter(os.getpid())
         began, cpu = time.monotonic(), meter.cpu_s()
         for hop in hops:

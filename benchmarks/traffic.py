@@ -11,7 +11,7 @@ from itertools import islice
 
 from stream.simulate.bank import Bank
 from stream.simulate.bank_config import SimulationConfig
-from stream.simulate.payment_record import Chunk, Event
+from stream.simulate.payment_record import Event, SimulatedChunk
 
 ACCOUNTS = 20_000
 SEED = 11
@@ -28,7 +28,7 @@ def events(count: int, accounts: int = ACCOUNTS) -> Iterator[Event]:
     return islice((event for chunk in chunks(accounts) for event in chunk.events()), count)
 
 
-def chunks(accounts: int) -> Iterator[Chunk]:
+def chunks(accounts: int) -> Iterator[SimulatedChunk]:
     """The bank's transactions without end, some thousand at a time."""
     return Bank(SimulationConfig(seed=SEED, accounts=accounts)).transactions()
 

@@ -40,7 +40,7 @@ from stream.replay.measure.familiar_pairs import FamiliarPairs
 from stream.replay.measure.scorecard import scorecard
 from stream.replay.measure.tally import caught, is_willing
 from stream.replay.source.sources import open_source
-from stream.replay.walk.engine import DAY_US, FileReplay, ReplaySettings, Step
+from stream.replay.walk.engine import DAY_US, FileReplay, ReplaySettings, WalkedRun
 from stream.simulate import SimulationConfig
 
 WEEK = 7
@@ -137,7 +137,7 @@ def live(bank: str, config: SimulationConfig, policy: Policy) -> Lived:
     )  # fmt: skip
 
 
-def _kept(step: Step) -> dict[str, Any]:
+def _kept(step: WalkedRun) -> dict[str, Any]:
     transactions = step.transactions
     return {
         "time": transactions["event_time"].copy(),

@@ -35,7 +35,7 @@ _COLUMNS: dict[str, str] = {
 
 
 @dataclass(slots=True)
-class Rows:
+class LabelledRows:
     """Rows that leave the buffer, oldest first; arrays of equal length, ``matrix`` float32[n, M]."""
 
     hash: NDArray[np.uint64]
@@ -51,13 +51,13 @@ class Rows:
         return len(self.hash)
 
     @classmethod
-    def room(cls, count: int, width: int) -> Rows:
+    def room(cls, count: int, width: int) -> LabelledRows:
         """So many rows, not written yet."""
         shapes = {name: (count, width) if name == "matrix" else (count,) for name in _COLUMNS}
         return cls(**{name: np.empty(shapes[name], dtype) for name, dtype in _COLUMNS.items()})
 
     @classmethod
-    def joined(cls, parts: Sequence[Rows]) -> Rows:
+    def joined(cls, parts: Sequence[LabelledRows]) -> LabelledRows:
         """Copies of the rows of several, in order; at least one."""
         return cls(**{name: np.concatenate([part.column(name) for part in parts]) for name in _COLUMNS})
 
@@ -66,15 +66,15 @@ class Rows:
         array: NDArray[Any] = getattr(self, name)
         return array
 
-    def part(self, start: int, stop: int) -> Rows:
+    def part(self, start: int, stop: int) -> LabelledRows:
         """Some of the rows, not copied."""
-        return Rows(**{name: self.column(name)[start:stop] for name in _COLUMNS})
+        return LabelledRows(**{name: self.column(name)[start:stop] for name in _COLUMNS})
 
-    def chosen(self, keep: NDArray[np.bool_]) -> Rows:
+    def chosen(self, keep: NDArray[np.bool_]) -> LabelledRows:
         """Copies of the rows that are kept."""
-        return Rows(**{name: self.column(name)[keep] for name in _COLUMNS})
+        return LabelledRows(**{name: self.column(name)[keep] for name in _COLUMNS})
 
-    def put(self, at: int, rows: Rows) -> None:
+    def put(self, at: int, rows: LabelledRows) -> None:
         """Overwrite rows from a place on."""
         for name in _COLUMNS:
             self.column(name)[at : at + len(rows)] = rows.column(name)
@@ -112,7 +112,7 @@ class DelayedLabels:
         self.dropped = 0
         self._early: dict[int, tuple[int, int, float]] = {}
         self._index = RowIndex()
-        self._chunks: list[Rows] = []
+        self._chunks: list[LabelledRows] = []
         self._start = self._end = 0  # rows are numbered on and on, from a multiple of CHUNK in the first chunk
 
     def __len__(self) -> int:
@@ -139,7 +139,7 @@ class DelayedLabels:
             hashes = transaction_hash[places]
             count = len(hashes)
             self._append(
-                Rows(
+                LabelledRows(
                     hashes, event_time[places], np.full(count, 2.0**self.level, np.float32),
                     np.ones(count, np.float32), np.full(count, UNLABELLED, np.int32), group[places],
                     suspected[places], matrix[places],
@@ -185,11 +185,11 @@ class DelayedLabels:
             np.minimum(part.time, until, out=part.time)
         self._early = {name: (min(time, until), *rest) for name, (time, *rest) in self._early.items()}  # type: ignore[misc]
 
-    def latest(self, most: int) -> Rows:
+    def latest(self, most: int) -> LabelledRows:
         """The rows that came last, at most so many, as a copy."""
-        return Rows.joined(self._parts(max(self._start, self._end - most), self._end))
+        return LabelledRows.joined(self._parts(max(self._start, self._end - most), self._end))
 
-    def pop_until(self, time: int) -> Rows:
+    def pop_until(self, time: int) -> LabelledRows:
         """Take the oldest rows, up to the first with a later event time (rows leave in the order they came)."""
         end = self._start
         for part in self._parts(self._start, self._end):
@@ -197,7 +197,7 @@ class DelayedLabels:
             end += int(later[0]) if len(later) else len(part)
             if len(later):
                 break
-        rows = Rows.joined(self._parts(self._start, end))
+        rows = LabelledRows.joined(self._parts(self._start, end))
         del self._chunks[: (end - self._first()) // CHUNK]
         self._start = end
         if self.level and len(self) < self.capacity // 8:
@@ -228,7 +228,7 @@ class DelayedLabels:
         shapes = {name: (n, self.width) if name == "matrix" else (n,) for name in _COLUMNS}
         self._clear()
         self._append(
-            Rows(**{name: require_array(arrays, name, dtype, shapes[name]) for name, dtype in _COLUMNS.items()})
+            LabelledRows(**{name: require_array(arrays, name, dtype, shapes[name]) for name, dtype in _COLUMNS.items()})
         )
         self._index_all()
         names = (("early_hash", "u8"), ("early_time", "i8"), ("early_label", "i4"), ("early_trust", "f8"))
@@ -266,12 +266,12 @@ class DelayedLabels:
             self._index.enter(part.hash, 0, 0, end)
             end += len(part)
 
-    def _append(self, rows: Rows) -> None:
+    def _append(self, rows: LabelledRows) -> None:
         done = 0
         while done < len(rows):
             place = self._end % CHUNK
             if place == 0:
-                self._chunks.append(Rows.room(CHUNK, self.width))
+                self._chunks.append(LabelledRows.room(CHUNK, self.width))
             part = rows.part(done, done + CHUNK - place)
             self._chunks[-1].put(place, part)
             done += len(part)
@@ -281,10 +281,10 @@ class DelayedLabels:
         """The row that the first chunk begins with."""
         return self._start - self._start % CHUNK
 
-    def _parts(self, start: int, stop: int) -> list[Rows]:
+    def _parts(self, start: int, stop: int) -> list[LabelledRows]:
         """Rows by their numbers where they lie, chunk by chunk; an empty part where there are none."""
         first, parts = self._first(), []
         for number in range((start - first) // CHUNK, -(-(stop - first) // CHUNK)):
             begin = first + number * CHUNK
             parts.append(self._chunks[number].part(max(start - begin, 0), stop - begin))
-        return parts or [Rows.room(0, self.width)]
+        return parts or [LabelledRows.room(0, self.width)]

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from detectors.boosted_trees import BoostedTrees
 from detectors.boosted_window import BoostedWindow
 from detectors.calibration import CENTRE, calibrated, rank_knots
-from detectors.delayed_labels import FRAUD, GENUINE, UNLABELLED, WITHDRAWN, DelayedLabels, Rows
+from detectors.delayed_labels import FRAUD, GENUINE, UNLABELLED, WITHDRAWN, DelayedLabels, LabelledRows
 from detectors.elementary import log
 from detectors.ensemble_config import DAY, EnsembleConfig
 from detectors.half_space_trees import SIZE_LIMIT, add_up, find_leaves, leaf_masses, mass_at, turn_window
@@ -160,7 +160,7 @@ class Learner:
         self._ceiling.load(snapshot.model, None)
         self._pending = DelayedLabels(m, self.config.pending_capacity, self.config.early_label_capacity)
         self._window = BoostedWindow(m, self.config.boosted)
-        self.matured: Rows = self._pending.latest(0)
+        self.matured: LabelledRows = self._pending.latest(0)
         """Rows that matured at the last :meth:`advance`, as they were scored."""
         self.genuine_by_group: NDArray[np.int64] = np.zeros(groups, dtype=np.int64)
         """Events that matured as genuine since this learner was made or restored; rows let go under load count too."""
@@ -314,7 +314,7 @@ class Learner:
             self._learn_matured(rows)
         self._ceiling.silent_days = 0 if self._learned["frauds"] else max(lived // DAY, 0)
 
-    def latest(self, most: int) -> Rows:
+    def latest(self, most: int) -> LabelledRows:
         """The events observed last that have not matured, at most so many; as they were scored."""
         return self._pending.latest(most)
 
@@ -343,7 +343,7 @@ class Learner:
             described["forest_window"], self._counts, self._ranks,
         )  # fmt: skip
 
-    def _learn_matured(self, rows: Rows) -> None:
+    def _learn_matured(self, rows: LabelledRows) -> None:
         matrix = rows.matrix.astype(np.float64)
         fraud = rows.label == FRAUD
         trust = np.where(rows.label == UNLABELLED, self.config.trust["maturity"], rows.trust)
@@ -377,7 +377,7 @@ class Learner:
         return weight
 
     def _learn_supervised(
-        self, rows: Rows, matrix: NDArray[np.float64], fraud: NDArray[np.bool_], weight: NDArray[np.float64]
+        self, rows: LabelledRows, matrix: NDArray[np.float64], fraud: NDArray[np.bool_], weight: NDArray[np.float64]
     ) -> None:
         """The linear model, the stack and the maps learn from matured rows."""
         c = self.config

@@ -23,7 +23,7 @@ from rules.expression import (
     Expression,
     Has,
     Literal,
-    Membership,
+    MembershipTest,
     Name,
     Unary,
     parse,
@@ -124,7 +124,7 @@ class _Typing:
                 return Term("has", "bool", column=column, offset=tree.offset)
             case Unary():
                 return self._unary(tree)
-            case Membership():
+            case MembershipTest():
                 return self._membership(tree)
             case Conditional():
                 return self._conditional(tree)
@@ -181,7 +181,7 @@ class _Typing:
             )
         return Term("select", then.type, (condition, then, otherwise), offset=tree.offset)
 
-    def _membership(self, tree: Membership) -> Term:
+    def _membership(self, tree: MembershipTest) -> Term:
         domain = self._domain(tree.item)
         item = self.term(tree.item)
         if not tree.values:

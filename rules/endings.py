@@ -9,14 +9,14 @@ from functools import lru_cache
 from typing import Literal
 
 from rules.pack import LANGUAGES
-from rules.phrases import Money, amount, texts
+from rules.phrases import MoneyForm, amount, texts
 from rules.typesetting import capital, typeset
 
 Held = Literal["review", "challenge"]
 
 
 @lru_cache(maxsize=4096)
-def ending_sentences(held: Held, result: str, cause: str, amount_minor: int, money: Money) -> dict[str, str]:
+def ending_sentences(held: Held, result: str, cause: str, amount_minor: int, money: MoneyForm) -> dict[str, str]:
     """The sentence in each language.
 
     Parameters
@@ -28,9 +28,9 @@ def ending_sentences(held: Held, result: str, cause: str, amount_minor: int, mon
     amount_minor, money
         The amount as the customer ordered it; without a currency it is not known.
 
-    >>> ending_sentences("challenge", "release", "challenge", 420000, Money("CNY"))["en"]
+    >>> ending_sentences("challenge", "release", "challenge", 420000, MoneyForm("CNY"))["en"]
     'You have confirmed your payment of CNY 4,200.00, and it is made now. You need not do anything.'
-    >>> ending_sentences("review", "decline", "customer", 0, Money(""))["zh"]
+    >>> ending_sentences("review", "decline", "customer", 0, MoneyForm(""))["zh"]
     '您的这笔付款已由您撤回，未予执行，资金仍在您的账户中。如非您本人撤回，请立即拨打卡背面的电话联系我们。'
     """
     sentences = {}

@@ -86,7 +86,7 @@ class Binary:
 
 
 @dataclass(frozen=True, slots=True)
-class Membership:
+class MembershipTest:
     """``item in [constants]``."""
 
     offset: int
@@ -104,7 +104,7 @@ class Conditional:
     otherwise: Expression
 
 
-Expression = Literal | Name | Has | Unary | Binary | Membership | Conditional
+Expression = Literal | Name | Has | Unary | Binary | MembershipTest | Conditional
 
 
 def parse(text: str) -> Expression:
@@ -209,7 +209,7 @@ class _Parser:
         while self.here.text in _RELATIONS and self.here.kind in ("operator", "name"):
             token = self.take()
             if token.text == "in":
-                left = Membership(token.offset, left, self.constants())
+                left = MembershipTest(token.offset, left, self.constants())
             else:
                 left = Binary(token.offset, token.text, left, self.sum(("+", "-")))
         return left

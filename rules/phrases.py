@@ -44,7 +44,7 @@ class Form:
 
 
 @dataclass(frozen=True, slots=True)
-class Money:
+class MoneyForm:
     """What amounts of the account are in.
 
     Parameters
@@ -83,17 +83,17 @@ def forms() -> dict[str, Form]:
     return found | {"new_payee": Form("flag", "pair")}
 
 
-def phrase(item: Evidence, language: str, reader: str, money: Money) -> str:
+def phrase(item: Evidence, language: str, reader: str, money: MoneyForm) -> str:
     """The words for one piece of evidence, empty where ``reader`` (``customer`` or ``reviewer``) is told nothing.
 
     >>> item = {"feature": "device_change_days", "value": "0.0516", "normal": None, "contribution_milli": 900}
-    >>> phrase(item, "en", "reviewer", Money("EUR")), phrase(item, "zh", "reviewer", Money("EUR"))
+    >>> phrase(item, "en", "reviewer", MoneyForm("EUR")), phrase(item, "zh", "reviewer", Money("EUR"))
     ('the account changed to a new device 74 minutes ago', '该账户 74 分钟前更换设备')
     """
     return told(item, money).words(language, reader)
 
 
-class Told:
+class Phrase:
     """One feature's value as readers are told of it; sentences are made when somebody asks for them.
 
     Attributes
@@ -103,13 +103,13 @@ class Told:
     tells
         Whether the value is worth telling as a reason: not one that is as it should be, though it may weigh a little.
 
-    >>> Told("count_hour", "1", None, Money("CNY")).tells, Told("count_hour", "4", None, Money("CNY")).tells
+    >>> Phrase("count_hour", "1", None, MoneyForm("CNY")).tells, Told("count_hour", "4", None, Money("CNY")).tells
     (False, True)
     """
 
     __slots__ = ("_form", "_money", "_name", "_shown", "_usual", "_words", "tells", "topic")
 
-    def __init__(self, name: str, shown: str, usual: str | None, money: Money) -> None:
+    def __init__(self, name: str, shown: str, usual: str | None, money: MoneyForm) -> None:
         form = forms().get(name)
         self._name, self._shown, self._usual, self._money, self._form = name, shown, usual, money, form
         self._words: dict[tuple[str, str], str] = {}
@@ -143,14 +143,14 @@ class Told:
         return plural(template, value).format(value=value, normal=normal, percent=share)
 
 
-def told(item: Evidence, money: Money) -> Told:
+def told(item: Evidence, money: MoneyForm) -> Phrase:
     """What is told of one piece of evidence; the same few values come again and again."""
     return _remembered(item["feature"], item["value"], item["normal"], money.currency, money.digits)
 
 
 @lru_cache(maxsize=16_384)
-def _remembered(name: str, shown: str, usual: str | None, currency: str, digits: int) -> Told:
-    return Told(name, shown, usual, Money(currency, digits))
+def _remembered(name: str, shown: str, usual: str | None, currency: str, digits: int) -> Phrase:
+    return Phrase(name, shown, usual, MoneyForm(currency, digits))
 
 
 def plural(template: str, value: str) -> str:
@@ -162,10 +162,10 @@ def plural(template: str, value: str) -> str:
     return _PLURAL.sub(r"\1" if value == "1" else r"\2", template) if "[" in template else template
 
 
-def amount(minor: float, money: Money, text: Mapping[str, Any]) -> str:
+def amount(minor: float, money: MoneyForm, text: Mapping[str, Any]) -> str:
     """An amount as people of this language write it.
 
-    >>> amount(123456789, Money("CNY"), texts("en")), amount(123456789, Money("CNY"), texts("zh"))
+    >>> amount(123456789, MoneyForm("CNY"), texts("en")), amount(123456789, Money("CNY"), texts("zh"))
     ('CNY 1,234,567.89', '人民币 1,234,567.89 元')
     """
     whole, rest = divmod(round(minor), 10**money.digits)
@@ -250,7 +250,7 @@ def _is_nothing(form: Form, shown: str) -> bool:
     return form.kind in ("days", "hours", "share") and _number(shown) == 0.0
 
 
-def _value(form: Form, name: str, shown: str, text: Mapping[str, Any], money: Money) -> str:
+def _value(form: Form, name: str, shown: str, text: Mapping[str, Any], money: MoneyForm) -> str:
     number = _number(shown)
     if form.kind == "word":
         return str(

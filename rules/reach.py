@@ -27,7 +27,7 @@ class Open(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class Span:
+class ColumnRange:
     """What one column may be.
 
     Parameters
@@ -50,7 +50,7 @@ class Span:
     without: frozenset[float] = frozenset()
     present: bool | None = None
 
-    def meet(self, other: Span) -> Span:
+    def meet(self, other: ColumnRange) -> ColumnRange:
         """Both at once."""
         low = max((self.low, self.low_open), (other.low, other.low_open))
         high = min((self.high, not self.high_open), (other.high, not other.high_open))
@@ -61,7 +61,7 @@ class Span:
             return replace(self, words=frozenset(), present=True)
         else:
             present = self.present
-        return Span(low[0], high[0], low[1], not high[1], words, self.without | other.without, present)
+        return ColumnRange(low[0], high[0], low[1], not high[1], words, self.without | other.without, present)
 
     def empty(self) -> bool:
         """Whether nothing is left."""
@@ -79,7 +79,7 @@ class Span:
         return above and below and value not in self.without
 
 
-Box = dict[int, Span]
+Box = dict[int, ColumnRange]
 _Boxes = list[Box]
 
 
@@ -165,16 +165,18 @@ class _Reach:
             box[column] = span
         return box
 
-    def _span(self, term: Term, truth: bool) -> tuple[int, Span] | None:
+    def _span(self, term: Term, truth: bool) -> tuple[int, ColumnRange] | None:
         """The bound that an atom puts on one column, or None where it is not of that kind."""
         if term.operator == "column":
-            return term.column, Span(words=frozenset((float(truth),)), present=True)
+            return term.column, ColumnRange(words=frozenset((float(truth),)), present=True)
         if term.operator == "has":
-            return term.column, Span(present=truth)
+            return term.column, ColumnRange(present=truth)
         if term.operator == "in" and term.operands[0].operator == "column":
             values = frozenset(term.values)
             column = term.operands[0].column
-            return column, Span(words=values, present=True) if truth else Span(without=values, present=True)
+            return column, ColumnRange(words=values, present=True) if truth else ColumnRange(
+                without=values, present=True
+            )
         if term.operator in _NEGATION and len(term.operands) == 2:
             left, right = term.operands
             operator = term.operator
@@ -184,10 +186,10 @@ class _Reach:
                 return left.column, _bound(operator if truth else _NEGATION[operator], right.values[0])
         return None
 
-    def _whole(self, column: int) -> Span:
+    def _whole(self, column: int) -> ColumnRange:
         return _domain(self.schema.variables[column])
 
-    def _tight(self, column: int, span: Span) -> Span:
+    def _tight(self, column: int, span: ColumnRange) -> ColumnRange:
         if self.schema.variables[column].kind != "int" or span.words is not None:
             return span
         low = span.low if math.isinf(span.low) else math.floor(span.low) + 1.0 if span.low_open else math.ceil(span.low)
@@ -201,24 +203,24 @@ class _Reach:
         return replace(span, low=float(low), high=float(high), low_open=False, high_open=False)
 
 
-def _bound(operator: str, value: float) -> Span:
+def _bound(operator: str, value: float) -> ColumnRange:
     if operator == "==":
-        return Span(value, value, present=True)
+        return ColumnRange(value, value, present=True)
     if operator == "!=":
-        return Span(without=frozenset((value,)), present=True)
+        return ColumnRange(without=frozenset((value,)), present=True)
     if operator in ("<", "<="):
-        return Span(high=value, high_open=operator == "<", present=True)
-    return Span(low=value, low_open=operator == ">", present=True)
+        return ColumnRange(high=value, high_open=operator == "<", present=True)
+    return ColumnRange(low=value, low_open=operator == ">", present=True)
 
 
-def _domain(variable: Variable) -> Span:
+def _domain(variable: Variable) -> ColumnRange:
     """What a column can be at all, by its kind and unit."""
     if variable.kind == "bool":
-        return Span(words=frozenset((0.0, 1.0)))
+        return ColumnRange(words=frozenset((0.0, 1.0)))
     if variable.kind == "enum":
-        return Span(words=frozenset(float(code) for code in range(len(variable.values))))
+        return ColumnRange(words=frozenset(float(code) for code in range(len(variable.values))))
     if variable.kind == "code" or variable.unit in _FREE_UNITS:
-        return Span()
+        return ColumnRange()
     if variable.unit.startswith("share"):
-        return Span(0.0, 1.0)
-    return Span(low=0.0)
+        return ColumnRange(0.0, 1.0)
+    return ColumnRange(low=0.0)

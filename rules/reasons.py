@@ -16,7 +16,7 @@ from typing import Any, Final
 from rules.fired_rules import FiredRules, RuleInfo
 from rules.ladder import CHALLENGE_LIGHT, REVIEW, RUNGS
 from rules.pack import LANGUAGES
-from rules.phrases import Evidence, Money, Told, amount, texts, told
+from rules.phrases import Evidence, MoneyForm, Phrase, amount, texts, told
 from rules.typesetting import capital, typeset, uncapital
 
 MAX_CUSTOMER_FACTS: Final = 2
@@ -101,7 +101,7 @@ def render_reasons(context: ReasonContext) -> dict[str, dict[str, str]]:
     '个人转账，人民币 4,200.00 元：轻度核验。金额是该客户平时的 4.2 倍。'
     """
     telling, rules = _telling(context), FiredRules.of(context.rules)
-    money = Money(context.currency, context.digits)
+    money = MoneyForm(context.currency, context.digits)
     amounts = {language: amount(context.amount_minor, money, texts(language)) for language in LANGUAGES}
     return {
         "customer": {language: _customer(context, telling, rules, language, amounts) for language in LANGUAGES},
@@ -232,14 +232,14 @@ class _Telling:
         That the payee is new, where it must be among them.
     """
 
-    told: tuple[Told, ...]
-    new_payee: Told | None
+    told: tuple[Phrase, ...]
+    new_payee: Phrase | None
 
 
 def _telling(context: ReasonContext) -> _Telling:
     """That the payee is new is always told from a challenge on: whoever reads the facts asks that first."""
-    money = Money(context.reference_currency, context.reference_digits)
-    as_told = Money(context.account_currency, context.digits)
+    money = MoneyForm(context.reference_currency, context.reference_digits)
+    as_told = MoneyForm(context.account_currency, context.digits)
     new = told(_NEW_PAYEE, money) if context.new_payee and context.rung >= CHALLENGE_LIGHT else None
     found = [
         told(item, as_told if item["feature"] == "amount_minor" else money)

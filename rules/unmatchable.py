@@ -12,7 +12,17 @@ from collections.abc import Iterator, Sequence
 from typing import Final
 
 from rules.document import Item
-from rules.expression import Binary, Conditional, ConditionError, Expression, Literal, Membership, Name, Unary, parse
+from rules.expression import (
+    Binary,
+    Conditional,
+    ConditionError,
+    Expression,
+    Literal,
+    MembershipTest,
+    Name,
+    Unary,
+    parse,
+)
 from rules.fields import Condition
 from rules.lists import PARTS, ListEntry, Snooze
 from rules.pack import Pack
@@ -97,7 +107,7 @@ def _compared(tree: Expression, schema: Schema) -> Iterator[tuple[Literal, Varia
                 if isinstance(literal, Literal):
                     yield from ((literal, variable) for variable in _domains(other, schema))
                 yield from _compared(other, schema)
-        case Membership():
+        case MembershipTest():
             for variable in _domains(tree.item, schema):
                 yield from ((value, variable) for value in tree.values)
             yield from _compared(tree.item, schema)

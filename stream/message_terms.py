@@ -8,13 +8,13 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 from stream.arrays.hash_key import HOW, read_hash_key
 from stream.contracts.transaction import Channel
 from stream.errors import UsageError
-from stream.iso20022.limits import Limits
+from stream.iso20022.limits import DocumentLimits
 from stream.iso20022.original import REJECT_REASONS, Rail
-from stream.iso20022.terms import Terms
+from stream.iso20022.terms import ReadingTerms
 from stream.settings import Settings
 
 
-def terms_of(settings: Settings) -> Terms:
+def terms_of(settings: Settings) -> ReadingTerms:
     """The terms that settings say.
 
     Raises
@@ -28,9 +28,9 @@ def terms_of(settings: Settings) -> Terms:
         zone = ZoneInfo(settings.iso20022_zone)
     except (ZoneInfoNotFoundError, ValueError, OSError) as error:
         raise UsageError(f"RISKSTREAM_ISO20022_ZONE: no time zone {settings.iso20022_zone!r}: {error}") from error
-    return Terms(
+    return ReadingTerms(
         read_hash_key(settings.hash_key_file), cast(Channel, settings.iso20022_channel), zone,
-        Limits(settings.iso20022_max_bytes, settings.iso20022_max_depth),
+        DocumentLimits(settings.iso20022_max_bytes, settings.iso20022_max_depth),
     )  # fmt: skip
 
 

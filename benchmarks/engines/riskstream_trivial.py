@@ -23,13 +23,13 @@ from stream.arrays.packed import Packed
 from stream.core.account import customer
 from stream.core.table.row_table import RowTable
 from stream.log.kafka_log import KafkaLog
-from stream.log.records import Publisher, Records
+from stream.log.records import Publisher, RecordBatch
 from stream.log.topics import ensure_topics
 from stream.settings import Settings, load
 from stream.worker.agents.versions_agent import Versions
 from stream.worker.health.line_metrics import Metrics
-from stream.worker.hops.account_processor import AccountsHop
-from stream.worker.hops.counts import Counts
+from stream.worker.hops.account_processor import AccountProcessor
+from stream.worker.hops.counts import BatchTallies
 from stream.worker.ownership.line import Line
 from stream.worker.rows.replica import Replica
 from stream.worker.run_worker import worker_name
@@ -69,10 +69,12 @@ class TrivialCore:
         return counts, sums
 
 
-class TrivialHop(AccountsHop):
+class TrivialHop(AccountProcessor):
     """The accounts hop with the trivial core; decisions instead of frames."""
 
-    def process(self, publisher: Publisher, partition: int, transactions: Records, feedback: Records) -> Counts:
+    def process(
+        self, publisher: Publisher, partition: int, transactions: RecordBatch, feedback: RecordBatch
+    ) -> BatchTallies:
         """Walk one batch and write what it causes."""
         owner = self.owned[partition]
         decoded = self._decode_transactions(partition, transactions)
@@ -91,9 +93,9 @@ class TrivialHop(AccountsHop):
         ]
         publisher.send_many(topic, Packed.of(decisions), transactions.keys.chosen(decoded.accepted))
         place, _ = self.places(partition)
-        self._bury(publisher, place, transactions, decoded.refused)
+        self._send_to_dlq(publisher, place, transactions, decoded.refused)
         self._record_batch(publisher, owner, partition, transactions, feedback, [], 0)
-        counted = Counts()
+        counted = BatchTallies()
         counted.add(place, decided=len(columns), dead=len(decoded.refused))
         return counted
 

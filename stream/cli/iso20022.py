@@ -16,7 +16,7 @@ from stream.settings import load
 
 if TYPE_CHECKING:
     from stream.iso20022.converter import Conversion, Seen
-    from stream.iso20022.terms import Terms
+    from stream.iso20022.terms import ReadingTerms
 
 _FILE = click.Path(dir_okay=False, path_type=Path)
 _EXAMPLES = """
@@ -78,7 +78,7 @@ def convert(files: tuple[Path, ...], out: Path | None, as_json: bool) -> None:
         click.get_current_context().exit(1)
 
 
-def _converted(file: Path, terms: Terms, seen: Seen, reasons: Counter[str]) -> Conversion | None:
+def _converted(file: Path, terms: ReadingTerms, seen: Seen, reasons: Counter[str]) -> Conversion | None:
     from stream.iso20022.converter import convert as converted
 
     try:

@@ -16,7 +16,7 @@ from stream.errors import RiskstreamError, UsageError
 from stream.log.connect import check_reachable, producer_config
 from stream.log.reader import KafkaReader
 from stream.log.records import Headers, Place, Record
-from stream.log.set_aside import Refused, SetAside, quarantine_record
+from stream.log.set_aside import SetAside, SetAsideRecord, quarantine_record
 from stream.settings import Settings
 from stream.versions.models import ModelLog
 from stream.versions.policies import PolicyLog
@@ -87,10 +87,10 @@ class ControlTopics:
         """The same for a program."""
         return [asdict(refused) for refused in self._of(topic)]
 
-    def _of(self, topic: str) -> list[Refused]:
+    def _of(self, topic: str) -> list[SetAsideRecord]:
         return [refused for refused in self.aside.listed if refused.topic == topic]
 
-    def quarantine(self, topic: str, partition: int, offset: int, by: str, at: int) -> Refused:
+    def quarantine(self, topic: str, partition: int, offset: int, by: str, at: int) -> SetAsideRecord:
         """Write that a record set aside is known, and its key's last good record behind it, or a null value where there
         is none: so that compaction takes the bad one away, and the good one does not go with it.
 
@@ -138,7 +138,7 @@ class ControlTopics:
             )
 
 
-def quarantine(settings: Settings, topic: str, offset: int, by: str, at: int) -> Refused:
+def quarantine(settings: Settings, topic: str, offset: int, by: str, at: int) -> SetAsideRecord:
     """The command: read both topics, write the word."""
     if topic not in (MODELS, POLICIES):
         raise UsageError(f"--topic {topic}: {POLICIES} or {MODELS}")

@@ -17,7 +17,7 @@ from stream.settings import Settings, load
 if TYPE_CHECKING:
     from rules.policy import Policy
     from stream.replay.measure.gates import Gate
-    from stream.replay.source.labels import Truth
+    from stream.replay.source.labels import TruthFile
     from stream.replay.source.sources import Source
     from stream.replay.walk.engine import ReplaySettings
     from stream.replay.walk.span import Span
@@ -206,11 +206,11 @@ class ReplayOptions:
         column_map = None if self.map_file is None else load_column_map(self.map_file)
         return open_source(Path(self.file), column_map, self.truth_file, in_time_order=self.in_time_order)
 
-    def truth(self) -> Truth | None:
+    def truth(self) -> TruthFile | None:
         """The labels of the TRUTH file."""
-        from stream.replay.source.labels import Truth
+        from stream.replay.source.labels import TruthFile
 
-        return None if self.truth_file is None else Truth(self.truth_file)
+        return None if self.truth_file is None else TruthFile(self.truth_file)
 
     def span(self) -> Span:
         """The range of a topic."""

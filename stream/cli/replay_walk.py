@@ -25,14 +25,14 @@ from stream.replay.measure.list_use import ListUse
 from stream.replay.measure.scores import DecisionsFile, ScoresFile
 from stream.replay.measure.tally import Tally
 from stream.replay.source.extent import Extent
-from stream.replay.source.labels import Truth
+from stream.replay.source.labels import TruthFile
 from stream.replay.source.sources import Chunk, History, Source
 from stream.replay.walk.compare import Comparison, compare
 from stream.replay.walk.engine import FileReplay, ReplaySettings
 from stream.replay.walk.file_walk import Intake, counts, replay
-from stream.replay.walk.hands import DaskCluster, Hire, hire_local
 from stream.replay.walk.resume_point import Checkpoint, file_mark
 from stream.replay.walk.sharded import SharedReplay
+from stream.replay.walk.share_workers import DaskCluster, StartWorkers, start_local_workers
 
 _DAY_US = 86_400_000_000
 
@@ -84,16 +84,16 @@ def walk_history(options: ReplayOptions, source: History, shape: ReplaySettings)
     """
     policies = [policy for policy in (options.champion, options.policy) if policy is not None]
     cluster = None if options.scheduler is None else DaskCluster(options.scheduler)
-    hire = hire_local if cluster is None else cluster.hire
+    start_workers = start_local_workers if cluster is None else cluster.start_workers
     try:
-        return _Walk(options, source, shape, *_begun(options, source, shape, policies, hire)).run()
+        return _Walk(options, source, shape, *_begun(options, source, shape, policies, start_workers)).run()
     finally:
         if cluster is not None:
             cluster.close()
 
 
 def _begun(
-    options: ReplayOptions, source: History, shape: ReplaySettings, policies: list[Policy], hire: Hire
+    options: ReplayOptions, source: History, shape: ReplaySettings, policies: list[Policy], start_workers: StartWorkers
 ) -> tuple[Checkpoint | None, WalkState]:
     """A new walk, or one that was interrupted."""
     checkpoint = _checkpoint(options, source, shape)
@@ -101,7 +101,7 @@ def _begun(
     if state is None:
         state = WalkState(
             Intake(),
-            _engines(options, shape, policies, hire),
+            _engines(options, shape, policies, start_workers),
             _tallies(options, shape, policies),
             Comparison(),
             0.0,
@@ -113,14 +113,14 @@ def _begun(
             source.truth.restore_marks(state.labels_met)
         for engine, policy in zip(state.engines, policies, strict=True):
             if isinstance(engine, SharedReplay):
-                engine.resume(policy, hire)
+                engine.resume(policy, start_workers)
             else:
                 engine.resume(policy)
     return checkpoint, state
 
 
 def _engines(
-    options: ReplayOptions, shape: ReplaySettings, policies: list[Policy], hire: Hire
+    options: ReplayOptions, shape: ReplaySettings, policies: list[Policy], start_workers: StartWorkers
 ) -> list[FileReplay | SharedReplay]:
     """An engine for each policy, the champion's first; decisions are rendered for the last one alone."""
     champions = [replace(shape, familiarity=shape.familiarity and not options.champion_blind)]
@@ -129,7 +129,7 @@ def _engines(
         return [FileReplay(*terms) for terms in zip(shapes, policies, strict=True)]
     shares, last = max(options.workers // len(policies), 1), len(policies) - 1
     return [
-        SharedReplay(*terms, shares, hire, renders=options.decisions_file is not None and place == last)
+        SharedReplay(*terms, shares, start_workers, renders=options.decisions_file is not None and place == last)
         for place, terms in enumerate(zip(shapes, policies, strict=True))
     ]
 
@@ -276,7 +276,7 @@ class _Walk:
         }
 
 
-def labels_met(truth: Truth | None) -> dict[str, Any]:
+def labels_met(truth: TruthFile | None) -> dict[str, Any]:
     """How many labels of a TRUTH file met a payment, as JSON values; nothing where there is no such file."""
     return {} if truth is None else {"labels": asdict(truth.met)}
 

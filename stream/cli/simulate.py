@@ -17,7 +17,7 @@ from stream.cli.say import say
 from stream.errors import UsageError
 
 if TYPE_CHECKING:
-    from stream.simulate import SimulationConfig, Truth
+    from stream.simulate import SimulatedTruth, SimulationConfig
 
 TRUTH_COLUMNS = ("transaction_id", "fraud", "attack", "attack_id", "account_id", "kind")
 HARD_COLUMNS = (*TRUTH_COLUMNS, "told_days")
@@ -135,7 +135,7 @@ def write_files(config: SimulationConfig, out_file: Path, truth_file: Path) -> d
     }
 
 
-def _truth_encoder(truth_file: Path, names: tuple[str, ...]) -> Callable[[Truth], bytes]:
+def _truth_encoder(truth_file: Path, names: tuple[str, ...]) -> Callable[[SimulatedTruth], bytes]:
     if truth_file.suffix == ".csv":
         return lambda row: ",".join(_cell(getattr(row, name)) for name in names).encode() + b"\n"
     if truth_file.suffix in (".jsonl", ".ndjson"):

@@ -52,10 +52,10 @@ class Screen:
         now = time.monotonic()
         if now >= self._due or self._demonstration.phase is Phase.DONE:
             self._due = now + REFRESH_S
-            self._live.update(Frame(self._demonstration, now), refresh=True)
+            self._live.update(ScreenFrame(self._demonstration, now), refresh=True)
 
 
-class Frame:
+class ScreenFrame:
     """One picture of a demonstration, laid out for the console it is drawn on."""
 
     def __init__(self, demonstration: Demonstration, now: float) -> None:

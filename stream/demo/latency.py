@@ -10,10 +10,10 @@ BUCKETS = 800
 """0.1 ms times 1.02 to the 799th is about 12 minutes; what is slower counts in the last bucket."""
 
 
-class LatencyHistogram:
+class LatencyRecord:
     """Latencies in milliseconds, each known to within 2 per cent, in constant memory.
 
-    >>> histogram = LatencyHistogram()
+    >>> histogram = LatencyRecord()
     >>> for milliseconds in range(1, 101):
     ...     histogram.add(milliseconds)
     >>> histogram.percentile(50), histogram.percentile(99)

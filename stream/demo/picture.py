@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.terminal_theme import DIMMED_MONOKAI
 
 from stream.demo.demonstration import Demonstration
-from stream.demo.demonstration_screen import Frame, summary
+from stream.demo.demonstration_screen import ScreenFrame, summary
 from stream.errors import UsageError
 
 WIDTH, HEIGHT = 118, 30
@@ -31,7 +31,7 @@ def write_picture(shown: Demonstration, path: Path) -> None:
     console = Console(
         record=True, width=WIDTH, height=HEIGHT, file=io.StringIO(), force_terminal=True, color_system="truecolor"
     )
-    console.print(Frame(shown, time.monotonic()))
+    console.print(ScreenFrame(shown, time.monotonic()))
     console.print(summary(shown))
     drawn = console.export_svg(
         title="riskstream demo", theme=DIMMED_MONOKAI, code_format=_FORMAT, unique_id="riskstream-demo"

@@ -11,9 +11,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from stream.demo.latency import LatencyHistogram
+from stream.demo.latency import LatencyRecord
 from stream.demo.story import Stories
-from stream.simulate.payment_record import Truth
+from stream.simulate.payment_record import SimulatedTruth
 from stream.simulate.simulated_rows import SCAMS
 
 OUTCOMES = ("approve", "remind", "challenge", "review", "decline")
@@ -38,7 +38,7 @@ class SeenAlert:
     """An alert as it was read, and what the truth says about its transaction (None where it is not known)."""
 
     alert: Mapping[str, Any]
-    truth: Truth | None
+    truth: SimulatedTruth | None
 
 
 @dataclass
@@ -64,7 +64,7 @@ class Scoreboard:
     genuine: int = 0
     genuine_touched: int = 0
     outcomes: Counter[str] = field(default_factory=Counter)
-    latency: LatencyHistogram = field(default_factory=LatencyHistogram)
+    latency: LatencyRecord = field(default_factory=LatencyRecord)
     newest: deque[SeenAlert] = field(default_factory=lambda: deque(maxlen=KEPT_ALERTS))
     """Alerts, the newest first."""
     stories: Stories = field(default_factory=Stories)
@@ -75,8 +75,8 @@ class Scoreboard:
     """Models published so far."""
     first_at: float | None = None
     last_at: float | None = None
-    _waiting: dict[str, tuple[Truth, float]] = field(default_factory=dict)
-    _alerted: deque[tuple[str, Truth]] = field(default_factory=lambda: deque(maxlen=4 * KEPT_ALERTS))
+    _waiting: dict[str, tuple[SimulatedTruth, float]] = field(default_factory=dict)
+    _alerted: deque[tuple[str, SimulatedTruth]] = field(default_factory=lambda: deque(maxlen=4 * KEPT_ALERTS))
 
     def begin(self) -> None:
         """Count anew from here on: what was until now was the bank's past. Nothing may be in flight."""
@@ -85,7 +85,7 @@ class Scoreboard:
             if name not in ("learned", "models", "_waiting", "_alerted"):
                 setattr(self, name, value)
 
-    def sent(self, truth: Truth, at: float) -> None:
+    def sent(self, truth: SimulatedTruth, at: float) -> None:
         """A transaction is about to be produced."""
         self._waiting[truth.transaction_id] = (truth, at)
 

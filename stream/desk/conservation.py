@@ -130,7 +130,7 @@ def frame_of(headers: Mapping[str, bytes]) -> tuple[int, int]:
 
 
 @dataclass
-class Count:
+class RecordCount:
     """Counts as records are visited."""
 
     settings: Settings
@@ -268,7 +268,9 @@ def count(settings: Settings) -> list[Balance]:
     return list(counted.balances.values())
 
 
-def _cut(settings: Settings, reader: KafkaReader, partitions: Mapping[str, int]) -> tuple[Count, dict[Place, int]]:
+def _cut(
+    settings: Settings, reader: KafkaReader, partitions: Mapping[str, int]
+) -> tuple[RecordCount, dict[Place, int]]:
     """Where the hops stand, and the offsets to read inputs and frames from."""
     inputs = [Place(name, number) for name in map(settings.topic, INPUTS) for number in range(partitions[name])]
     profiled_topic = settings.topic(PROFILED)
@@ -282,7 +284,7 @@ def _cut(settings: Settings, reader: KafkaReader, partitions: Mapping[str, int])
     profiled = {place.partition: positions[place] for place in frames}
     starts = {place: balance.start for place, balance in balances.items()}
     starts |= {place: profiled[place.partition] for place in frames}
-    return Count(settings, balances, profiled), starts
+    return RecordCount(settings, balances, profiled), starts
 
 
 def _balance(place: Place, reader: KafkaReader, uncommitted: KafkaReader, cut: int) -> Balance:

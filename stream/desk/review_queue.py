@@ -15,7 +15,7 @@ from stream.arrays import rfc3339
 from stream.core.columns import SCENARIOS, hash_id
 from stream.core.features import SCHEMA
 from stream.core.hold.hold_rows import NO_SCENARIO, OWED
-from stream.core.hold.holds import Hold, Holds
+from stream.core.hold.holds import Hold, HoldBook
 from stream.log.reader import KafkaReader
 from stream.log.records import Place, Reader
 from stream.log.whole_topics import partitions_of
@@ -201,7 +201,7 @@ def read_queue(settings: Settings, clock_us: Callable[[], int]) -> ReviewQueue:
 
 def open_holds(reader: Reader, rows: Place) -> list[Hold]:
     """Reviews of one partition that have not ended, from its rows; challenges wait for no reviewer, obligations hold nothing."""
-    holds = Holds()
+    holds = HoldBook()
     for chunk in reader.read(rows, 0):
         for record in chunk:
             key = record.key or b""

@@ -25,7 +25,7 @@ SOURCE: Final = "riskstream.source"
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 
-class Decided(msgspec.Struct):
+class DecisionRead(msgspec.Struct):
     """What is read of a decision."""
 
     transaction_id: str
@@ -52,7 +52,7 @@ class Outgoing:
 
 
 @dataclass(slots=True)
-class Batch:
+class GatewayBatch:
     """Records to send, and what to count when they are committed.
 
     Parameters
@@ -77,7 +77,7 @@ class Batch:
         self.outgoing.append(Outgoing(self.prefix + topic, key, value, headers))
         self.records[kind] += 1
 
-    def bury(self, source: Place, offset: int, message: Any, refusal: Refused) -> None:
+    def send_to_dlq(self, source: Place, offset: int, message: Any, refusal: Refused) -> None:
         """A message that is not converted whole, as it is."""
         place = Offset(topic=source.topic, partition=source.partition, offset=offset)
         headers: Headers = list(dead_letter(place, refusal.reason, refusal.message).headers())

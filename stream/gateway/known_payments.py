@@ -15,7 +15,7 @@ from stream.iso20022.original import Original
 _DAY_MS = 86_400_000
 
 
-class Payments:
+class KnownPayments:
     """See the module; a payment is kept as its row.
 
     Parameters
@@ -51,7 +51,7 @@ class Payments:
         return min(self._waiting.values(), default=None)
 
     def find(self, name: str) -> Original | None:
-        """See :class:`stream.iso20022.original.Originals`."""
+        """See :class:`stream.iso20022.original.OriginalPayments`."""
         case = self.case(name) or self.case(self._names.get(_digest(name), ""))
         return None if case is None else case.original
 

@@ -18,7 +18,7 @@ from stream.errors import RiskstreamError
 from stream.gateway.gateway_metrics import GatewayMetrics
 from stream.gateway.session import GatewaySession
 from stream.http_port import HttpPort
-from stream.iso20022.terms import Terms
+from stream.iso20022.terms import ReadingTerms
 from stream.log.topics import ensure_gateway_topics
 from stream.logs import Format, set_up
 from stream.settings import Settings
@@ -37,7 +37,7 @@ class Gateway:
         As in :class:`GatewaySession`.
     """
 
-    def __init__(self, settings: Settings, terms: Terms) -> None:
+    def __init__(self, settings: Settings, terms: ReadingTerms) -> None:
         self._settings, self._terms = settings, terms
         self.registry = CollectorRegistry()
         self._metrics = GatewayMetrics(self.registry)
@@ -113,7 +113,7 @@ class Gateway:
         logger.error("nothing is converted or answered at the moment: %s; trying again", reason)
 
 
-def run_gateway(settings: Settings, terms: Terms) -> int:
+def run_gateway(settings: Settings, terms: ReadingTerms) -> int:
     """Run until SIGTERM or SIGINT; returns the exit status."""
     set_up(cast(Format, settings.log_format))
     ensure_gateway_topics(settings)

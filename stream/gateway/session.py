@@ -28,12 +28,12 @@ from confluent_kafka import Consumer, KafkaError, TopicPartition
 from stream.contracts.feedback import read_feedback
 from stream.contracts.refusal import Refused
 from stream.errors import RiskstreamError
-from stream.gateway.batch import Batch, Decided, Resolved
+from stream.gateway.batch import DecisionRead, GatewayBatch, Resolved
 from stream.gateway.gateway_metrics import GatewayMetrics
-from stream.gateway.known_payments import Payments
+from stream.gateway.known_payments import KnownPayments
 from stream.iso20022.converter import Conversion, convert
 from stream.iso20022.follow_up import ACTOR
-from stream.iso20022.terms import Terms
+from stream.iso20022.terms import ReadingTerms
 from stream.log.connect import consumer_config
 from stream.log.reader import KafkaReader
 from stream.log.records import Place
@@ -80,7 +80,7 @@ class _Work:
     """What the process that works has."""
 
     publisher: TransactionalPublisher
-    payments: Payments
+    payments: KnownPayments
     trust: RecordedTrust
     partitions: dict[str, int]
     """Of the inputs, by full name."""
@@ -109,7 +109,7 @@ class GatewaySession:
     """
 
     def __init__(
-        self, settings: Settings, terms: Terms, metrics: GatewayMetrics, clock: Callable[[], float] = time.monotonic
+        self, settings: Settings, terms: ReadingTerms, metrics: GatewayMetrics, clock: Callable[[], float] = time.monotonic
     ) -> None:  # fmt: skip
         self.settings, self.terms, self.metrics, self._clock = settings, terms, metrics, clock
         self._reasons = reject_reasons_of(settings)
@@ -120,7 +120,7 @@ class GatewaySession:
         self._resolutions = settings.topic("risk.resolutions.v1")
         self._feedback = settings.topic("bank.feedback.v1")
         self._inputs = (self._messages, self._decisions, self._resolutions, self._feedback)
-        self._decision = msgspec.json.Decoder(Decided)
+        self._decision = msgspec.json.Decoder(DecisionRead)
         self._resolution = msgspec.json.Decoder(Resolved)
         self._told = self._looked = clock()
         self._work: _Work | None = None
@@ -140,7 +140,7 @@ class GatewaySession:
         work = self._work
         if work is None:
             return 0
-        batch = Batch(self.settings.topic_prefix, self._reasons)
+        batch = GatewayBatch(self.settings.topic_prefix, self._reasons)
         count = 0
         for message in messages:
             if self._is_record(message, work):
@@ -177,7 +177,7 @@ class GatewaySession:
             logger.warning("reading the inputs: %s", error.str())
         return False
 
-    def _take(self, message: Any, work: _Work, batch: Batch) -> None:
+    def _take(self, message: Any, work: _Work, batch: GatewayBatch) -> None:
         topic = message.topic()
         if topic == self._messages:
             self._convert(message, work, batch)
@@ -188,21 +188,21 @@ class GatewaySession:
             self._follow(message, work, batch)
         batch.offsets[Place(topic, message.partition())] = message.offset() + 1
 
-    def _convert(self, message: Any, work: _Work, batch: Batch) -> None:
+    def _convert(self, message: Any, work: _Work, batch: GatewayBatch) -> None:
         place = Place(message.topic(), message.partition())
         try:
             conversion = convert(message.value() or b"", self.terms, work.payments)
         except Exception:
             # one message that riskstream fails at must not stop all others
             logger.exception("%s[%d] offset %d could not be converted", *place, message.offset())
-            batch.bury(
+            batch.send_to_dlq(
                 place, message.offset(), message, Refused("internal", "riskstream itself failed at this message")
             )
             batch.messages["dead"] += 1
             return
         self._sort(conversion, message, place, work, batch)
 
-    def _sort(self, conversion: Conversion, message: Any, place: Place, work: _Work, batch: Batch) -> None:
+    def _sort(self, conversion: Conversion, message: Any, place: Place, work: _Work, batch: GatewayBatch) -> None:
         for record in conversion.records:
             topic = "bank.transactions.v1" if record.topic == "transaction" else "bank.feedback.v1"
             batch.converted(topic, record.topic, record.key, record.value, place, message.offset())
@@ -210,11 +210,11 @@ class GatewaySession:
                 work.payments.add(record.original, message.timestamp()[1])
         refusal = conversion.refusal
         if refusal is not None:
-            batch.bury(place, message.offset(), message, refusal)
+            batch.send_to_dlq(place, message.offset(), message, refusal)
             logger.warning("%s[%d] offset %d: %s", *place, message.offset(), refusal.message)
         batch.messages["converted" if refusal is None else "dead"] += 1
 
-    def _follow(self, message: Any, work: _Work, batch: Batch) -> None:
+    def _follow(self, message: Any, work: _Work, batch: GatewayBatch) -> None:
         """A decision or a resolution; those of payments that came another way are passed over."""
         decided = message.topic() == self._decisions
         try:
@@ -229,7 +229,7 @@ class GatewaySession:
         if case is None or case.original.account_id != said.account_id:
             return
         before = (case.outcome, case.result)
-        answers = case.decided(said.outcome) if isinstance(said, Decided) else case.resolved(said.result)
+        answers = case.decided(said.outcome) if isinstance(said, DecisionRead) else case.resolved(said.result)
         if before != (case.outcome, case.result):
             work.payments.put(case)
             batch.answer(case, answers, message.timestamp()[1])
@@ -247,7 +247,7 @@ class GatewaySession:
             verdict = _Verdict(message.offset(), message.timestamp()[1], feedback.transaction_id)
             work.waiting.setdefault(message.partition(), []).append(verdict)
 
-    def _judge(self, work: _Work, batch: Batch) -> None:
+    def _judge(self, work: _Work, batch: GatewayBatch) -> None:
         """Verdicts that the line has taken by now count; those that it refused do not."""
         work.trust.poll()
         for number in range(work.partitions[self._feedback]):
@@ -269,7 +269,7 @@ class GatewaySession:
                          "back", self._feedback, number, offset)  # fmt: skip
         return bool(trusted)
 
-    def _recall(self, verdict: _Verdict, work: _Work, batch: Batch) -> None:
+    def _recall(self, verdict: _Verdict, work: _Work, batch: GatewayBatch) -> None:
         case = work.payments.case(verdict.transaction_id)
         if case is None or case.fraud:
             return
@@ -279,7 +279,7 @@ class GatewaySession:
 
     # --- writing
 
-    def _commit(self, work: _Work, batch: Batch) -> None:
+    def _commit(self, work: _Work, batch: GatewayBatch) -> None:
         changes = work.payments.take_changes()
         if not batch.offsets and not changes:
             return
@@ -385,7 +385,7 @@ class GatewaySession:
             for place, position in positions.items()
         }
 
-    def _recovered(self, reader: KafkaReader) -> Payments:
+    def _recovered(self, reader: KafkaReader) -> KnownPayments:
         """The payments of the rows.
 
         Raises
@@ -401,7 +401,7 @@ class GatewaySession:
                     rows.pop(key, None)
                 else:
                     rows[key] = record.value
-        payments = Payments(self.settings.gateway_payments, self.settings.gateway_days)
+        payments = KnownPayments(self.settings.gateway_payments, self.settings.gateway_days)
         try:
             payments.restore(rows.items())
         except ValueError as error:

@@ -14,9 +14,9 @@ from stream.contracts.transaction import read_transaction
 from stream.iso20022.element import Element, Unreadable
 from stream.iso20022.follow_up import FollowUp, follow_ups
 from stream.iso20022.message import Message, read_document
-from stream.iso20022.original import Original, Originals
+from stream.iso20022.original import Original, OriginalPayments
 from stream.iso20022.payment import Payment, payments
-from stream.iso20022.terms import Terms
+from stream.iso20022.terms import ReadingTerms
 
 MAX_TOLD = 20
 """Refusals that are told of one document; the others are counted."""
@@ -106,13 +106,13 @@ class Conversion:
 
 
 class Seen:
-    """Payments of the same run; see :class:`~stream.iso20022.original.Originals`."""
+    """Payments of the same run; see :class:`~stream.iso20022.original.OriginalPayments`."""
 
     def __init__(self) -> None:
         self._by_name: dict[str, Original] = {}
 
     def find(self, name: str) -> Original | None:
-        """See :class:`~stream.iso20022.original.Originals`."""
+        """See :class:`~stream.iso20022.original.OriginalPayments`."""
         return self._by_name.get(name)
 
     def add(self, original: Original) -> None:
@@ -124,14 +124,14 @@ class Seen:
 class _Both:
     """Payments of the same document, and those that were known."""
 
-    def __init__(self, seen: Seen, known: Originals) -> None:
+    def __init__(self, seen: Seen, known: OriginalPayments) -> None:
         self._all = (known, seen)
 
     def find(self, name: str) -> Original | None:
         return next((found for one in self._all if (found := one.find(name)) is not None), None)
 
 
-def convert(data: bytes, terms: Terms, originals: Originals) -> Conversion:
+def convert(data: bytes, terms: ReadingTerms, originals: OriginalPayments) -> Conversion:
     """The records of a document. Anything gives records and refusals, never an exception.
 
     Parameters
@@ -153,7 +153,7 @@ def convert(data: bytes, terms: Terms, originals: Originals) -> Conversion:
     return out
 
 
-def _convert(message: Message, terms: Terms, known: Originals, seen: Seen, out: Conversion) -> None:
+def _convert(message: Message, terms: ReadingTerms, known: OriginalPayments, seen: Seen, out: Conversion) -> None:
     ids: set[str] = set()
     try:
         for index, (element, found) in enumerate(_transactions(message, terms, known), 1):
@@ -170,7 +170,7 @@ def _convert(message: Message, terms: Terms, known: Originals, seen: Seen, out: 
 
 
 def _transactions(
-    message: Message, terms: Terms, known: Originals
+    message: Message, terms: ReadingTerms, known: OriginalPayments
 ) -> Iterable[tuple[Element, Payment | FollowUp | Unreadable]]:  # fmt: skip
     if message.kind in ("pain.001", "pacs.008"):
         return payments(message, terms)

@@ -16,10 +16,10 @@ from stream.iso20022.control_sum import summed
 from stream.iso20022.element import Element, Unreadable
 from stream.iso20022.message import Message
 from stream.iso20022.message_fields import NOT_PROVIDED
-from stream.iso20022.original import Originals
+from stream.iso20022.original import OriginalPayments
 from stream.iso20022.parties import Agent, account, agent, opaque, party
 from stream.iso20022.payment import counted, end_to_end_id
-from stream.iso20022.terms import Terms
+from stream.iso20022.terms import ReadingTerms
 
 ACTOR: Final = "chargeback:iso20022"
 """Who says so in feedback made of messages; the shipped policy trusts it."""
@@ -58,7 +58,7 @@ class _Payment:
 
 
 def follow_ups(
-    message: Message, terms: Terms, originals: Originals
+    message: Message, terms: ReadingTerms, originals: OriginalPayments
 ) -> Iterator[tuple[Element, FollowUp | Unreadable]]:  # fmt: skip
     """The transactions of a message, each by itself.
 
@@ -72,7 +72,7 @@ def follow_ups(
 
 
 def _reversals(
-    message: Message, terms: Terms, originals: Originals
+    message: Message, terms: ReadingTerms, originals: OriginalPayments
 ) -> Iterator[tuple[Element, FollowUp | Unreadable]]:  # fmt: skip
     body = message.body
     header = body.needed("GrpHdr")
@@ -98,8 +98,8 @@ def _reversals(
 
 
 def _reversal(
-    element: Element, body: Element, created: datetime, message_id: str, sender: Agent | None, terms: Terms,
-    originals: Originals,
+    element: Element, body: Element, created: datetime, message_id: str, sender: Agent | None, terms: ReadingTerms,
+    originals: OriginalPayments,
 ) -> FollowUp:  # fmt: skip
     # it goes back to whoever instructed the payment
     instructing = agent(element, "InstdAgt") or agent(body, "GrpHdr", "InstdAgt")
@@ -132,7 +132,7 @@ def _reversal(
 
 
 def _recalls(
-    message: Message, terms: Terms, originals: Originals
+    message: Message, terms: ReadingTerms, originals: OriginalPayments
 ) -> Iterator[tuple[Element, FollowUp | Unreadable]]:  # fmt: skip
     body = message.body
     blocks = body.all("Undrlyg")
@@ -154,7 +154,7 @@ def _recalls(
 
 
 def _recall(
-    element: Element, block: Element, number: int, assignment: _Assignment, terms: Terms, originals: Originals
+    element: Element, block: Element, number: int, assignment: _Assignment, terms: ReadingTerms, originals: OriginalPayments
 ) -> FollowUp:  # fmt: skip
     reasons = element.all("CxlRsnInf") or block.all("CxlRsnInf")
     said = [found for one in reasons if (found := fields.code_or_proprietary(one, "Rsn")) is not None]
@@ -168,7 +168,7 @@ def _recall(
 
 
 def _answers(
-    message: Message, terms: Terms, originals: Originals
+    message: Message, terms: ReadingTerms, originals: OriginalPayments
 ) -> Iterator[tuple[Element, FollowUp | Unreadable]]:  # fmt: skip
     body = message.body
     found = [(element, block) for block in body.all("CxlDtls") for element in block.all("TxInfAndSts")]
@@ -183,8 +183,8 @@ def _answers(
 
 
 def _answer(
-    element: Element, block: Element, body: Element, number: int, assignment: _Assignment, terms: Terms,
-    originals: Originals,
+    element: Element, block: Element, body: Element, number: int, assignment: _Assignment, terms: ReadingTerms,
+    originals: OriginalPayments,
 ) -> FollowUp:  # fmt: skip
     status = fields.code(element, "TxCxlSts") or fields.code(body, "Sts", "Conf")
     if status is None:
@@ -225,7 +225,7 @@ class _Assignment:
     assignee: Agent | None
 
 
-def _assignment(body: Element, terms: Terms) -> _Assignment:
+def _assignment(body: Element, terms: ReadingTerms) -> _Assignment:
     element = body.needed("Assgnmt")
     case = fields.text(element, "Id")
     created = fields.instant(element, terms.zone, "CreDtTm")
@@ -242,7 +242,7 @@ def _sender(message: Message) -> Agent | None:
 
 
 def _meant(
-    element: Element, around: Element, instructing: Agent | None, terms: Terms, originals: Originals
+    element: Element, around: Element, instructing: Agent | None, terms: ReadingTerms, originals: OriginalPayments
 ) -> _Payment:  # fmt: skip
     """The payment that a transaction is about.
 
@@ -297,7 +297,7 @@ def _unwrapped(copy: Element) -> Element:
 
 
 def _called(
-    element: Element, around: Element, uetr: str | None, instructing: Agent | None, terms: Terms
+    element: Element, around: Element, uetr: str | None, instructing: Agent | None, terms: ReadingTerms
 ) -> Iterator[str]:  # fmt: skip
     """What the payment may be known by, the surest first: transaction ids, and names of :meth:`Original.names` (with ``/``)."""
     if uetr is not None:

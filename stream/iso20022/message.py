@@ -16,7 +16,7 @@ from typing import Any
 from lxml import etree
 
 from stream.iso20022.element import Element, Unreadable
-from stream.iso20022.limits import Limits
+from stream.iso20022.limits import DocumentLimits
 from stream.iso20022.names import AMOUNTS, TRANSACTIONS, WITH_MORE, tags
 
 BODIES: dict[str, str] = {
@@ -70,7 +70,7 @@ class Message:
     header: Element | None = None
 
 
-def read_document(data: bytes, limits: Limits = Limits()) -> Iterator[Message | Unreadable]:  # noqa: B008 - frozen
+def read_document(data: bytes, limits: DocumentLimits = DocumentLimits()) -> Iterator[Message | Unreadable]:  # noqa: B008 - frozen
     """The messages of a document in its order; in place of one that is not read, why.
 
     Raises
@@ -91,7 +91,7 @@ def read_document(data: bytes, limits: Limits = Limits()) -> Iterator[Message | 
         raise Unreadable("unsupported", None, "holds no message: no Document, and no root of a message that is read")
 
 
-def _parsed(data: bytes, limits: Limits) -> Any:
+def _parsed(data: bytes, limits: DocumentLimits) -> Any:
     if len(data) > limits.size:
         raise Unreadable("too_large", None, f"{len(data)} bytes, more than {limits.size}")
     try:

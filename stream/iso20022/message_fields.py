@@ -34,7 +34,7 @@ NOT_PROVIDED: Final = "NOTPROVIDED"
 
 
 @dataclass(frozen=True, slots=True)
-class Money:
+class MessageAmount:
     """An amount in minor units of its currency."""
 
     minor: int
@@ -129,7 +129,7 @@ def number(around: Element, *path: str) -> int | None:
     return int(found)
 
 
-def money(around: Element, *path: str) -> Money | None:
+def money(around: Element, *path: str) -> MessageAmount | None:
     """An amount with its currency: at most 18 digits, no more decimals than the currency has.
 
     ``1,5`` is no amount, ``1.000`` EUR and ``1.0`` JPY are none either: whoever writes decimals that a currency has not
@@ -156,7 +156,7 @@ def money(around: Element, *path: str) -> Money | None:
     minor = int((form[1] or "0") + fraction.ljust(decimals, "0"))
     if minor > MAX_AMOUNT:
         raise Unreadable("out_of_range", element, "more than 10^15 minor units")
-    return Money(minor, currency)
+    return MessageAmount(minor, currency)
 
 
 def instant(around: Element, zone: ZoneInfo | None, *path: str) -> datetime | None:

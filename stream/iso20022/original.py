@@ -68,7 +68,7 @@ class Original:
             yield f"msg/{self.message_id}/{self.end_to_end_id}"
 
 
-class Originals(Protocol):
+class OriginalPayments(Protocol):
     """Payments that are known."""
 
     def find(self, name: str) -> Original | None:

@@ -12,10 +12,10 @@ from stream.iso20022 import message_fields as fields
 from stream.iso20022.control_sum import summed
 from stream.iso20022.element import Element, Unreadable
 from stream.iso20022.message import Message
-from stream.iso20022.message_fields import NOT_PROVIDED, Money
+from stream.iso20022.message_fields import NOT_PROVIDED, MessageAmount
 from stream.iso20022.original import Original, Rail
 from stream.iso20022.parties import Account, Agent, account, agent, opaque, party
-from stream.iso20022.terms import Terms
+from stream.iso20022.terms import ReadingTerms
 
 BILLS: Final = frozenset(("SALA", "PENS", "SSBE", "BENE", "SUPP", "TAXS", "VATX", "WHLD", "UBIL"))
 """Category purposes of payroll, suppliers, bills and taxes: the scenario hint ``bills_payroll``."""
@@ -97,7 +97,7 @@ def counted(body: Element, there: int, *path: str) -> None:
     _count(body, there, *path)
 
 
-def payments(message: Message, terms: Terms) -> Iterator[tuple[Element, Payment | Unreadable]]:
+def payments(message: Message, terms: ReadingTerms) -> Iterator[tuple[Element, Payment | Unreadable]]:
     """The payments of a message, each by itself: one that cannot be read leaves the others.
 
     Raises
@@ -120,7 +120,7 @@ def _count(around: Element, there: int, *path: str) -> None:
         raise Unreadable("out_of_range", around.one(*path), f"says {said} transactions, {there} are there")
 
 
-def _group(message: Message, terms: Terms) -> _Group:
+def _group(message: Message, terms: ReadingTerms) -> _Group:
     element = message.body.needed("GrpHdr")
     message_id = fields.text(element, "MsgId")
     if message_id is None:
@@ -134,7 +134,7 @@ def _group(message: Message, terms: Terms) -> _Group:
     )  # fmt: skip
 
 
-def _payment(transfer: Element, block: Element, group: _Group, message: Message, terms: Terms) -> Payment:
+def _payment(transfer: Element, block: Element, group: _Group, message: Message, terms: ReadingTerms) -> Payment:
     initiation = message.kind == "pain.001"
     payer = block if initiation else transfer
     moment = _moment(transfer, block, group, terms)
@@ -186,7 +186,7 @@ def _payment(transfer: Element, block: Element, group: _Group, message: Message,
 
 
 @dataclass(frozen=True, slots=True)
-class Names:
+class PaymentNames:
     """What a message calls a payment; None where it does not, or says ``NOTPROVIDED``."""
 
     uetr: str | None
@@ -196,10 +196,10 @@ class Names:
     block: str | None = None
 
 
-def _names(transfer: Element, block: Element | None) -> Names:
+def _names(transfer: Element, block: Element | None) -> PaymentNames:
     ids = transfer.needed("PmtId")
     end_to_end = fields.text(ids, "EndToEndId")
-    return Names(
+    return PaymentNames(
         fields.uetr(ids, "UETR"),
         fields.text(ids, "TxId"),
         fields.text(ids, "InstrId"),
@@ -208,7 +208,9 @@ def _names(transfer: Element, block: Element | None) -> Names:
     )
 
 
-def _transaction_id(names: Names, instructing: Agent | None, group: _Group, transfer: Element, terms: Terms) -> str:
+def _transaction_id(
+    names: PaymentNames, instructing: Agent | None, group: _Group, transfer: Element, terms: ReadingTerms
+) -> str:
     """UETR, else TxId, else InstrId with the bank that instructs, else EndToEndId within its message; never it alone."""
     if names.uetr is not None:
         return names.uetr
@@ -229,7 +231,7 @@ def end_to_end_id(key: bytes, instructing: Agent | None, message_id: str, block:
     return opaque(key, f"{bank}/{message_id}/{block or ''}/{end_to_end}")
 
 
-def _moment(transfer: Element, block: Element, group: _Group, terms: Terms) -> datetime:
+def _moment(transfer: Element, block: Element, group: _Group, terms: ReadingTerms) -> datetime:
     accepted = fields.instant(transfer, terms.zone, "AccptncDtTm") or fields.instant(block, terms.zone, "AccptncDtTm")
     moment = accepted or group.created
     if moment is None:
@@ -237,7 +239,7 @@ def _moment(transfer: Element, block: Element, group: _Group, terms: Terms) -> d
     return moment
 
 
-def _instructed(transfer: Element, initiation: bool) -> Money | None:
+def _instructed(transfer: Element, initiation: bool) -> MessageAmount | None:
     if not initiation:
         return fields.money(transfer, "InstdAmt")
     return fields.money(transfer, "Amt", "InstdAmt") or fields.money(transfer, "Amt", "EqvtAmt", "Amt")

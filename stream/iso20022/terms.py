@@ -6,11 +6,11 @@ from dataclasses import dataclass, field
 from zoneinfo import ZoneInfo
 
 from stream.contracts.transaction import Channel
-from stream.iso20022.limits import Limits
+from stream.iso20022.limits import DocumentLimits
 
 
 @dataclass(frozen=True, slots=True)
-class Terms:
+class ReadingTerms:
     """Settings of the reading.
 
     Parameters
@@ -28,4 +28,4 @@ class Terms:
     key: bytes
     channel: Channel = "api"
     zone: ZoneInfo | None = None
-    limits: Limits = field(default_factory=Limits)
+    limits: DocumentLimits = field(default_factory=DocumentLimits)

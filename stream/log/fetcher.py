@@ -22,7 +22,7 @@ from stream.log.client import BatchConsumer, Queue, batch_consumer
 from stream.log.connect import consumer_config
 from stream.log.librdkafka import Batch
 from stream.log.mailbox import Mailbox
-from stream.log.records import Place, Records
+from stream.log.records import Place, RecordBatch
 from stream.log.supervised import SupervisedThread
 from stream.settings import Settings
 
@@ -173,9 +173,9 @@ class Fetcher:
         return came, left
 
 
-def _good(place: Place, batch: Batch, begins: int) -> Records:
+def _good(place: Place, batch: Batch, begins: int) -> RecordBatch:
     """The batch's records, read from an offset on; events that are none are told to the log, where the broker's passing troubles belong."""
-    records = Records(batch.offsets, batch.timestamps, batch.values, batch.keys, begins)
+    records = RecordBatch(batch.offsets, batch.timestamps, batch.values, batch.keys, begins)
     if not batch.errors.any():
         return records
     for code in np.unique(batch.errors[batch.errors != 0]).tolist():

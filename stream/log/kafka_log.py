@@ -20,7 +20,7 @@ IDENTITY_TIMEOUT_S = 10.0
 
 
 class KafkaLog:
-    """A real Kafka; see :class:`stream.worker.ownership.recovery.Log`."""
+    """A real Kafka; see :class:`stream.worker.ownership.recovery.LineLog`."""
 
     transactional = True
 

@@ -10,7 +10,7 @@ import threading
 
 import numpy as np
 
-from stream.log.records import Place, Records
+from stream.log.records import Place, RecordBatch
 
 
 class Mailbox:
@@ -26,7 +26,7 @@ class Mailbox:
     >>> from stream.log.records import Record
     >>> box = Mailbox(limit=2, limit_bytes=1_000)
     >>> place = Place("t", 0)
-    >>> box.put(place, Records.of([Record(7, 0, None, b"a"), Record(8, 0, None, b"b")]))
+    >>> box.put(place, RecordBatch.of([Record(7, 0, None, b"a"), Record(8, 0, None, b"b")]))
     >>> box.has_room(place), box.take(1, 1_000)[place].offsets.tolist(), box.has_room(place)
     (False, [7], True)
     """
@@ -34,7 +34,7 @@ class Mailbox:
     def __init__(self, limit: int, limit_bytes: int) -> None:
         self._limit = limit
         self._limit_bytes = limit_bytes
-        self._waiting: dict[Place, list[Records]] = {}
+        self._waiting: dict[Place, list[RecordBatch]] = {}
         self._lock = threading.Lock()
 
     def __bool__(self) -> bool:
@@ -46,17 +46,17 @@ class Mailbox:
             waiting = self._waiting.get(place, ())
             return sum(map(len, waiting)) < self._limit and sum(map(_bytes, waiting)) < self._limit_bytes
 
-    def put(self, place: Place, records: Records) -> None:
+    def put(self, place: Place, records: RecordBatch) -> None:
         """Add fetched records."""
         if len(records):
             with self._lock:
                 self._waiting.setdefault(place, []).append(records)
 
-    def take(self, most: int, most_bytes: int) -> dict[Place, Records]:
+    def take(self, most: int, most_bytes: int) -> dict[Place, RecordBatch]:
         """Up to so many records and bytes of every partition, so that no partition starves; one record at least."""
         with self._lock:
             waiting, self._waiting = self._waiting, {}
-            taken: dict[Place, Records] = {}
+            taken: dict[Place, RecordBatch] = {}
             for place, parts in waiting.items():
                 taken[place], left = _first(parts, most, most_bytes)
                 if left:
@@ -69,13 +69,13 @@ class Mailbox:
             self._waiting.clear()
 
 
-def _bytes(records: Records) -> int:
+def _bytes(records: RecordBatch) -> int:
     return int(np.maximum(records.values.lengths, 0).sum())
 
 
-def _first(parts: list[Records], most: int, most_bytes: int) -> tuple[Records, list[Records]]:
+def _first(parts: list[RecordBatch], most: int, most_bytes: int) -> tuple[RecordBatch, list[RecordBatch]]:
     """The first records of the parts, and what is left; bytes are copied only where parts are joined."""
-    taken: list[Records] = []
+    taken: list[RecordBatch] = []
     left = list(parts)
     while left and most > 0:
         ends = np.cumsum(np.maximum(left[0].values.lengths, 0))
@@ -88,4 +88,4 @@ def _first(parts: list[Records], most: int, most_bytes: int) -> tuple[Records, l
             left.insert(0, part.part(count, len(part)))
         taken.append(part.part(0, count))
         most, most_bytes = most - count, most_bytes - int(ends[count - 1])
-    return Records.joined(taken), left
+    return RecordBatch.joined(taken), left

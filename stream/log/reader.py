@@ -14,7 +14,7 @@ from stream.log.connect import consumer_config, reader_config
 from stream.log.credentials import Configuration
 from stream.log.librdkafka import Batch
 from stream.log.patience import passes, patiently
-from stream.log.records import Place, Position, Record, Records
+from stream.log.records import Place, Position, Record, RecordBatch
 from stream.settings import Settings
 
 REQUEST_TIMEOUT_S = 30.0
@@ -144,7 +144,7 @@ class KafkaReader:
             if waited > self._stall_s:
                 raise self._stalled(place, start)
 
-    def read_many(self, place: Place, start: int, stop: int | None = None) -> Iterator[Records]:
+    def read_many(self, place: Place, start: int, stop: int | None = None) -> Iterator[RecordBatch]:
         """As :meth:`read`, without an object a record."""
         low, end = self.watermarks(place)
         start, stop = max(start, low), end if stop is None else min(stop, end)
@@ -229,14 +229,14 @@ class KafkaReader:
         }
 
 
-def _records_of(place: Place, batch: Batch, stop: int) -> tuple[Records, bool]:
+def _records_of(place: Place, batch: Batch, stop: int) -> tuple[RecordBatch, bool]:
     """The records of a batch before ``stop``, and whether nothing more is to come."""
     if batch.errors.any():
         passing = [code != 0 and passes(KafkaError(code)) for code in batch.errors.tolist()]
         batch = batch.chosen(~np.array(passing))
     over = (batch.errors != 0) | (batch.offsets >= stop)
     count = int(np.argmax(over)) if over.any() else len(batch)
-    records = Records(batch.offsets, batch.timestamps, batch.values, batch.keys).part(0, count)
+    records = RecordBatch(batch.offsets, batch.timestamps, batch.values, batch.keys).part(0, count)
     if count < len(batch):
         code = int(batch.errors[count])
         # the end of the log as of now: control records make it lie behind the last record

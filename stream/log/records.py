@@ -40,7 +40,7 @@ class Record(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class Records:
+class RecordBatch:
     """Records of one partition, in offset order, without an object each.
 
     Parameters
@@ -54,7 +54,7 @@ class Records:
 
     Examples
     --------
-    >>> records = Records.of([Record(7, 0, None, b"a"), Record(9, 0, b"k", None)])
+    >>> records = RecordBatch.of([Record(7, 0, None, b"a"), Record(9, 0, b"k", None)])
     >>> len(records), records.value(1), records.key(0), records.next_offset
     (2, None, None, 10)
     """
@@ -81,32 +81,32 @@ class Records:
         """One record's key."""
         return self.keys.nullable(place)
 
-    def part(self, start: int, stop: int) -> Records:
+    def part(self, start: int, stop: int) -> RecordBatch:
         """Some of them, by their places."""
-        return Records(
+        return RecordBatch(
             self.offsets[start:stop], self.timestamps[start:stop],
             self.values.part(start, stop), self.keys.part(start, stop),
             self.begins if start == 0 else int(self.offsets[start - 1]) + 1,
         )  # fmt: skip
 
-    def chosen(self, wanted: npt.NDArray[np.bool_]) -> Records:
+    def chosen(self, wanted: npt.NDArray[np.bool_]) -> RecordBatch:
         """Those that are wanted, their bytes not copied."""
-        return Records(
+        return RecordBatch(
             self.offsets[wanted], self.timestamps[wanted], self.values.chosen(wanted), self.keys.chosen(wanted),
             self.begins,
         )  # fmt: skip
 
-    def without(self, offsets: Collection[int]) -> Records:
+    def without(self, offsets: Collection[int]) -> RecordBatch:
         """All but those at these offsets."""
         return self.chosen(~np.isin(self.offsets, np.array(sorted(offsets), np.int64))) if offsets else self
 
-    def between(self, start: int, stop: int) -> Records:
+    def between(self, start: int, stop: int) -> RecordBatch:
         """Those of offsets from ``start`` up to ``stop``."""
         first, last = np.searchsorted(self.offsets, (start, stop))
         return self.part(int(first), int(last))
 
     @classmethod
-    def of(cls, records: Sequence[Record], begins: int = -1) -> Records:
+    def of(cls, records: Sequence[Record], begins: int = -1) -> RecordBatch:
         """Records that were read one by one."""
         return cls(
             np.array([record.offset for record in records], np.int64),
@@ -117,7 +117,7 @@ class Records:
         )
 
     @classmethod
-    def joined(cls, parts: Sequence[Records]) -> Records:
+    def joined(cls, parts: Sequence[RecordBatch]) -> RecordBatch:
         """Those of several, in order."""
         if len(parts) == 1:
             return parts[0]
@@ -131,7 +131,7 @@ class Records:
         )
 
 
-def _begins(parts: Sequence[Records]) -> int:
+def _begins(parts: Sequence[RecordBatch]) -> int:
     """Where the first of some parts begins, if each begins where the one before it ends."""
     filled = [part for part in parts if len(part)]
     if any(after.begins != before.next_offset for before, after in pairwise(filled)):
@@ -226,5 +226,5 @@ class Reader(Protocol):
     def read(self, place: Place, start: int, stop: int | None = None) -> Iterator[list[Record]]:
         """Committed records from ``start`` up to ``stop`` (exclusive), or to the last stable offset as of now."""
 
-    def read_many(self, place: Place, start: int, stop: int | None = None) -> Iterator[Records]:
+    def read_many(self, place: Place, start: int, stop: int | None = None) -> Iterator[RecordBatch]:
         """The same without an object a record, and without headers."""

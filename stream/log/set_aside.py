@@ -45,7 +45,7 @@ class ControlRefused(ValueError):
 
 
 @dataclass(frozen=True, slots=True)
-class Refused:
+class SetAsideRecord:
     """One record set aside.
 
     Parameters
@@ -106,7 +106,7 @@ class SetAside:
         self._prefix = prefix
         self._changed = changed
         self._lock = threading.Lock()
-        self._refused: dict[tuple[str, int, int], Refused] = {}
+        self._refused: dict[tuple[str, int, int], SetAsideRecord] = {}
         self._known: dict[tuple[str, int, int], tuple[str, str]] = {}
         self._counts: Counter[tuple[str, str]] = Counter()
 
@@ -121,7 +121,7 @@ class SetAside:
             sha256 = hashlib.sha256(value or b"").hexdigest()
             shown = _line(why, MAX_WHY)
             known = by if digest == sha256 else ""
-            refused = self._refused[at] = Refused(*at, shown_key(key), reason, shown, sha256, known)
+            refused = self._refused[at] = SetAsideRecord(*at, shown_key(key), reason, shown, sha256, known)
             if not known:
                 self._counts[topic, reason] += 1
             while len(self._refused) > MAX_LISTED:
@@ -165,13 +165,13 @@ class SetAside:
             return (topic, partition, offset) in self._refused
 
     @property
-    def listed(self) -> list[Refused]:
+    def listed(self) -> list[SetAsideRecord]:
         """All that is kept, by place."""
         with self._lock:
             return sorted(self._refused.values(), key=lambda refused: refused.place)
 
     @property
-    def open(self) -> list[Refused]:
+    def open(self) -> list[SetAsideRecord]:
         """Those that nobody has quarantined."""
         return [refused for refused in self.listed if not refused.quarantined_by]
 
@@ -180,7 +180,7 @@ class SetAside:
         return {"count": sum(self._counts.values()), "records": [str(refused) for refused in self.open[-MAX_SHOWN:]]}
 
 
-def quarantine_record(refused: Refused, by: str, at: int) -> tuple[bytes, bytes]:
+def quarantine_record(refused: SetAsideRecord, by: str, at: int) -> tuple[bytes, bytes]:
     """Key and value of the record that says: this one is known, by whom and when (µs since the epoch)."""
     key = f"{QUARANTINE.decode()}{refused.topic}/{refused.partition}/{refused.offset}".encode()
     said = {"format": 1, "by": by, "at": at, "reason": refused.reason, "why": refused.why, "sha256": refused.sha256}

@@ -22,8 +22,8 @@ from stream.log.records import Place
 from stream.log.whole_topics import group_offsets, partitions_of, scan
 from stream.settings import Settings
 from stream.versions.models import ModelLog
-from stream.worker.hops.account_processor import AccountsHop
-from stream.worker.hops.payee_processor import PayeesHop
+from stream.worker.hops.account_processor import AccountProcessor
+from stream.worker.hops.payee_processor import PayeeProcessor
 
 ATTEMPTS = 10
 """Readings of a partition before a line that never rests is reported."""
@@ -80,8 +80,8 @@ def read_state(settings: Settings) -> list[PartitionState]:
 
 
 def _read_partition(settings: Settings, reader: KafkaReader, partition: int, partitions: int) -> PartitionState:
-    accounts = AccountsHop(settings, partitions, trusts=_never)
-    payees = PayeesHop(settings, _Undecided())
+    accounts = AccountProcessor(settings, partitions, trusts=_never)
+    payees = PayeeProcessor(settings, _Undecided())
     inputs = list(accounts.places(partition))
     profiled = payees.place(partition)
     account_offsets = _at_rest(

@@ -15,7 +15,7 @@ from stream.contracts.mending import STEP_KEY, read_mend_times
 from stream.contracts.refusal import Refused
 from stream.core.account.account_mending import mend_accounts
 from stream.core.frame.batch_record import mended_steps, read_batch
-from stream.core.frame.mended_step import Step
+from stream.core.frame.mended_step import MendingStep
 from stream.core.payee.payee_mending import mend_payees
 from stream.errors import RiskstreamError, UsageError
 from stream.log.connect import producer_config
@@ -62,7 +62,7 @@ def rows_ahead(settings: Settings, now_us: int) -> dict[int, int]:
     RiskstreamError
         There is no line with these settings, or a partition would not rest.
     """
-    step = Step(0, now_us, now_us + round(settings.future_minutes * 60_000_000))
+    step = MendingStep(0, now_us, now_us + round(settings.future_minutes * 60_000_000))
     return {
         state.partition: mend_accounts(state.accounts, state.customers, state.told_accounts, step)
         + mend_payees(state.payees, state.busy_payees, step)

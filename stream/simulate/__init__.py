@@ -8,7 +8,17 @@
 
 from stream.simulate.bank import Bank, stream
 from stream.simulate.bank_config import SimulationConfig
-from stream.simulate.payment_record import Chunk, Event, Truth
+from stream.simulate.payment_record import Event, SimulatedChunk, SimulatedTruth
 from stream.simulate.simulated_rows import ATTACKS, KINDS, SCAMS
 
-__all__ = ["ATTACKS", "KINDS", "SCAMS", "Bank", "Chunk", "Event", "SimulationConfig", "Truth", "stream"]
+__all__ = [
+    "ATTACKS",
+    "KINDS",
+    "SCAMS",
+    "Bank",
+    "Event",
+    "SimulatedChunk",
+    "SimulatedTruth",
+    "SimulationConfig",
+    "stream",
+]

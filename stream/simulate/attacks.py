@@ -15,7 +15,7 @@ import numpy as np
 from stream.simulate.bank_payees import WALLET, PayeeSource, kind_of
 from stream.simulate.circumstances import choose_channels, complete, local_times
 from stream.simulate.disguise import Disguise
-from stream.simulate.habits import Habits, round_amounts
+from stream.simulate.habits import HabitTable, round_amounts
 from stream.simulate.mules import Mules
 from stream.simulate.occasions import Occasions
 from stream.simulate.places import CITIES_OF_COUNTRY, CITY_COUNTRY, DAY_MS, FOREIGN_CITIES, Floats
@@ -79,7 +79,7 @@ class Attacks:
     """Launches attacks on a bank's customers."""
 
     def __init__(
-        self, people: Population, habits: Habits, orders: StandingOrders, occasions: Occasions, salt: int, pace: float,
+        self, people: Population, habits: HabitTable, orders: StandingOrders, occasions: Occasions, salt: int, pace: float,
         disguise: Disguise | None = None,
     ) -> None:  # fmt: skip
         self._people, self._habits, self._orders, self._occasions = people, habits, orders, occasions
@@ -149,9 +149,9 @@ class Attacks:
         rng, count = scene.rng, scene.count(2, 5)
         own = rng.random() < OWN_DEVICE
         start = self._moment(scene, "night" if rng.random() < 0.5 else "person")
-        mules = [self._mules.hire(rng, "person", scene.victim, scene.day) for _ in range(scene.count(1, 2))]
+        mules = [self._mules.recruit(rng, "person", scene.victim, scene.day) for _ in range(scene.count(1, 2))]
         if rng.random() < 0.25:
-            mules[-1] = self._mules.hire(rng, "broker", scene.victim, scene.day)
+            mules[-1] = self._mules.recruit(rng, "broker", scene.victim, scene.day)
         payee = np.sort(rng.integers(0, len(mules), count))
         shares = rng.dirichlet(np.full(count, 3.0)) * 1.3 * np.exp(rng.normal(0, 0.8))
         rows = self._rows(
@@ -168,7 +168,7 @@ class Attacks:
         """ "Police" on the phone: haste, odd hours, savings broken first, to a stranger or a new company."""
         rng, count = scene.rng, scene.count(1, 4)
         start = self._moment(scene, "night" if rng.random() < 0.4 else "person")
-        payee = self._mules.hire(rng, "company" if rng.random() < 0.3 else "person", scene.victim, scene.day)
+        payee = self._mules.recruit(rng, "company" if rng.random() < 0.3 else "person", scene.victim, scene.day)
         shares = 0.9 * np.exp(rng.normal(0, 0.7, count))
         rows = self._rows(scene, scene.burst(start, count, 40), np.full(count, payee), shares, "transfer_out")
         self._finish(rng, rows, "transfer")
@@ -186,7 +186,7 @@ class Attacks:
         """Fake orders: rising payments to changing persons within hours or a day."""
         rng, count = scene.rng, scene.count(4, 8)
         start = self._moment(scene, "online")
-        mules = [self._mules.hire(rng, "person", scene.victim, scene.day) for _ in range(scene.count(2, 4))]
+        mules = [self._mules.recruit(rng, "person", scene.victim, scene.day) for _ in range(scene.count(2, 4))]
         payee = np.array(mules)[np.sort(rng.integers(0, len(mules), count))]
         shares = rng.uniform(0.01, 0.03) * _growth(rng, 1.2, 2.4, count)
         rows = self._rows(scene, scene.burst(start, count, rng.uniform(20, 200)), payee, shares, "upfront")
@@ -196,7 +196,7 @@ class Attacks:
         """Growing deposits over weeks at a broker that is none."""
         rng, count = scene.rng, scene.count(2, 5)
         front = ("broker", "company", "person")[int(rng.choice(3, p=[0.5, 0.3, 0.2]))]
-        payee = self._mules.hire(rng, front, scene.victim, scene.day)
+        payee = self._mules.recruit(rng, front, scene.victim, scene.day)
         times = self._days(scene, scene.spread(count, 1, 6), "online")
         shares = rng.uniform(0.2, 0.7) * _growth(rng, 0.9, 1.9, count)
         rows = self._rows(scene, times, np.full(count, payee), shares, "large")
@@ -208,8 +208,8 @@ class Attacks:
     def _grooming(self, scene: Scene) -> Payments:
         """Small presents to one person for weeks; then the emergency."""
         rng, small, large = scene.rng, scene.count(3, 5), scene.count(1, 3)
-        hire = self._mules.newcomer(rng, "person", scene.victim)
-        payee = hire if rng.random() < 0.7 else self._mules.hire(rng, "person", scene.victim, scene.day)
+        recruit = self._mules.newcomer(rng, "person", scene.victim)
+        payee = recruit if rng.random() < 0.7 else self._mules.recruit(rng, "person", scene.victim, scene.day)
         offsets = scene.spread(small + large, 3, 9)
         times = self._days(scene, offsets, "person")
         shares = np.concatenate((rng.uniform(0.01, 0.06, small), 0.8 * np.exp(rng.normal(0, 0.6, large))))
@@ -241,7 +241,7 @@ class Attacks:
         """Customs, visa, a relative in need: money to a stranger abroad."""
         rng, count = scene.rng, scene.count(1, 3)
         front = "abroad" if rng.random() < 0.5 else "relative_abroad"
-        payee = self._mules.hire(rng, front, scene.victim, scene.day)
+        payee = self._mules.recruit(rng, front, scene.victim, scene.day)
         times = self._days(scene, scene.spread(count, 0.1, 4), "person")
         rows = self._rows(scene, times, np.full(count, payee), 0.8 * np.exp(rng.normal(0, 0.7, count)), "transfer_out")
         rows["purpose"] = PURPOSE[str(rng.choice(["none", "tuition", "goods", "other"]))]

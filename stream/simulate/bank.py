@@ -14,9 +14,9 @@ from stream.simulate.bank_config import SimulationConfig
 from stream.simulate.bank_payees import PayeeSource
 from stream.simulate.difficulty import toughen
 from stream.simulate.disguise import Disguise
-from stream.simulate.habits import Habits
+from stream.simulate.habits import HabitTable
 from stream.simulate.occasions import Occasions
-from stream.simulate.payment_record import Chunk, Encoder, Event
+from stream.simulate.payment_record import Encoder, Event, SimulatedChunk
 from stream.simulate.places import DAY_MS, LARGEST_OFFSET_MS
 from stream.simulate.population import settle
 from stream.simulate.simulated_rows import Payments, blank
@@ -62,7 +62,7 @@ class Bank:
         if hard is not None:
             toughen(people, hard, np.random.default_rng(np.random.SeedSequence(config.seed, spawn_key=(_HARD,))))
         payees = PayeeSource()
-        self._habits = Habits(people, payees, config.activity, salt, rng)
+        self._habits = HabitTable(people, payees, config.activity, salt, rng)
         self._orders = StandingOrders(people, payees, salt, rng)
         self._occasions = Occasions(people, payees, config.activity, salt)
         period = config.period_days
@@ -77,7 +77,7 @@ class Bank:
             self._attacks.begin_late(late, hard.begins_late, self._first_day + round(period * hard.late_from))
         self._started = False
 
-    def transactions(self, chunk_size: int = 4096) -> Iterator[Chunk]:
+    def transactions(self, chunk_size: int = 4096) -> Iterator[SimulatedChunk]:
         """All transactions in the order of event time, encoded, in chunks of at most that many (a day's end ends one).
 
         The bytes do not depend on ``chunk_size``. A bank lives once: a second call raises ``RuntimeError``.

@@ -9,7 +9,7 @@ import numpy as np
 from stream.simulate.bank_payees import WALLET, kind_of
 from stream.simulate.circumstances import devices, local_times
 from stream.simulate.difficulty import Difficulty
-from stream.simulate.habits import Habits, round_amounts
+from stream.simulate.habits import HabitTable, round_amounts
 from stream.simulate.population import Population
 from stream.simulate.simulated_rows import CHECK, Payments
 from stream.simulate.tokens import Integers
@@ -24,7 +24,7 @@ _KNOWN: Final = (("wallet", 2), ("transfer", 8), ("ecommerce", 7))
 class Disguise:
     """Turns the rows of an ordinary attack into those of a careful thief."""
 
-    def __init__(self, people: Population, habits: Habits, hard: Difficulty) -> None:
+    def __init__(self, people: Population, habits: HabitTable, hard: Difficulty) -> None:
         self._people, self._habits, self.hard = people, habits, hard
         self._retail = np.flatnonzero(people.retail)
 

@@ -88,7 +88,7 @@ HABITS: Final = (
 )  # fmt: skip
 
 
-class Habits:
+class HabitTable:
     """The favourites of every customer, and the payments of a day."""
 
     def __init__(

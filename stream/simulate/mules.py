@@ -32,7 +32,7 @@ class Mules:
         self._retail = np.flatnonzero(people.retail)
         self._active: dict[str, list[tuple[int, int]]] = {kind: [] for kind in KINDS}
 
-    def hire(self, rng: np.random.Generator, kind: str, victim: int, day: int) -> int:
+    def recruit(self, rng: np.random.Generator, kind: str, victim: int, day: int) -> int:
         """A payee for the loot of one attack: one already used, or a new one."""
         active = [mule for mule in self._active[kind] if mule[1] >= day]
         if active and rng.random() < self._reused:

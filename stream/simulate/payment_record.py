@@ -1,4 +1,4 @@
-"""Payments become what leaves the simulator: Transaction JSON for the engine, :class:`Truth` apart from it."""
+"""Payments become what leaves the simulator: Transaction JSON for the engine, :class:`SimulatedTruth` apart from it."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from stream.simulate.tokens import Integers, tokens
 _T = TypeVar("_T")
 
 
-class Truth(msgspec.Struct, frozen=True):
+class SimulatedTruth(msgspec.Struct, frozen=True):
     """What is known of one transaction and must not reach the engine.
 
     ``attack`` and ``attack_id`` are empty where ``fraud`` is 0; ``kind`` says what the payment is
@@ -45,7 +45,7 @@ class Event(msgspec.Struct, frozen=True):
     transaction: bytes
     key: bytes
     time_ms: int
-    truth: Truth
+    truth: SimulatedTruth
 
 
 class _Record(msgspec.Struct, omit_defaults=True):
@@ -73,7 +73,7 @@ class _Record(msgspec.Struct, omit_defaults=True):
 
 
 @dataclass(frozen=True)
-class Chunk:
+class SimulatedChunk:
     """Consecutive transactions in the order of their event time: parallel lists of one length.
 
     ``lines`` are JSON objects without a newline; ``keys`` the customers' ids; ``times_ms`` event times.
@@ -82,7 +82,7 @@ class Chunk:
     lines: list[bytes]
     keys: list[bytes]
     times_ms: list[int]
-    truth: list[Truth]
+    truth: list[SimulatedTruth]
 
     def __len__(self) -> int:
         return len(self.lines)
@@ -122,7 +122,7 @@ class Encoder:
         self._made = 0
         self._json = msgspec.json.Encoder()
 
-    def chunk(self, rows: Payments) -> Chunk:
+    def chunk(self, rows: Payments) -> SimulatedChunk:
         """Encode rows that are sorted by time."""
         customer: list[int] = rows["customer"].tolist()
         names = [self._customers[i] for i in customer]
@@ -155,7 +155,7 @@ class Encoder:
         encode = self._json.encode
         lines = [encode(_Record(*fields)) for fields in zip(*columns, strict=True)]
         truth = self._truth(rows, ids, accounts)
-        return Chunk(lines, [self._keys[i] for i in customer], rows["time"].tolist(), truth)
+        return SimulatedChunk(lines, [self._keys[i] for i in customer], rows["time"].tolist(), truth)
 
     def _amounts(self, rows: Payments) -> tuple[list[int], list[int | None]]:
         """Amounts in the payment's currency; the account's beside it where that is another."""
@@ -165,12 +165,14 @@ class Encoder:
         amount = np.where(foreign, np.rint(rows["amount"] * rate).astype(np.int64), rows["amount"])
         return amount.tolist(), _absent(rows["amount"].tolist(), ~foreign)
 
-    def _truth(self, rows: Payments, ids: list[str], accounts: list[str]) -> list[Truth]:
+    def _truth(self, rows: Payments, ids: list[str], accounts: list[str]) -> list[SimulatedTruth]:
         attack: list[int] = rows["attack"].tolist()
         case: list[int] = rows["case"].tolist()
         kind: list[int] = rows["kind"].tolist()
         return [
-            Truth(name, int(a > 0), ATTACKS[a], f"attack-{c}" if a else "", account, KINDS[k], self._told(a, c))
+            SimulatedTruth(
+                name, int(a > 0), ATTACKS[a], f"attack-{c}" if a else "", account, KINDS[k], self._told(a, c)
+            )
             for name, a, c, account, k in zip(ids, attack, case, accounts, kind, strict=True)
         ]
 

@@ -21,7 +21,7 @@ _LATEST_DUE = 28
 
 
 @dataclass(frozen=True, slots=True)
-class Obligation:
+class StandingOrderKind:
     """One kind of standing order.
 
     ``private`` and ``company``: share of customers that have it (above 1: so many each). ``yuan``: median over
@@ -47,18 +47,18 @@ class Obligation:
 
 
 OBLIGATIONS: Final = (
-    Obligation("utilities", 0.90, 1.0, "electricity", 160, 0.5, 0.18, 1, (3, 20), 2, "utilities"),
-    Obligation("utilities", 0.75, 1.0, "water", 70, 0.5, 0.12, 1, (3, 20), 2, "utilities"),
-    Obligation("utilities", 0.95, 1.0, "phone", 75, 0.4, 0.06, 1, (1, 28), 1, "utilities"),
-    Obligation("utilities", 0.55, 1.0, "internet", 99, 0.2, 0.0, 1, (1, 28), 0, "utilities"),
-    Obligation("subscription", 1.30, 0.5, "online", 22, 0.5, 0.0, 1, (1, 28), 0, "none", "online", "online"),
-    Obligation("rent", 0.35, 0.6, "landlord", 2600, 0.35, 0.0, 10_000, (1, 6), 1, "rent", "transfer"),
-    Obligation("loan", 0.30, 0.3, "bank", 3600, 0.45, 0.0, 1, (5, 20), 0, "none"),
-    Obligation("family", 0.40, 0.0, "parent", 1000, 0.6, 0.10, 10_000, (1, 12), 2, "none", "transfer"),
-    Obligation("tuition", 0.04, 0.0, "school_abroad", 42_000, 0.3, 0.02, 1, (1, 20), 3, "tuition", "transfer", "person", 6),
-    Obligation("allowance_abroad", 0.04, 0.0, "child_abroad", 6_000, 0.3, 0.15, 10_000, (1, 15), 2, "none", "transfer"),
-    Obligation("tax", 0.03, 1.0, "tax_office", 900, 0.5, 0.4, 1, (8, 15), 2, "tax", "standing", "office"),
-    Obligation("payroll", 0.0, 25.0, "employee", 1400, 0.4, 0.04, 1, (5, 28), 0, "salary", "run", "office"),
+    StandingOrderKind("utilities", 0.90, 1.0, "electricity", 160, 0.5, 0.18, 1, (3, 20), 2, "utilities"),
+    StandingOrderKind("utilities", 0.75, 1.0, "water", 70, 0.5, 0.12, 1, (3, 20), 2, "utilities"),
+    StandingOrderKind("utilities", 0.95, 1.0, "phone", 75, 0.4, 0.06, 1, (1, 28), 1, "utilities"),
+    StandingOrderKind("utilities", 0.55, 1.0, "internet", 99, 0.2, 0.0, 1, (1, 28), 0, "utilities"),
+    StandingOrderKind("subscription", 1.30, 0.5, "online", 22, 0.5, 0.0, 1, (1, 28), 0, "none", "online", "online"),
+    StandingOrderKind("rent", 0.35, 0.6, "landlord", 2600, 0.35, 0.0, 10_000, (1, 6), 1, "rent", "transfer"),
+    StandingOrderKind("loan", 0.30, 0.3, "bank", 3600, 0.45, 0.0, 1, (5, 20), 0, "none"),
+    StandingOrderKind("family", 0.40, 0.0, "parent", 1000, 0.6, 0.10, 10_000, (1, 12), 2, "none", "transfer"),
+    StandingOrderKind("tuition", 0.04, 0.0, "school_abroad", 42_000, 0.3, 0.02, 1, (1, 20), 3, "tuition", "transfer", "person", 6),
+    StandingOrderKind("allowance_abroad", 0.04, 0.0, "child_abroad", 6_000, 0.3, 0.15, 10_000, (1, 15), 2, "none", "transfer"),
+    StandingOrderKind("tax", 0.03, 1.0, "tax_office", 900, 0.5, 0.4, 1, (8, 15), 2, "tax", "standing", "office"),
+    StandingOrderKind("payroll", 0.0, 25.0, "employee", 1400, 0.4, 0.04, 1, (5, 28), 0, "salary", "run", "office"),
 )  # fmt: skip
 """Amounts of companies grow with their wealth (a factor of about 4); payroll is for the payroll segment alone."""
 
@@ -143,7 +143,9 @@ class StandingOrders:
         fits = people.retail[inside] & (inside != customer) & (rng.random(len(customer)) < 0.5)
         return np.where(fits, customer_payee(inside, people.home[inside]), outside)
 
-    def _payments(self, obligation: Obligation, orders: Integers, rng: np.random.Generator, day: int) -> Payments:
+    def _payments(
+        self, obligation: StandingOrderKind, orders: Integers, rng: np.random.Generator, day: int
+    ) -> Payments:
         people = self._people
         customer = self._customer[orders]
         rows = blank(len(orders))

@@ -16,7 +16,7 @@ from typing import Any, Final
 
 import numpy as np
 
-from stream.simulate.payment_record import Truth
+from stream.simulate.payment_record import SimulatedTruth
 
 _HOUR_S: Final = 3600
 _DAY_S: Final = 86_400
@@ -47,7 +47,7 @@ class ThinAccounts:
     clock: bool = True
     start: datetime = datetime(2023, 1, 1, tzinfo=UTC)
 
-    def traffic(self) -> tuple[list[dict[str, Any]], list[Truth]]:
+    def traffic(self) -> tuple[list[dict[str, Any]], list[SimulatedTruth]]:
         """Transactions by event time, as records of the contract, and the truth in the same order."""
         rng = np.random.default_rng([self.seed, 0])
         payments = [payment for number in range(self.accounts) for payment in _Customer(self, number).payments()]
@@ -63,7 +63,9 @@ class ThinAccounts:
             records.append({"transaction_id": name, "event_time": at, "currency": "EUR", **fields})
             kind = "attack" if attack else "life"
             account = fields["account_id"]
-            truth.append(Truth(name, int(bool(attack)), attack, f"{attack}-{account}" if attack else "", account, kind))
+            truth.append(
+                SimulatedTruth(name, int(bool(attack)), attack, f"{attack}-{account}" if attack else "", account, kind)
+            )
         return records, truth
 
 

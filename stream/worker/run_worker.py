@@ -31,7 +31,7 @@ from stream.worker.health.probes import Probes
 from stream.worker.ownership.hanging import HangingWatch
 from stream.worker.ownership.line import Line
 from stream.worker.rows.snapshot_folder import SnapshotFolder
-from stream.worker.rows.snapshots import Snapshots
+from stream.worker.rows.snapshots import RowSnapshots
 from stream.worker.rows.standbys import Standbys
 from stream.worker.transport.app import build, execute
 from stream.worker.transport.topology import Topology
@@ -145,7 +145,7 @@ def _hanging(settings: Settings, count: int, line: Line, log: KafkaLog, metrics:
 
 
 def _notes(
-    aside: SetAside, snapshots: Snapshots | None, standbys: Standbys | None
+    aside: SetAside, snapshots: RowSnapshots | None, standbys: Standbys | None
 ) -> dict[str, Callable[[], object]]:  # fmt: skip
     """What readiness tells besides, and does not depend on."""
     notes: dict[str, Callable[[], object]] = {"refused_records": aside.shown}
@@ -159,11 +159,11 @@ def _notes(
     return notes
 
 
-def _snapshots(settings: Settings, log: KafkaLog, metrics: Metrics) -> Snapshots:
+def _snapshots(settings: Settings, log: KafkaLog, metrics: Metrics) -> RowSnapshots:
     """The folder of this installation, in the data directory unless the settings say where."""
     directory = Path(settings.snapshot_directory or Path(settings.data_directory) / "snapshots")
     folder = SnapshotFolder(directory, settings.snapshot_limit_mb << 20)
-    return Snapshots(folder, log.identity, settings.snapshot_interval_s, metrics)
+    return RowSnapshots(folder, log.identity, settings.snapshot_interval_s, metrics)
 
 
 def worker_name(settings: Settings) -> str:

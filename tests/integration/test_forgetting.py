@@ -49,7 +49,7 @@ def day_of(start: datetime, day: int) -> list[bytes]:
     return made
 
 
-def told_of(start: datetime, day: int) -> bytes:
+def remembered_feedback(start: datetime, day: int) -> bytes:
     verdict = "fraud" if day % 4 == 0 else "genuine"
     said = orjson.loads(day_of(start, day)[6])
     return orjson.dumps(
@@ -85,7 +85,7 @@ def test_rows_are_forgotten_through_kills_and_the_oracle_and_the_dump_hold_the_s
         nonlocal sent
         payments = [one for day in range(first, last) for one in day_of(start, day)]
         line.send("bank.transactions.v1", payments)
-        line.send("bank.feedback.v1", [told_of(start, day) for day in range(first, last)])
+        line.send("bank.feedback.v1", [remembered_feedback(start, day) for day in range(first, last)])
         sent += len(payments)
 
     def decided() -> int:
@@ -134,7 +134,7 @@ def test_rows_are_forgotten_through_kills_and_the_oracle_and_the_dump_hold_the_s
     met = {orjson.loads(one)["account_id"].encode() for day in range(DAYS) for one in day_of(start, day)}
     assert len(kept) < len(met) / 2
     assert {b"stays-0", b"stays-1", b"stays-2", b"stays-3"} <= kept, "who pays every day is known"
-    frauds = {orjson.loads(told_of(start, day))["account_id"].encode() for day in range(0, DAYS, 4)}
+    frauds = {orjson.loads(remembered_feedback(start, day))["account_id"].encode() for day in range(0, DAYS, 4)}
     assert frauds <= kept, "nobody is forgotten who was defrauded"
     markers = [orjson.loads(r.value) for r in line.records(both[0]) if r.key == MARKER_KEY and r.value]
     assert sum(one[TOMBSTONES] > 0 for one in markers) > 0

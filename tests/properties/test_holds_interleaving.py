@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from stream.core.hold.holds import Ending, Hold, Holds, Verdict
+from stream.core.hold.holds import Ending, Hold, HoldBook, Verdict
 
 SECOND = 1_000_000
 FOREVER = 10**18
@@ -75,9 +75,9 @@ def vouched(log: Logs, read: int) -> int:
     return min((verdict.stamped_at for verdict in log.feedback[read:]), default=FOREVER)
 
 
-def walk(log: Logs, draw: st.DataObject, *, crash: bool = False) -> tuple[list[Ending], Holds]:
+def walk(log: Logs, draw: st.DataObject, *, crash: bool = False) -> tuple[list[Ending], HoldBook]:
     """Read the two logs in some interleaving, look for expiries at some times, crash at some."""
-    holds, changelog = Holds(), []
+    holds, changelog = HoldBook(), []
     endings: list[Ending] = []
     alerts, feedback = 0, 0
     while alerts < len(log.alerts) or feedback < len(log.feedback):
@@ -99,8 +99,8 @@ def walk(log: Logs, draw: st.DataObject, *, crash: bool = False) -> tuple[list[E
     return endings + holds.expire(FOREVER), holds
 
 
-def recovered(changelog: list[tuple[bytes, bytes | None]]) -> Holds:
-    holds = Holds()
+def recovered(changelog: list[tuple[bytes, bytes | None]]) -> HoldBook:
+    holds = HoldBook()
     for key, value in changelog:
         holds.restore(key, value)
     return holds

@@ -19,7 +19,7 @@ from stream.core.decision.genesis import first_snapshot
 from stream.core.frame.batch_record import read_batch
 from stream.core.frame.frame import FORWARDED, PROFILED, BrokenFrame, decode_frame, encode_frame
 from stream.core.frame.skipped import Skip
-from stream.core.hold.holds import Hold, Holds, UnknownRow, UnreadableAlert, read_alert
+from stream.core.hold.holds import Hold, HoldBook, UnknownRow, UnreadableAlert, read_alert
 from stream.core.hold.obligation_records import read_obligation
 from stream.core.learning.learning_records import is_label, label_record
 from stream.log.records import Place
@@ -65,11 +65,11 @@ def test_an_alert_or_an_obligation_is_a_hold_or_refused(value: bytes) -> None:
     for read in (read_alert, read_obligation):
         with suppress(UnreadableAlert):
             hold = read(value)
-            holds = Holds()
+            holds = HoldBook()
             if hold is not None:
                 holds.open(hold)
                 [(key, row)] = holds.take_changes()
-                again = Holds()
+                again = HoldBook()
                 again.restore(key, row)  # what was read can be written, and read back
                 assert list(again) == [hold]
 
@@ -77,7 +77,7 @@ def test_an_alert_or_an_obligation_is_a_hold_or_refused(value: bytes) -> None:
 @QUICK
 @given(ANY | mutated(ROW))
 def test_a_stored_hold_is_one_or_refused_and_leaves_the_others(value: bytes) -> None:
-    holds = Holds()
+    holds = HoldBook()
     holds.restore(b"a-1/t-1", ROW)
     try:
         holds.restore(b"a-1/t-1", value)

@@ -46,7 +46,7 @@ def by_versions(model: str, policy: str) -> Decider:
 
 
 class SwitchingVersions:
-    """Versions in force, which the schedule switches; see :class:`stream.worker.ownership.line.Versions`."""
+    """Versions in force, which the schedule switches; see :class:`stream.worker.ownership.line.VersionsInForce`."""
 
     def __init__(self) -> None:
         self.number = 0

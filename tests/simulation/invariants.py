@@ -17,12 +17,12 @@ from stream.core.table.row_table import RowTable
 from stream.errors import RiskstreamError
 from stream.hop_settings import hop_settings
 from stream.log.records import Place, Record
-from stream.replay.oracle.verify import Item, Recorded, Verified, verify
-from stream.worker.hops.account_processor import AccountsHop
-from stream.worker.hops.payee_processor import PayeesHop
+from stream.replay.oracle.verify import Recorded, RecordedItem, Verified, verify
+from stream.worker.hops.account_processor import AccountProcessor
+from stream.worker.hops.payee_processor import PayeeProcessor
 from stream.worker.rows.checkpoint import MARKER_KEY
 from stream.worker.rows.replica import Replica, RowHop, RowSource
-from stream.worker.rows.snapshots import Snapshots
+from stream.worker.rows.snapshots import RowSnapshots
 
 if TYPE_CHECKING:
     from simulation.schedules import Simulation
@@ -65,7 +65,7 @@ class Oracle:
         """So does one from every disk and every standby copy; what nobody has damaged is not refused either."""
         quiet, bystander = UncountedMetrics(), ConnectedLog(simulation.log, Bystander())
         for number, disk in enumerate(simulation.disks):
-            snapshots = Snapshots(disk, bystander.identity, 1, quiet, simulation.log.now)
+            snapshots = RowSnapshots(disk, bystander.identity, 1, quiet, simulation.log.now)
             accounts, payees = self._recovered(simulation, snapshots, refusable=disk.damaged)
             assert_rows(accounts, payees, self, f"rows from the snapshots of disk {number}")
         for worker in simulation.workers:
@@ -74,12 +74,12 @@ class Oracle:
 
     def _recovered(
         self, simulation: Simulation, source: RowSource | None, refusable: bool = False
-    ) -> tuple[AccountsHop, PayeesHop]:
+    ) -> tuple[AccountProcessor, PayeeProcessor]:
         log, versions = simulation.log, simulation.versions
         reader = SimulatedReader(log, Bystander())
-        accounts = AccountsHop(simulation.settings, log.partitions, versions.trusts)
+        accounts = AccountProcessor(simulation.settings, log.partitions, versions.trusts)
         accounts.broker_ms = lambda: log.broker_ms  # the time of today, which no recovery may judge by
-        payees = PayeesHop(simulation.settings, versions)
+        payees = PayeeProcessor(simulation.settings, versions)
 
         def rebuild(hop: RowHop, partition: int, recover: Callable[[Replica[Any] | None], None]) -> None:
             try:
@@ -97,7 +97,7 @@ class Oracle:
         return accounts, payees
 
 
-def assert_rows(accounts: AccountsHop, payees: PayeesHop, oracle: Oracle, whose: str) -> None:
+def assert_rows(accounts: AccountProcessor, payees: PayeeProcessor, oracle: Oracle, whose: str) -> None:
     """Rows are as if every record had come once, in log order (invariant 2)."""
     for partition, owner in accounts.owned.items():
         owner.core.forget_all()
@@ -124,7 +124,7 @@ def assert_rows(accounts: AccountsHop, payees: PayeesHop, oracle: Oracle, whose:
         _equal(payee.core.busy, oracle.verified.payees[partition].busy, f"{whose}, busy payees of {partition}")
 
 
-def _assert_bounded(simulation: Simulation, partition: int, accounts: AccountsHop) -> None:
+def _assert_bounded(simulation: Simulation, partition: int, accounts: AccountProcessor) -> None:
     """A recovery repeats what came behind the last checkpoint and looks at a batch or two before it (invariant 7)."""
     marker = next(
         (orjson.loads(r.value or b"")
@@ -151,9 +151,9 @@ def assert_exact(simulation: Simulation) -> Oracle:
 def recorded(simulation: Simulation) -> Recorded:
     """The simulated log as the oracle reads it."""
 
-    def read(topic: str, partition: int) -> Iterator[Item]:
+    def read(topic: str, partition: int) -> Iterator[RecordedItem]:
         for record in _records(simulation, Place(topic, partition)):
-            yield Item(record.offset, record.timestamp, record.key, record.value or b"", dict(record.headers))
+            yield RecordedItem(record.offset, record.timestamp, record.key, record.value or b"", dict(record.headers))
 
     partitions = simulation.log.partitions
     settings = hop_settings(simulation.settings, partitions)

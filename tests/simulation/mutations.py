@@ -17,7 +17,7 @@ from simulation.simulated_log import ConnectedLog, SimulatedLog, SimulatedPublis
 
 from stream.core.account.account_row import HOUR_US
 from stream.core.frame.batch_record import mended_steps
-from stream.core.frame.mended_step import Step
+from stream.core.frame.mended_step import MendingStep
 from stream.core.payee.payee_hop import PayeeHop
 from stream.core.payee.payee_mending import mend_payees
 from stream.core.table.forgetting import BEFORE_ALL, Horizons, Sweep
@@ -26,13 +26,13 @@ from stream.log.mailbox import Mailbox
 from stream.log.records import Place, Position, PublishFailed, Record
 from stream.worker.hops import account_processor as accounts
 from stream.worker.hops import payee_processor as payees
-from stream.worker.hops.account_processor import AccountsHop
-from stream.worker.hops.payee_processor import PayeesHop
+from stream.worker.hops.account_processor import AccountProcessor
+from stream.worker.hops.payee_processor import PayeeProcessor
 from stream.worker.rows import checkpoint
 from stream.worker.rows import row_snapshot as snapshot
 from stream.worker.rows.replica import Replica
 from stream.worker.rows.row_snapshot import Copying
-from stream.worker.rows.snapshots import Snapshots
+from stream.worker.rows.snapshots import RowSnapshots
 
 Mutation = Callable[[pytest.MonkeyPatch], None]
 
@@ -79,13 +79,13 @@ def marker_outside(patch: pytest.MonkeyPatch) -> None:
 
 def no_ring(patch: pytest.MonkeyPatch) -> None:
     """The ring of the last transactions is forgotten: a producer's retry is a payment of its own."""
-    process = AccountsHop.process
+    process = AccountProcessor.process
 
-    def forgetful(self: AccountsHop, publisher: Any, partition: int, *rest: Any) -> Any:
+    def forgetful(self: AccountProcessor, publisher: Any, partition: int, *rest: Any) -> Any:
         self.owned[partition].core.table.rows["recent_transaction"] = 0
         return process(self, publisher, partition, *rest)
 
-    patch.setattr(AccountsHop, "process", forgetful)
+    patch.setattr(AccountProcessor, "process", forgetful)
 
 
 def no_generation(patch: pytest.MonkeyPatch) -> None:
@@ -157,19 +157,19 @@ def positions_pending(patch: pytest.MonkeyPatch) -> None:
 
 def trust_of_today(patch: pytest.MonkeyPatch) -> None:
     """A recovery asks the policy in force who is trusted, and not the record of the batch."""
-    decode = AccountsHop._decode_feedback
+    decode = AccountProcessor._decode_feedback
 
-    def today(self: AccountsHop, partition: int, records: Sequence[Record], trusts: Any) -> Any:
+    def today(self: AccountProcessor, partition: int, records: Sequence[Record], trusts: Any) -> Any:
         return decode(self, partition, records, self.trusts)
 
-    patch.setattr(AccountsHop, "_decode_feedback", today)
+    patch.setattr(AccountProcessor, "_decode_feedback", today)
 
 
 def stamp_believed(patch: pytest.MonkeyPatch) -> None:
     """An event time is judged by the record's own stamp alone, which its producer's clock may have set."""
-    decode = AccountsHop._decode_transactions
+    decode = AccountProcessor._decode_transactions
     patch.setattr(
-        AccountsHop,
+        AccountProcessor,
         "_decode_transactions",
         lambda self, partition, records, broker_ms: decode(self, partition, records, None),
     )
@@ -177,14 +177,14 @@ def stamp_believed(patch: pytest.MonkeyPatch) -> None:
 
 def time_of_today(patch: pytest.MonkeyPatch) -> None:
     """A recovery judges event times by another time than the one that the record of the batch has."""
-    decode = AccountsHop._decode_transactions
+    decode = AccountProcessor._decode_transactions
 
-    def another(self: AccountsHop, partition: int, records: Sequence[Record], broker_ms: int | None) -> Any:
+    def another(self: AccountProcessor, partition: int, records: Sequence[Record], broker_ms: int | None) -> Any:
         if broker_ms is not None and broker_ms != self.broker_ms():
             broker_ms -= HOUR_US // 1000
         return decode(self, partition, records, broker_ms)
 
-    patch.setattr(AccountsHop, "_decode_transactions", another)
+    patch.setattr(AccountProcessor, "_decode_transactions", another)
 
 
 def step_unrecorded(patch: pytest.MonkeyPatch) -> None:
@@ -195,7 +195,7 @@ def step_unrecorded(patch: pytest.MonkeyPatch) -> None:
 def mended_by_today(patch: pytest.MonkeyPatch) -> None:
     """A recovery mends by another time than the one at which times were mended."""
 
-    def another(batch: Mapping[str, Any]) -> tuple[Step, ...]:
+    def another(batch: Mapping[str, Any]) -> tuple[MendingStep, ...]:
         return tuple(
             replace(step, limit=step.limit - 24 * HOUR_US, until=step.until - 24 * HOUR_US)
             for step in mended_steps(batch)
@@ -206,12 +206,12 @@ def mended_by_today(patch: pytest.MonkeyPatch) -> None:
 
 def marker_without_clock(patch: pytest.MonkeyPatch) -> None:
     """The marker forgets the highest event time, which lateness is measured against."""
-    marker = AccountsHop._marker
+    marker = AccountProcessor._marker
 
-    def forgetful(self: AccountsHop, owner: Any) -> checkpoint.Marker:
+    def forgetful(self: AccountProcessor, owner: Any) -> checkpoint.Marker:
         return marker(self, owner) | {"highest": -(2**62)}
 
-    patch.setattr(AccountsHop, "_marker", forgetful)
+    patch.setattr(AccountProcessor, "_marker", forgetful)
 
 
 def silent_degradation(patch: pytest.MonkeyPatch) -> None:
@@ -228,8 +228,8 @@ def kept_unasked(patch: pytest.MonkeyPatch) -> None:
             self.owned[partition] = kept
         return kept is not None
 
-    patch.setattr(AccountsHop, "take_up", take_up)
-    patch.setattr(payees.PayeesHop, "take_up", take_up)
+    patch.setattr(AccountProcessor, "take_up", take_up)
+    patch.setattr(payees.PayeeProcessor, "take_up", take_up)
 
 
 def copy_not_read_on(patch: pytest.MonkeyPatch) -> None:
@@ -254,17 +254,17 @@ def snapshot_unvouched(patch: pytest.MonkeyPatch) -> None:
         return done
 
     _SNAPSHOTS.clear()
-    made = Snapshots.__init__
+    made = RowSnapshots.__init__
 
-    def remembered(self: Snapshots, *rest: Any) -> None:
+    def remembered(self: RowSnapshots, *rest: Any) -> None:
         made(self, *rest)
         _SNAPSHOTS.append(self)
 
-    patch.setattr(Snapshots, "__init__", remembered)
+    patch.setattr(RowSnapshots, "__init__", remembered)
     patch.setattr(Copying, "step", hasty)
 
 
-_SNAPSHOTS: list[Snapshots] = []
+_SNAPSHOTS: list[RowSnapshots] = []
 
 
 def snapshot_unchecked(patch: pytest.MonkeyPatch) -> None:
@@ -300,13 +300,13 @@ def forgets_too_soon(patch: pytest.MonkeyPatch) -> None:
 
 def marker_without_horizon(patch: pytest.MonkeyPatch) -> None:
     """The marker does not say what is forgotten."""
-    marker = AccountsHop._marker
+    marker = AccountProcessor._marker
 
-    def forgetful(self: AccountsHop, owner: Any) -> checkpoint.Marker:
+    def forgetful(self: AccountProcessor, owner: Any) -> checkpoint.Marker:
         names = ("reached", "forgotten_until", "pairs_forgotten_until")
         return {name: value for name, value in marker(self, owner).items() if name not in names}
 
-    patch.setattr(AccountsHop, "_marker", forgetful)
+    patch.setattr(AccountProcessor, "_marker", forgetful)
 
 
 def tombstones_unsent(patch: pytest.MonkeyPatch) -> None:
@@ -316,12 +316,12 @@ def tombstones_unsent(patch: pytest.MonkeyPatch) -> None:
 
 def tombstones_uncounted(patch: pytest.MonkeyPatch) -> None:
     """The marker does not say how many tombstones checkpoints wrote."""
-    marker = AccountsHop._marker
+    marker = AccountProcessor._marker
 
-    def silent(self: AccountsHop, owner: Any) -> checkpoint.Marker:
+    def silent(self: AccountProcessor, owner: Any) -> checkpoint.Marker:
         return marker(self, owner) | {checkpoint.TOMBSTONES: 0}
 
-    patch.setattr(AccountsHop, "_marker", silent)
+    patch.setattr(AccountProcessor, "_marker", silent)
 
 
 def limits_of_today(patch: pytest.MonkeyPatch) -> None:
@@ -332,10 +332,10 @@ def limits_of_today(patch: pytest.MonkeyPatch) -> None:
 def payee_limits_of_today(patch: pytest.MonkeyPatch) -> None:
     """The second hop does not record from which frame on which limit holds."""
 
-    def unrecorded(self: PayeesHop, publisher: Any, owner: Any, partition: int) -> None:
+    def unrecorded(self: PayeeProcessor, publisher: Any, owner: Any, partition: int) -> None:
         owner.core.idle_us = round(self.settings.forget_payees_days * payees.DAY_US)
 
-    patch.setattr(PayeesHop, "_limit", unrecorded)
+    patch.setattr(PayeeProcessor, "_limit", unrecorded)
 
 
 def horizon_goes_back(patch: pytest.MonkeyPatch) -> None:
@@ -352,7 +352,7 @@ def horizon_goes_back(patch: pytest.MonkeyPatch) -> None:
 def mended_without_a_sweep(patch: pytest.MonkeyPatch) -> None:
     """A step lets the horizon go back over rows of which some were taken out and some were not."""
 
-    def mend(self: PayeeHop, step: Step) -> int:
+    def mend(self: PayeeHop, step: MendingStep) -> int:
         if self.horizons.reached > step.limit:
             self.horizons.go_back(step.until, [self.idle_us])
         return mend_payees(self.table, self.busy, step)

@@ -19,7 +19,7 @@ from simulation.traffic import Event
 from stream.arrays.packed import Packed
 from stream.core.edge.partition import partition_of
 from stream.log.reader import ReadFailed
-from stream.log.records import Headers, PackedHeaders, Place, Position, PublishFailed, Record, Records, send_each
+from stream.log.records import Headers, PackedHeaders, Place, Position, PublishFailed, Record, RecordBatch, send_each
 from stream.log.transactions import Membership
 
 TRANSACTION_TIMEOUT_S = 10.0
@@ -369,17 +369,17 @@ class SimulatedReader:
                 self._caller.operation()
             start = upto
 
-    def read_many(self, place: Place, start: int, stop: int | None = None) -> Iterator[Records]:
+    def read_many(self, place: Place, start: int, stop: int | None = None) -> Iterator[RecordBatch]:
         """The same without an object a record."""
         for chunk in self.read(place, start, stop):
-            yield Records.of(chunk)
+            yield RecordBatch.of(chunk)
 
     def close(self) -> None:
         """Nothing to let go of."""
 
 
 class ConnectedLog:
-    """The log as one process sees it; see :class:`stream.worker.ownership.recovery.Log`."""
+    """The log as one process sees it; see :class:`stream.worker.ownership.recovery.LineLog`."""
 
     transactional = True
 

@@ -16,12 +16,12 @@ from simulation.simulated_log import OPEN, ConnectedLog, SimulatedLog
 
 from stream.core.decision.decide import Decided
 from stream.errors import RiskstreamError
-from stream.log.records import Place, Records
+from stream.log.records import Place, RecordBatch
 from stream.settings import Settings
-from stream.worker.hops.counts import Counts
-from stream.worker.ownership.line import Line, Versions
+from stream.worker.hops.counts import BatchTallies
+from stream.worker.ownership.line import Line, VersionsInForce
 from stream.worker.ownership.recovery import HOPS
-from stream.worker.rows.snapshots import Snapshots
+from stream.worker.rows.snapshots import RowSnapshots
 from stream.worker.rows.standbys import Standbys
 
 FETCHED = 6
@@ -51,7 +51,7 @@ class UncountedMetrics:
         """A thread failed."""
         self.events[f"restarted {thread}"] += 1
 
-    def counted(self, counts: Counts) -> None:
+    def counted(self, counts: BatchTallies) -> None:
         """A batch of the accounts hop was committed."""
 
     def decided(self, batch: list[Decided]) -> None:
@@ -109,7 +109,7 @@ class SimulatedWorker(Process):
     """
 
     def __init__(
-        self, name: str, settings: Settings, log: SimulatedLog, group: SimulatedGroup, versions: Versions,
+        self, name: str, settings: Settings, log: SimulatedLog, group: SimulatedGroup, versions: VersionsInForce,
         disk: SimulatedDisk,
     ) -> None:  # fmt: skip
         self.asked_to_end = False
@@ -122,7 +122,7 @@ class SimulatedWorker(Process):
         """Behind the last record that was fetched; what was looked at behind it were gaps."""
         connected = ConnectedLog(log, self)
         self.metrics = metrics = UncountedMetrics()
-        self.snapshots = Snapshots(
+        self.snapshots = RowSnapshots(
             disk, connected.identity, settings.snapshot_interval_s, metrics, log.now, BLOCK_BYTES
         )  # fmt: skip
         self.standbys = Standbys(connected, settings.standby_limit_mb << 20, metrics)
@@ -199,7 +199,7 @@ class SimulatedWorker(Process):
             stop = min(offset + self._log.random.randint(1, FETCHED), self._log.stable_end(place))
             if stop > offset:
                 self.operation()
-                records = Records.of(self._log.committed(place, offset, stop), self._reached[place])
+                records = RecordBatch.of(self._log.committed(place, offset, stop), self._reached[place])
                 lane.mailbox.put(place, records)
                 self._next[place] = stop
                 if len(records):

@@ -16,7 +16,7 @@ from simulation.traffic import TRANSACTIONS, Bank
 
 from rules.exchange_rates import Currencies
 from stream.core.frame.recorded_rates import RatesLost
-from stream.log.records import Place, PublishFailed, Records
+from stream.log.records import Place, PublishFailed, RecordBatch
 from stream.log.transactions import Membership
 from stream.settings import Settings
 from stream.worker.hops import account_processor as accounts
@@ -66,7 +66,7 @@ def a_day() -> tuple[SimulatedLog, Line]:
 def take_all(log: SimulatedLog, line: Line) -> None:
     start = line.recover([0], MEMBERSHIP)[INPUT]
     line.resume()
-    line.lane_of(TRANSACTIONS).mailbox.put(INPUT, Records.of(log.committed(INPUT, start, log.end(INPUT)), start))
+    line.lane_of(TRANSACTIONS).mailbox.put(INPUT, RecordBatch.of(log.committed(INPUT, start, log.end(INPUT)), start))
 
 
 @pytest.mark.parametrize(
@@ -112,7 +112,7 @@ def test_a_line_that_pauses_ends_its_batch_and_takes_no_other() -> None:
         await asyncio.sleep(0)  # the batch is walked, its commit waits
         pausing = asyncio.create_task(line.pause())
         await asyncio.sleep(0)
-        line.lane_of(TRANSACTIONS).mailbox.put(INPUT, Records.of(log.committed(INPUT, 0, 1)))
+        line.lane_of(TRANSACTIONS).mailbox.put(INPUT, RecordBatch.of(log.committed(INPUT, 0, 1)))
         assert not pausing.done()
         publisher.let_go.set()
         await asyncio.gather(stepping, pausing)

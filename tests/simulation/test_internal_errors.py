@@ -20,12 +20,12 @@ from simulation.simulated_log import ConnectedLog, SimulatedLog
 from simulation.simulated_worker import UncountedMetrics
 from simulation.traffic import FEEDBACK, TRANSACTIONS, Bank
 
-from stream.core.frame.skipped import Skips
-from stream.log.records import Place, Record, Records
+from stream.core.frame.skipped import SkippedFrames
+from stream.log.records import Place, Record, RecordBatch
 from stream.log.transactions import Membership
 from stream.settings import Settings
-from stream.worker.hops.account_processor import AccountsHop
-from stream.worker.hops.payee_processor import PayeesHop
+from stream.worker.hops.account_processor import AccountProcessor
+from stream.worker.hops.payee_processor import PayeeProcessor
 from stream.worker.ownership.line import Line
 
 SCHEDULES = range(40)
@@ -58,18 +58,18 @@ def test_schedules_with_poison_end_as_the_oracle_says() -> None:
 
 def forget_offsets(patch: pytest.MonkeyPatch) -> None:
     """The batch record does not say what was left out."""
-    record = AccountsHop._record_batch
+    record = AccountProcessor._record_batch
 
-    def without(self: AccountsHop, *rest: Any) -> None:
+    def without(self: AccountProcessor, *rest: Any) -> None:
         *others, walked = rest
         record(self, *others, replace(walked, internal=[]))
 
-    patch.setattr(AccountsHop, "_record_batch", without)
+    patch.setattr(AccountProcessor, "_record_batch", without)
 
 
 def forget_skips(patch: pytest.MonkeyPatch) -> None:
     """A recovery of the second hop does not ask what was left out."""
-    patch.setattr(PayeesHop, "_read_skips", lambda self, reader, partition: Skips())
+    patch.setattr(PayeeProcessor, "_read_skips", lambda self, reader, partition: SkippedFrames())
 
 
 def rows_kept(patch: pytest.MonkeyPatch) -> None:
@@ -134,7 +134,7 @@ class Day:
             offsets = self.line.recover([0, 1], Membership("riskstream", self.generation, self.line.worker))
             self.line.resume()
             for place, start in offsets.items():
-                found = Records.of(self.log.committed(place, start, self.log.stable_end(place)), start)
+                found = RecordBatch.of(self.log.committed(place, start, self.log.stable_end(place)), start)
                 self.line.lane_of(place.topic).mailbox.put(place, found)
             for name in ("accounts", "payees"):
                 asyncio.run(self.line.step(name))

@@ -15,10 +15,10 @@ from simulation.simulated_worker import UncountedMetrics
 from simulation.traffic import TRANSACTIONS, Bank
 
 from stream.errors import RiskstreamError
-from stream.log.records import Place, Records
+from stream.log.records import Place, RecordBatch
 from stream.log.transactions import Membership
 from stream.settings import Settings
-from stream.worker.hops.account_processor import AccountsHop
+from stream.worker.hops.account_processor import AccountProcessor
 from stream.worker.ownership.line import Line
 from stream.worker.rows.lost_records import RecordsLost
 
@@ -54,7 +54,7 @@ def work(log: SimulatedLog, line: Line, generation: int, most: int = 1_000) -> d
     for place, start in offsets.items():
         stop = min(start + most, log.stable_end(place))
         if place.topic == TRANSACTIONS and stop > start:
-            line.lane_of(TRANSACTIONS).mailbox.put(place, Records.of(log.committed(place, start, stop), start))
+            line.lane_of(TRANSACTIONS).mailbox.put(place, RecordBatch.of(log.committed(place, start, stop), start))
     asyncio.run(line.step("accounts"))
     for transaction in list(log.unsettled):
         log.settle(transaction)
@@ -126,7 +126,7 @@ def test_a_gap_in_the_log_of_batches_is_not_passed_over() -> None:
     work(log, line, 3, most=3)
     first = next(i for i, entry in enumerate(log.entries[Place(BATCHES, 0)]) if entry.record is not None)
     delete(log, Place(BATCHES, 0), first + 1)
-    hop = AccountsHop(Settings(), 2, lambda actor: True)
+    hop = AccountProcessor(Settings(), 2, lambda actor: True)
     reader = SimulatedReader(log, Bystander())
     transactions, feedback = (p.offset for p in reader.positions(hop.places(0)).values())
     with pytest.raises(RecordsLost, match="the rows stand for batch 0, the first one recorded behind them is 2"):
@@ -147,7 +147,7 @@ def test_rows_half_walked_when_something_broke_are_not_kept() -> None:
 
     core.process = broken  # type: ignore[method-assign]
     place = Place(TRANSACTIONS, 0)
-    line.lane_of(TRANSACTIONS).mailbox.put(place, Records.of(log.committed(place, 5, 8), 5))
+    line.lane_of(TRANSACTIONS).mailbox.put(place, RecordBatch.of(log.committed(place, 5, 8), 5))
     asyncio.run(line.step("accounts"))
     assert not line.ready
     line.recover([0, 1], Membership("riskstream", 2, "w1"))

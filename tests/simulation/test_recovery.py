@@ -13,8 +13,8 @@ from stream.errors import RiskstreamError
 from stream.log.made_anew import TopicMadeAnew
 from stream.log.records import Place
 from stream.settings import Settings
-from stream.worker.hops.account_processor import AccountsHop
-from stream.worker.hops.payee_processor import PayeesHop
+from stream.worker.hops.account_processor import AccountProcessor
+from stream.worker.hops.payee_processor import PayeeProcessor
 from stream.worker.rows.checkpoint import MARKER_KEY
 
 BATCHES = Place("riskstream-accounts-batches", 0)
@@ -24,8 +24,8 @@ INPUTS = [Place("bank.transactions.v1", 0), Place("bank.feedback.v1", 0)]
 
 def recover(
     log: SimulatedLog, topic_ids: dict[str, str] | None = None, settings: Settings | None = None
-) -> AccountsHop:  # fmt: skip
-    hop = AccountsHop(settings or Settings(), 1, lambda actor: True)
+) -> AccountProcessor:  # fmt: skip
+    hop = AccountProcessor(settings or Settings(), 1, lambda actor: True)
     hop.topic_ids = topic_ids or {}
     reader = SimulatedReader(log, Bystander())
     transactions, feedback = (p.offset for p in reader.positions(hop.places(0)).values())
@@ -74,7 +74,7 @@ def test_rows_of_an_input_that_was_made_anew_are_refused_though_the_offsets_agre
 
 
 def test_frames_of_a_topic_that_was_made_anew_are_refused(done: SimulatedLog) -> None:
-    hop = PayeesHop(Settings(), SwitchingVersions())
+    hop = PayeeProcessor(Settings(), SwitchingVersions())
     done.made["risk.profiled.v1"] = 1
     hop.topic_ids = {"risk.profiled.v1": ConnectedLog(done, Bystander()).identity("risk.profiled.v1")}
     with pytest.raises(TopicMadeAnew, match=r"topic risk.profiled.v1 was deleted"):
@@ -87,6 +87,6 @@ def test_a_group_that_never_took_anything_starts_empty() -> None:
 
 
 def test_frames_offsets_reset_by_hand_are_refused(done: SimulatedLog) -> None:
-    hop = PayeesHop(Settings(), SwitchingVersions())
+    hop = PayeeProcessor(Settings(), SwitchingVersions())
     with pytest.raises(RiskstreamError, match="or were offsets reset by hand"):
         hop.recover(SimulatedReader(done, Bystander()), 0, 0)

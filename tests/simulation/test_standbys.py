@@ -16,8 +16,8 @@ from simulation.simulated_log import ConnectedLog, SimulatedLog, SimulatedReader
 from stream.core.table.row_table import RowTable
 from stream.log.records import Place
 from stream.settings import Settings
-from stream.worker.hops.account_processor import AccountsHop
-from stream.worker.hops.payee_processor import PayeesHop
+from stream.worker.hops.account_processor import AccountProcessor
+from stream.worker.hops.payee_processor import PayeeProcessor
 from stream.worker.rows.replica import ReplicaRefused
 from stream.worker.rows.standbys import Standbys
 from stream.worker.transport.assignor import place_copies, share_out
@@ -39,7 +39,10 @@ class Shown:
 def copies_of(log: SimulatedLog, limit: int = 1 << 30) -> tuple[Standbys, Shown]:
     shown = Shown()
     standbys = Standbys(ConnectedLog(log, Bystander()), limit, shown)
-    standbys.hops = (AccountsHop(Settings(), 1, lambda actor: True), PayeesHop(Settings(), SwitchingVersions()))
+    standbys.hops = (
+        AccountProcessor(Settings(), 1, lambda actor: True),
+        PayeeProcessor(Settings(), SwitchingVersions()),
+    )
     return standbys, shown
 
 
@@ -48,7 +51,7 @@ def rows(table: RowTable) -> dict[bytes, bytes]:
 
 
 def recovered(log: SimulatedLog, replica: Any) -> dict[bytes, bytes]:
-    hop = AccountsHop(Settings(), 1, lambda actor: True)
+    hop = AccountProcessor(Settings(), 1, lambda actor: True)
     reader = SimulatedReader(log, Bystander())
     transactions, feedback = (p.offset for p in reader.positions(hop.places(0)).values())
     hop.recover(reader, 0, transactions, feedback, replica)

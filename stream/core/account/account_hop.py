@@ -15,17 +15,17 @@ import numpy.typing as npt
 
 from rules.exchange_rates import Currencies
 from rules.policy import shipped
-from stream.core.account import account_outcomes, account_reversal, account_row, customer, told_row
+from stream.core.account import account_outcomes, account_reversal, account_row, customer, feedback_row
 from stream.core.account import account_walk as account
 from stream.core.account.account_mending import mend_accounts
 from stream.core.account.account_row_history import OLDER
 from stream.core.account.customer_row_history import OLDER as OLDER_CUSTOMERS
 from stream.core.account.customer_slots import BEGIN, FORGOTTEN, CustomerSlots
-from stream.core.account.idle_accounts import idle_accounts, idle_customers, idle_told
+from stream.core.account.idle_accounts import idle_accounts, idle_customers, idle_feedback
 from stream.core.columns import hash_id
 from stream.core.frame.frame import FORWARDED
-from stream.core.frame.frames import Frames
-from stream.core.frame.mended_step import Step, forwarded_step
+from stream.core.frame.frames import FrameRoom
+from stream.core.frame.mended_step import MendingStep, forwarded_step
 from stream.core.table.forgetting import BEFORE_ALL, NEVER, Horizons, Idle, IdleLimits, Sweep
 from stream.core.table.row_table import MOST_ROWS, RowTable
 
@@ -95,7 +95,7 @@ class AccountHop:
         self.table = RowTable(account_row.ACCOUNT_ROW, account_row.SCHEMA_VERSION, limit, older=OLDER)
         self.customers = RowTable(customer.CUSTOMER_ROW, customer.SCHEMA_VERSION, limit, older=OLDER_CUSTOMERS)
         """Rows of customers with several accounts."""
-        self.told = RowTable(told_row.TOLD_ROW, told_row.SCHEMA_VERSION, limit, older=told_row.OLDER)
+        self.told = RowTable(feedback_row.FEEDBACK_ROW, feedback_row.SCHEMA_VERSION, limit, older=feedback_row.OLDER)
         """What accounts were told, for those that were told anything."""
         self.horizons = Horizons(2)
         """What is forgotten: accounts and customers, pairs."""
@@ -110,7 +110,7 @@ class AccountHop:
 
     def process(
         self, transactions: npt.NDArray[np.void], feedback: npt.NDArray[np.void], rates: Currencies | None = None,
-        steps: Sequence[Step] = (), idle: IdleLimits | None = None, reached: npt.NDArray[np.int64] | None = None,
+        steps: Sequence[MendingStep] = (), idle: IdleLimits | None = None, reached: npt.NDArray[np.int64] | None = None,
     ) -> Profiled:  # fmt: skip
         """Walk one batch: its transactions in order, then its feedback in order, then the steps that mend times.
 
@@ -127,7 +127,7 @@ class AccountHop:
         reached
             The partition's highest event time up to each transaction, µs, where transactions of others count too.
         """
-        frames = Frames(transactions, self.settings.partitions)
+        frames = FrameRoom(transactions, self.settings.partitions)
         reversals = np.zeros(len(account_reversal.RESULTS), np.int64)
         limits = (self.settings.idle if idle is None else idle).numbers()
         horizons = self.horizons.advance(np.ascontiguousarray(transactions["event_time"]), limits, reached)
@@ -137,7 +137,7 @@ class AccountHop:
             forwarded = np.concatenate([forwarded, *(self._mend(step, limits) for step in steps)])
         return Profiled(frames.encoded(forwarded), status, repeated, tuple(reversals.tolist()))
 
-    def mend(self, step: Step, limits: list[int] | None = None) -> int:
+    def mend(self, step: MendingStep, limits: list[int] | None = None) -> int:
         """Bring times that lie ahead of the broker's back to it; returns how many rows were changed.
 
         Where the horizons were ahead too (``limits`` are those of now, µs; None: the settings'), all that was forgotten by them is taken out first:
@@ -152,7 +152,7 @@ class AccountHop:
                 sweep.begin_anew()
         return mend_accounts(self.table, self.customers, self.told, step)
 
-    def _mend(self, step: Step, limits: list[int]) -> npt.NDArray[np.void]:
+    def _mend(self, step: MendingStep, limits: list[int]) -> npt.NDArray[np.void]:
         self.mend(step, limits)
         return forwarded_step(step, f"mended-{self.partition}-{step.offset}", self.partition, self.settings.partitions)
 
@@ -196,7 +196,7 @@ class AccountHop:
         rows = table.rows[slots]
         if table is self.table:
             return idle_accounts(rows, horizon)
-        return idle_customers(rows, horizon) if table is self.customers else idle_told(rows, horizon)
+        return idle_customers(rows, horizon) if table is self.customers else idle_feedback(rows, horizon)
 
     def _tables(self) -> tuple[RowTable, ...]:
         return self.table, self.customers, self.told
@@ -208,7 +208,7 @@ class AccountHop:
         return len(slots)
 
     def _profile(
-        self, transactions: npt.NDArray[np.void], frames: Frames, rates: Currencies, reversals: npt.NDArray[np.int64],
+        self, transactions: npt.NDArray[np.void], frames: FrameRoom, rates: Currencies, reversals: npt.NDArray[np.int64],
         horizons: npt.NDArray[np.int64],
     ) -> npt.NDArray[np.uint8]:  # fmt: skip
         """Walk the transactions, in parts where a row begins in between; returns what became of each."""

@@ -7,7 +7,7 @@ from typing import Any, Final
 import numpy as np
 
 from stream.core.account.account_row import BIN_US, CLEARED_S, DAY_BINS, MOST_SUM
-from stream.core.frame.mended_step import Step
+from stream.core.frame.mended_step import MendingStep
 from stream.core.table.mended_times import SECOND_US, Clock, cap_times, mark_rows
 from stream.core.table.row_table import RowTable
 
@@ -28,7 +28,7 @@ _TOLD: Final = (
 )
 
 
-def mend_accounts(accounts: RowTable, customers: RowTable, told: RowTable, step: Step) -> int:
+def mend_accounts(accounts: RowTable, customers: RowTable, told: RowTable, step: MendingStep) -> int:
     """Mend the rows of the first hop; returns how many were changed."""
     rows = accounts.rows[: accounts.slots]
     changed = cap_times(rows, _ACCOUNT, step.until, step.limit)

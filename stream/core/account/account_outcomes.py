@@ -28,8 +28,16 @@ from stream.core.account.account_row import (
     whole_seconds,
 )
 from stream.core.account.customer import customer_failed, customer_fraud, customer_recovered
+from stream.core.account.feedback_row import (
+    IN_FORCE,
+    before_of,
+    is_known_fraud,
+    is_withdrawn,
+    remember,
+    remembered_feedback,
+    take_back,
+)
 from stream.core.account.idle_accounts import forget_account_pairs, forget_customer_pairs
-from stream.core.account.told_row import IN_FORCE, before_of, is_known_fraud, is_withdrawn, remember, take_back, told_of
 
 REVIEW, CHARGEBACK, COMPLAINT, CHALLENGE_RESULT, SUPPLIED, CANCELLED, RECALL_ANSWER = 0, 1, 2, 3, 4, 5, 6
 GENUINE, FRAUD, INCONCLUSIVE, PASSED, FAILED = 0, 1, 2, 3, 4
@@ -132,7 +140,7 @@ def learn_outcomes(
     ----------
     rows : ACCOUNT_ROW[capacity]
     customers : CUSTOMER_ROW[capacity]
-    told_rows : TOLD_ROW[capacity]
+    told_rows : FEEDBACK_ROW[capacity]
     feedback : columns.FEEDBACK[n]
     superseded : uint64[n]
         Hash of the feedback id that a record supersedes, 0 for none.
@@ -195,7 +203,10 @@ def _apply_record(row: Any, told: Any, record: Any, found: Any, customer: Any, h
         # a reversal is no payment: nothing can be said of it that an account would have to know
         remember(told, record, 0, amount, made, row["last_seen"], (0, 0), False, reached)
         return
-    entry, earlier = find_pending(row, record["transaction_hash"]), told_of(told, record["transaction_hash"])
+    entry, earlier = (
+        find_pending(row, record["transaction_hash"]),
+        remembered_feedback(told, record["transaction_hash"]),
+    )
     if entry >= 0:
         payee = row["recent_payee"][entry]
         amount = row["recent_amount"][entry]

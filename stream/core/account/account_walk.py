@@ -177,7 +177,7 @@ def profile(
     partition : int
         Input partition of the transactions.
     to, next_place, records
-        Of the batch's :class:`stream.core.frame.frames.Frames`: a record is put for each transaction that is DECIDED.
+        Of the batch's :class:`stream.core.frame.frames.FrameRoom`: a record is put for each transaction that is DECIDED.
     status : uint8[n]
         DECIDED, DUPLICATE or CONFLICT.
     reversals : int64[4]

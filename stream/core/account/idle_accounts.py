@@ -10,7 +10,7 @@ from numba import njit
 
 from stream.core.account.account_row import ADVERSE_PAIR, PAIRS, RECENT, whole_seconds
 from stream.core.account.customer import PAYEES
-from stream.core.account.told_row import TAKEN_BACK
+from stream.core.account.feedback_row import TAKEN_BACK
 from stream.core.table.forgetting import AFTER_ALL
 
 _FRAUD = 1
@@ -96,7 +96,7 @@ def idle_customers(rows: npt.NDArray[np.void], horizon: int) -> npt.NDArray[np.b
     return idle
 
 
-def idle_told(rows: npt.NDArray[np.void], horizon: int) -> npt.NDArray[np.bool_]:
+def idle_feedback(rows: npt.NDArray[np.void], horizon: int) -> npt.NDArray[np.bool_]:
     """Of which accounts it is forgotten what they were told, bool[n]: all of it, and no fraud among it."""
     idle: npt.NDArray[np.bool_] = (rows["touched"].astype(np.int64) * 1_000_000 < horizon) & (
         rows["feedback"] != 0

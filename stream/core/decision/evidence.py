@@ -19,7 +19,7 @@ LEAST_MILLI = 50
 """Contributions smaller than this (log-odds x 1000) explain nothing."""
 
 
-class Evidence(TypedDict):
+class EvidenceEntry(TypedDict):
     """One entry of a decision's evidence."""
 
     feature: str
@@ -30,7 +30,7 @@ class Evidence(TypedDict):
 
 def evidence(
     features: npt.NDArray[np.float64], contributions: npt.NDArray[np.int32], rules: Sequence[Mapping[str, int]]
-) -> list[list[Evidence]]:
+) -> list[list[EvidenceEntry]]:
     """What weighed most in each transaction, largest first, ties in the table's order.
 
     Parameters
@@ -89,7 +89,7 @@ def weightiest(weights: Any, least: Any, order: Any) -> None:
             found = min(found + 1, most)
 
 
-def entry(row: Sequence[float], feature: Feature, contribution_milli: int) -> Evidence:
+def entry(row: Sequence[float], feature: Feature, contribution_milli: int) -> EvidenceEntry:
     """One feature of a transaction, all of whose features are given, as evidence."""
     return {
         "feature": feature.name,

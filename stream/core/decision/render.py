@@ -28,7 +28,7 @@ from stream.core.decision.decision_writer import (
     group_rows,
     write_decisions,
 )
-from stream.core.decision.evidence import Evidence, evidence
+from stream.core.decision.evidence import EvidenceEntry, evidence
 from stream.core.decision.wording import Wording, wording_keys
 from stream.core.features import INDEX
 from stream.core.hold.challenges import challenge_record
@@ -146,7 +146,7 @@ def slip_words(mask: int) -> tuple[str, ...]:
     return tuple(word for bit, word in enumerate(SLIPS) if mask >> bit & 1)
 
 
-def reasons(decided: Decided, decider: Decider, row: int, shown: list[Evidence]) -> dict[str, dict[str, str]]:
+def reasons(decided: Decided, decider: Decider, row: int, shown: list[EvidenceEntry]) -> dict[str, dict[str, str]]:
     """What the customer and the reviewer are told, in Chinese and English."""
     transaction, verdict = decided.received.transactions[row], decided.verdicts[row]
     features, compiled = decided.received.features[row], decider.compiled

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from rules.bounded_json import NotReadable, load
-from stream.core.frame.mended_step import Step
+from stream.core.frame.mended_step import MendingStep
 from stream.core.table.forgetting import IdleLimits
 
 MAX_BYTES: Final = 4 << 20
@@ -55,13 +55,13 @@ def read_batch(value: bytes | None) -> dict[str, Any]:
     return batch
 
 
-def mended_steps(batch: Mapping[str, Any]) -> tuple[Step, ...]:
+def mended_steps(batch: Mapping[str, Any]) -> tuple[MendingStep, ...]:
     """Steps that mended times in a recorded batch.
 
     >>> mended_steps({"mended": [[7, 1_000, 2_000]]})
     (Step(offset=7, until=1000, limit=2000),)
     """
-    return tuple(Step(*said) for said in batch.get("mended", ()))
+    return tuple(MendingStep(*said) for said in batch.get("mended", ()))
 
 
 def internal_offsets(batch: Mapping[str, Any], name: str) -> frozenset[int]:

@@ -29,7 +29,7 @@ _ID_WORDS = columns.ID_BYTES // 8
 _TRANSACTION_WORDS, _PROFILED_WORDS = columns.TRANSACTION.itemsize // 8, PROFILED.itemsize // 8
 
 
-class Frames:
+class FrameRoom:
     """Room for the frames of a batch.
 
     Parameters

@@ -23,7 +23,7 @@ _INCONCLUSIVE: Final = 2
 
 
 @dataclass(frozen=True, slots=True)
-class Step:
+class MendingStep:
     """One step that was taken.
 
     Parameters
@@ -39,7 +39,7 @@ class Step:
     limit: int
 
 
-def forwarded_step(step: Step, name: str, source: int, partitions: int) -> npt.NDArray[np.void]:
+def forwarded_step(step: MendingStep, name: str, source: int, partitions: int) -> npt.NDArray[np.void]:
     """What every payee partition must hear of a step, FORWARDED [partitions].
 
     The one in the partition of its source stands for its record, the others are copies (``takes_back``), which count for
@@ -56,7 +56,7 @@ def forwarded_step(step: Step, name: str, source: int, partitions: int) -> npt.N
     return records
 
 
-def steps_among(feedback: npt.NDArray[np.void]) -> list[Step]:
+def steps_among(feedback: npt.NDArray[np.void]) -> list[MendingStep]:
     """The steps of a frame's feedback, FORWARDED [m]."""
     found = feedback[feedback["kind"] == MENDED]
-    return [Step(int(one["source_offset"]), int(one["occurred_at"]), int(one["event_time"])) for one in found]
+    return [MendingStep(int(one["source_offset"]), int(one["occurred_at"]), int(one["event_time"])) for one in found]

@@ -113,7 +113,7 @@ class IdleFrom:
 
 
 @dataclass(slots=True)
-class Skips:
+class SkippedFrames:
     """What one partition's log says: by frame what is left out, and limits in the order in which they came into force."""
 
     by_frame: dict[int, Skip] = field(default_factory=dict)
@@ -122,7 +122,7 @@ class Skips:
     def idle_us(self, frame: int) -> int:
         """After how long payees are forgotten as a frame is walked, µs; 0: never.
 
-        >>> skips = Skips(limits=[IdleFrom(5, 90), IdleFrom(8, 0)])
+        >>> skips = SkippedFrames(limits=[IdleFrom(5, 90), IdleFrom(8, 0)])
         >>> [skips.idle_us(frame) for frame in (4, 5, 7, 8)]
         [0, 90, 90, 0]
         """

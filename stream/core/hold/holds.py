@@ -25,7 +25,7 @@ import orjson
 
 from rules.bounded_json import NotReadable
 from rules.endings import Held, ending_sentences
-from rules.phrases import Money
+from rules.phrases import MoneyForm
 from stream.arrays import rfc3339
 from stream.contracts.currency import MINOR_UNIT_DIGITS
 from stream.core.columns import FEEDBACK_KINDS, VERDICTS
@@ -45,7 +45,7 @@ MAX_UNMATCHED = 20_000
 MAX_ENDED = 20_000
 """Ended holds per partition that are remembered, so that a repeated alert opens none again."""
 MAX_KEPT_STAMPS = 8
-"""Verdicts kept of one transaction without an alert; see :meth:`Holds.judge`."""
+"""Verdicts kept of one transaction without an alert; see :meth:`HoldBook.judge`."""
 
 _REVIEW, _CHALLENGE = FEEDBACK_KINDS.index("review"), FEEDBACK_KINDS.index("challenge_result")
 _CANCELLED = FEEDBACK_KINDS.index("cancelled")
@@ -196,7 +196,7 @@ class Ending:
 
     def _sentences(self) -> dict[str, str]:
         hold = self.hold
-        money = Money(hold.currency, MINOR_UNIT_DIGITS.get(hold.currency, 2))
+        money = MoneyForm(hold.currency, MINOR_UNIT_DIGITS.get(hold.currency, 2))
         return ending_sentences(hold.held, self.result, self.cause, hold.amount_minor, money)
 
 
@@ -265,7 +265,7 @@ def read_verdicts(feedback: npt.NDArray[np.void]) -> Iterator[Verdict]:
             )  # fmt: skip
 
 
-class Holds:
+class HoldBook:
     """Open holds, early verdicts and ended holds of one partition.
 
     Each transaction is in at most one of three states: a verdict without an alert (at most ``max_unmatched``, then the
@@ -279,7 +279,7 @@ class Holds:
 
     Examples
     --------
-    >>> holds = Holds()
+    >>> holds = HoldBook()
     >>> hold = Hold("t-1", "t-1", "a-1", "c-1", 1_000_000, "decline")
     >>> holds.judge(Verdict("t-1", "a-1", "release", "reviewer", 999_000))
     >>> ending = holds.open(hold)

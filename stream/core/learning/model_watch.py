@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from detectors.delayed_labels import FRAUD, Rows
+from detectors.delayed_labels import FRAUD, LabelledRows
 from detectors.drift import Drift, DriftConfig, DriftMonitor
 from detectors.elementary import log_each
 from detectors.ensemble import Scorer
@@ -100,7 +100,7 @@ class DriftWatch:
 
 
 @dataclass(slots=True)
-class Tally:
+class ModelComparison:
     """Two models side by side on the same payments.
 
     Parameters
@@ -148,7 +148,7 @@ class SideBySide:
     def __init__(self, champion: Scorer, challenger: Scorer, limits: Sequence[int]) -> None:
         self._scorers = champion, challenger
         self._limits = log_odds_milli(np.minimum(np.array(limits, np.int64), PPM))
-        self.tally = Tally(champion.version, challenger.version)
+        self.tally = ModelComparison(champion.version, challenger.version)
 
     def follow(self, challenger: Scorer) -> None:
         """The next challenger; counts go on."""
@@ -163,7 +163,7 @@ class SideBySide:
         self.tally.challenger_alerts += int(theirs.sum())
         self.tally.both += int((ours & theirs).sum())
 
-    def matured(self, rows: Rows) -> None:
+    def matured(self, rows: LabelledRows) -> None:
         """Payments whose outcome is known now; neither model may have learned them."""
         ours, theirs = self._touched(rows.matrix.astype(np.float64), rows.group)
         fraud = rows.label == FRAUD
@@ -181,7 +181,9 @@ class SideBySide:
         return first, second
 
 
-def alert_rate_change(champion: Scorer, challenger: Scorer, rows: Rows, limits: Sequence[int]) -> tuple[float, float]:
+def alert_rate_change(
+    champion: Scorer, challenger: Scorer, rows: LabelledRows, limits: Sequence[int]
+) -> tuple[float, float]:
     """Alerts per 10,000 of the same payments: of the champion, of the challenger."""
     both = SideBySide(champion, challenger, limits)
     both.live(rows.matrix.astype(np.float64), rows.group)

@@ -14,7 +14,7 @@ from stream.core.account.account_outcomes import FRAUD
 from stream.core.edge.payment_key import payments_of
 from stream.core.features import FEATURES, WIDTH
 from stream.core.frame.frame import FORWARDED, PROFILED, Frame, reversals_of
-from stream.core.frame.mended_step import Step, steps_among
+from stream.core.frame.mended_step import MendingStep, steps_among
 from stream.core.payee import payee_row
 from stream.core.payee import payee_walk as payee
 from stream.core.payee.idle_payees import idle_payees, known_frauds
@@ -132,12 +132,12 @@ class PayeeHop:
                 start, heard = stop, heard + told
         self._receive(transactions[start:stop], features[start:stop], _part(reached, start, stop))
         offsets = np.array([offset for offset, _ in frames], np.int64)
-        (of, at), (told_of, told_at) = _places(offsets, counts), _places(offsets, feedback_counts)
+        (of, at), (remembered_feedback, told_at) = _places(offsets, counts), _places(offsets, feedback_counts)
         if any(frame.places is not None for _, frame in frames):
             _keep_places([frame.places for _, frame in frames], counts, at)
             _keep_places([frame.feedback_places for _, frame in frames], feedback_counts, told_at)
         return Received(
-            transactions, features, np.full(len(transactions), self.partition, np.int64), of, at, feedback, told_of, told_at
+            transactions, features, np.full(len(transactions), self.partition, np.int64), of, at, feedback, remembered_feedback, told_at
         )  # fmt: skip
 
     def excerpt(self, frames: Sequence[tuple[int, Frame]]) -> PayeeHop:
@@ -252,7 +252,7 @@ class PayeeHop:
         for step in steps_among(feedback):
             self.mend(step)
 
-    def mend(self, step: Step) -> int:
+    def mend(self, step: MendingStep) -> int:
         """Bring times that lie ahead of the broker's back to it; returns how many rows were changed."""
         if self.horizons.reached > step.limit:
             self.forget_all()

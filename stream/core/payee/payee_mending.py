@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 from stream.core.account.account_row import DAY_US
 from stream.core.columns import hash_id
-from stream.core.frame.mended_step import Step
+from stream.core.frame.mended_step import MendingStep
 from stream.core.payee.payee_row import BUCKETS, DAY_LIMIT
 from stream.core.table.mended_times import SECOND_US, Clock, cap_times, mark_rows
 from stream.core.table.row_table import RowTable
@@ -22,7 +22,7 @@ _BUSY: Final = (
 )
 
 
-def mend_payees(payees: RowTable, busy: RowTable, step: Step) -> int:
+def mend_payees(payees: RowTable, busy: RowTable, step: MendingStep) -> int:
     """The same for the second hop."""
     rows, busy_rows = payees.rows[: payees.slots], busy.rows[: busy.slots]
     ahead = np.flatnonzero(rows["last_seen"] > step.limit)

@@ -17,7 +17,7 @@ from numba import njit
 from detectors.elementary import exp, log
 from stream.core.account.account_outcomes import FRAUD
 from stream.core.account.account_row import DAY_US, whole_seconds
-from stream.core.account.told_row import without
+from stream.core.account.feedback_row import without
 from stream.core.features import ACCOUNT_WIDTH, INDEX, WIDTH
 from stream.core.payee.payee_row import (
     BUCKETS,

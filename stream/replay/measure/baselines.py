@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from stream.replay.measure.equal_recall import Periods, at_equal_recall
-from stream.replay.measure.friction import Bools, Floats, Truth
+from stream.replay.measure.friction import Bools, EventTruth, Floats
 from stream.replay.measure.judged import Judged
 from stream.replay.measure.scorecard import CARD, scorecard
 from stream.replay.source.labels import FRAUD, UNLABELLED
@@ -151,9 +151,11 @@ def beside(own: Mapping[str, Any], name: str, champion: Mapping[str, Any]) -> di
     return {**own, "recall": recalls}
 
 
-def truth_of(payments: npt.NDArray[np.void]) -> Truth:
+def truth_of(payments: npt.NDArray[np.void]) -> EventTruth:
     """The truth of kept payments."""
-    return Truth(*(np.ascontiguousarray(payments[name]) for name in ("event_time", "account", "fraud", "familiar")))
+    return EventTruth(
+        *(np.ascontiguousarray(payments[name]) for name in ("event_time", "account", "fraud", "familiar"))
+    )
 
 
 def baseline_scores(payments: npt.NDArray[np.void], fraud: Bools, learned: Bools) -> dict[str, Floats]:

@@ -17,12 +17,12 @@ COLUMNS = ("events", "genuine", "touched", "frauds", "caught", "reviews")
 _SHARE_FLOOR = 1e-6
 
 
-class Drift:
+class DriftByWeek:
     """Counts by week of event time, from the first event's day on.
 
     Examples
     --------
-    >>> drift = Drift()
+    >>> drift = DriftByWeek()
     >>> day = np.array([0, 6, 7]) * DAY_US
     >>> drift.add(day, np.array([10, 200, 10]), np.ones((3, len(COLUMNS)), bool))
     >>> [week["events"] for week in drift.table()]

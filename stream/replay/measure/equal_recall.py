@@ -12,8 +12,8 @@ import numpy.typing as npt
 from stream.replay.measure.friction import (
     RECALLS,
     Bools,
+    EventTruth,
     Floats,
-    Truth,
     bootstrap,
     measure,
     threshold_at_recall,
@@ -80,7 +80,7 @@ class Periods:
         return cls(event_time < threshold - delay_us, chosen, event_time >= test, threshold, test)
 
 
-def at_equal_recall(scores: Mapping[str, Floats], truth: Truth, split: Periods, seed: int) -> dict[str, Any]:
+def at_equal_recall(scores: Mapping[str, Floats], truth: EventTruth, split: Periods, seed: int) -> dict[str, Any]:
     """Each engine at each of ``friction.RECALLS``, as JSON values, with what was tested.
 
     Parameters
@@ -107,7 +107,7 @@ def at_equal_recall(scores: Mapping[str, Floats], truth: Truth, split: Periods, 
     }
 
 
-def _figures(score: Floats, truth: Truth, split: Periods, recall: float, seed: int) -> dict[str, Any]:
+def _figures(score: Floats, truth: EventTruth, split: Periods, recall: float, seed: int) -> dict[str, Any]:
     """One engine at one recall."""
     threshold = threshold_at_recall(score[split.chosen], truth.fraud[split.chosen], recall)
     tested = truth.where(split.tested)
@@ -130,7 +130,7 @@ def _figures(score: Floats, truth: Truth, split: Periods, recall: float, seed: i
     }
 
 
-def _own_threshold(score: Floats, tested: Truth, recall: float) -> dict[str, Any]:
+def _own_threshold(score: Floats, tested: EventTruth, recall: float) -> dict[str, Any]:
     """The same at exactly this recall, by the test period's own quantile: what an outside check may take."""
     friction = measure(score >= threshold_at_recall(score, tested.fraud, recall), tested)
     names = ("touched_per_fraud", "per_10k", "familiar_per_10k", "familiar_recall")

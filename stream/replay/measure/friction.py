@@ -23,7 +23,7 @@ Floats = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True)
-class Truth:
+class EventTruth:
     """What is true of n events, in their order.
 
     Parameters
@@ -44,9 +44,9 @@ class Truth:
     def __len__(self) -> int:
         return len(self.fraud)
 
-    def where(self, chosen: Bools) -> Truth:
+    def where(self, chosen: Bools) -> EventTruth:
         """Some of the events."""
-        return Truth(self.event_time[chosen], self.account[chosen], self.fraud[chosen], self.familiar[chosen])
+        return EventTruth(self.event_time[chosen], self.account[chosen], self.fraud[chosen], self.familiar[chosen])
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,10 +100,10 @@ class Friction:
         return _ratio(self.familiar_caught, self.familiar_frauds)
 
 
-def measure(touched: Bools, truth: Truth) -> Friction:
+def measure(touched: Bools, truth: EventTruth) -> Friction:
     """Friction of touching some events.
 
-    >>> truth = Truth(np.zeros(4, np.int64), np.arange(4, dtype=np.uint64), np.array([1, 0, 0, 0], bool), np.array([0, 1, 0, 0], bool))
+    >>> truth = EventTruth(np.zeros(4, np.int64), np.arange(4, dtype=np.uint64), np.array([1, 0, 0, 0], bool), np.array([0, 1, 0, 0], bool))
     >>> friction = measure(np.array([True, True, False, False]), truth)
     >>> friction.recall, friction.touched_per_fraud, friction.familiar_per_10k
     (1.0, 1.0, 10000.0)
@@ -142,7 +142,7 @@ class AtThreshold:
     friction: Friction
 
 
-def curve(score: Floats, truth: Truth, thresholds: Sequence[float]) -> list[AtThreshold]:
+def curve(score: Floats, truth: EventTruth, thresholds: Sequence[float]) -> list[AtThreshold]:
     """Friction at each threshold; an event is touched where its score reaches it.
 
     The counts are those of applying the threshold to the same events: nothing is interpolated.
@@ -172,7 +172,7 @@ class Interval:
     high: float
 
 
-def bootstrap(touched: Bools, truth: Truth, seed: int, resamples: int = RESAMPLES) -> dict[str, Interval]:
+def bootstrap(touched: Bools, truth: EventTruth, seed: int, resamples: int = RESAMPLES) -> dict[str, Interval]:
     """:func:`intervals` of touching some events."""
     accounts, place = np.unique(truth.account, return_inverse=True)
     table = np.zeros((len(accounts), len(COUNTED)), np.int64)
@@ -245,7 +245,7 @@ def differences(
     return result
 
 
-def touched_again(touched: Bools, truth: Truth) -> float:
+def touched_again(touched: Bools, truth: EventTruth) -> float:
     """Share of genuine touches after which the same account is touched again, genuinely, within seven days; else NaN."""
     chosen = touched & ~truth.fraud
     account, time = truth.account[chosen], truth.event_time[chosen]

@@ -90,7 +90,7 @@ class Gate:
             if against is None:
                 return Result(self.text, value, None, True)
             limit *= against
-        failed = value is None or _stands(value, self.relation, limit)
+        failed = value is None or _satisfies(value, self.relation, limit)
         return Result(self.text, value, limit, failed)
 
 
@@ -126,7 +126,7 @@ def _figure(summary: Mapping[str, Any], name: str) -> float | None:
     return None if found is None else float(found)
 
 
-def _stands(value: float, relation: str, limit: float) -> bool:
+def _satisfies(value: float, relation: str, limit: float) -> bool:
     if relation == "<":
         return value < limit
     if relation == "<=":

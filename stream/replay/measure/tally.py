@@ -21,7 +21,7 @@ from stream.core.columns import AGE_BANDS, SCENARIOS, SEGMENTS
 from stream.replay.measure.baselines import Baselines
 from stream.replay.measure.by_account import ByAccount
 from stream.replay.measure.detection import DAY_US, WEEK, Detection, Scored, mean
-from stream.replay.measure.drift_report import Drift
+from stream.replay.measure.drift_report import DriftByWeek
 from stream.replay.measure.familiar_friction import FamiliarFriction
 from stream.replay.measure.familiar_pairs import FamiliarPairs
 from stream.replay.measure.friction import Bools, counted, differences
@@ -118,7 +118,7 @@ class Tally:
         self.accounts = ByAccount()
         self.what_if = WhatIf()
         self.reliability = Reliability()
-        self.drift = Drift()
+        self.drift = DriftByWeek()
         self._pairs = FamiliarPairs()
         self._touched_last: dict[int, int] = {}
         self._touched_pair: dict[tuple[int, int], int] = {}

@@ -12,7 +12,7 @@ from stream.hop_settings import hop_settings
 from stream.log.reader import KafkaReader
 from stream.log.records import Place
 from stream.log.topics import ensure_topics
-from stream.replay.oracle.verify import Item, Recorded, Verified
+from stream.replay.oracle.verify import Recorded, RecordedItem, Verified
 from stream.replay.oracle.verify_holds import HoldsRead
 from stream.replay.oracle.verify_models import verify_models
 from stream.settings import Settings
@@ -93,12 +93,12 @@ class LiveRecord:
             reader.close()
         return HoldsRead(*(positions[place].offset for place in places))
 
-    def _read(self, topic: str, partition: int) -> Iterator[Item]:
+    def _read(self, topic: str, partition: int) -> Iterator[RecordedItem]:
         reader = KafkaReader(self._settings)
         try:
             for chunk in reader.read(Place(self._settings.topic(topic), partition), 0):
                 for record in chunk:
-                    yield Item(record.offset, record.timestamp, record.key, record.value, dict(record.headers))  # type: ignore[arg-type]
+                    yield RecordedItem(record.offset, record.timestamp, record.key, record.value, dict(record.headers))  # type: ignore[arg-type]
         finally:
             reader.close()
 

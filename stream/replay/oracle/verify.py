@@ -15,7 +15,7 @@ import hashlib
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import orjson
@@ -33,28 +33,21 @@ from stream.core.decision.undecided_payments import MARK, render_undecided, unde
 from stream.core.edge.decode import Decoded, decode_feedback, decode_transactions
 from stream.core.frame.batch_record import internal_offsets, mended_steps, read_batch, recorded_limits
 from stream.core.frame.frame import Frame, decode_frame, reversals_of, salvaged
-from stream.core.frame.mended_step import Step
+from stream.core.frame.mended_step import MendingStep
 from stream.core.frame.recorded_rates import recorded_rates
-from stream.core.frame.skipped import Skips
+from stream.core.frame.skipped import SkippedFrames
 from stream.core.learning.learning_records import is_scored, label_record, reversal_record, scored_place, scored_records
 from stream.core.payee.payee_hop import PayeeHop, Received
 from stream.core.table.forgetting import FORGOTTEN, Horizons
 from stream.core.table.row_table import RowTable
-from stream.replay.oracle.verify_holds import HOLDS, OBLIGATIONS, ROWS, Endings, HoldsRead
+from stream.replay.oracle.verify_holds import HOLDS, OBLIGATIONS, ROWS, EndedHolds, HoldsRead
 from stream.replay.oracle.verify_rows import StoredRows, account_forgetting, payee_forgetting
 
 MOST_DIFFERENCES = 20
 
 
-class Place(Protocol):
-    """A topic and a partition."""
-
-    topic: str
-    partition: int
-
-
 @dataclass(frozen=True, slots=True)
-class Item:
+class RecordedItem:
     """One record of the line as the oracle needs it."""
 
     offset: int
@@ -131,7 +124,7 @@ class Recorded:
         nobody ended holds there, and none are compared.
     """
 
-    read: Callable[[str, int], Iterator[Item]]
+    read: Callable[[str, int], Iterator[RecordedItem]]
     partitions: int
     learning_partitions: int
     decider: Callable[[str, str], Decider]
@@ -170,7 +163,7 @@ def _compare_endings(recorded: Recorded, partition: int, read: HoldsRead, result
     columns = decode_feedback(*_columns(feedback), partition, recorded.partitions).columns
     trusted = columns[~np.isin(columns["offset"], sorted(result.untrusted[partition]))]
     for kind in (HOLDS, OBLIGATIONS):
-        endings = Endings(kind, partition, read)
+        endings = EndedHolds(kind, partition, read)
         for topic in kind.opened_by:
             endings.open(topic, recorded.read(topic, partition))
         endings.judge(trusted)
@@ -241,7 +234,7 @@ def _frames(recorded: Recorded, partition: int, result: Verified) -> Iterator[tu
     stored.close(f"batch {stored.marker['sequence'] if stored.marker else 0}")
 
 
-def _check_steps(outcomes: list[Item], steps: Sequence[Step], where: str, result: Verified) -> None:
+def _check_steps(outcomes: list[RecordedItem], steps: Sequence[MendingStep], where: str, result: Verified) -> None:
     """Whether each step of a batch stands among its feedback: nothing else may change a row."""
     said = {item.offset: item for item in outcomes if item.key == STEP_KEY}
     for step in steps:
@@ -265,7 +258,7 @@ def _payee_tables(hop: PayeeHop) -> dict[str, RowTable]:
     return {"payee": hop.table, "busy payee": hop.busy}
 
 
-def _walked(items: list[Item], batch: Mapping[str, Any], name: str) -> list[Item]:
+def _walked(items: list[RecordedItem], batch: Mapping[str, Any], name: str) -> list[RecordedItem]:
     """Those that a batch did not leave out as ``internal``."""
     left_out = batch.get("internal", {}).get(name, ())
     return [item for item in items if item.offset not in left_out] if left_out else items
@@ -274,11 +267,11 @@ def _walked(items: list[Item], batch: Mapping[str, Any], name: str) -> list[Item
 class _Cursor:
     """Takes records of a partition up to an offset."""
 
-    def __init__(self, records: Iterator[Item]) -> None:
+    def __init__(self, records: Iterator[RecordedItem]) -> None:
         self._records = records
-        self._next: Item | None = next(records, None)
+        self._next: RecordedItem | None = next(records, None)
 
-    def until(self, stop: int) -> list[Item]:
+    def until(self, stop: int) -> list[RecordedItem]:
         """Records below ``stop``, in order."""
         taken = []
         while self._next is not None and self._next.offset < stop:
@@ -287,7 +280,7 @@ class _Cursor:
         return taken
 
 
-def _columns(items: list[Item]) -> tuple[list[bytes | None], Any, Any]:
+def _columns(items: list[RecordedItem]) -> tuple[list[bytes | None], Any, Any]:
     return (
         [item.value for item in items],
         np.array([item.offset for item in items], np.int64),
@@ -324,7 +317,7 @@ def _published(recorded: Recorded, result: Verified) -> Published:
     return published
 
 
-def _place_of(item: Item, prefix: str) -> str:
+def _place_of(item: RecordedItem, prefix: str) -> str:
     """Where on risk.profiled.v1 a published record says that it comes from."""
     if is_scored(item.value):
         partition, frame, place = scored_place(item.value)
@@ -343,7 +336,7 @@ def _walk_payees(
     hop = PayeeHop(partition, recorded.settings.maturity_us)
     result.payees[partition] = hop
     topic = f"{recorded.prefix}risk.profiled.v1"
-    skips = Skips()
+    skips = SkippedFrames()
     for item in recorded.read("riskstream-payees-skipped", partition):
         try:
             skips.take(item.value)
@@ -380,7 +373,9 @@ def _walk_payees(
     stored.close("")
 
 
-def _compare_frame(frame: Frame, partition: int, item: Item, frames: Frames, where: str, result: Verified) -> None:
+def _compare_frame(
+    frame: Frame, partition: int, item: RecordedItem, frames: Frames, where: str, result: Verified
+) -> None:
     """Whether a frame is the next one that its input partition led to; one in which nothing can be read is nobody's."""
     result.count("frame")
     records = frame.transactions if len(frame.transactions) else frame.feedback

@@ -24,7 +24,7 @@ from stream.core.hold.holds import (
     ROW_VERSION,
     Ending,
     Hold,
-    Holds,
+    HoldBook,
     UnreadableAlert,
     Verdict,
     read_alert,
@@ -109,7 +109,7 @@ class Opened(NamedTuple):
 
 
 @dataclass
-class Endings:
+class EndedHolds:
     """What is known of the holds of one kind in one partition, as it is read.
 
     Parameters
@@ -236,7 +236,7 @@ class Endings:
         rows = {}
         for key in dict.fromkeys([*self._holds, *self._verdicts]):
             opened = self._holds.get(key)
-            one = Holds()
+            one = HoldBook()
             if key in self._ended:
                 ending = self._ended[key]
                 rows[key] = orjson.dumps({"version": ROW_VERSION, "state": "ended", "at": ending.at})

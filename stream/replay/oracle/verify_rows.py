@@ -18,7 +18,7 @@ import numpy.typing as npt
 
 from rules.bounded_json import NotReadable, load
 from stream.arrays.packed import Packed
-from stream.core.account.idle_accounts import idle_accounts, idle_customers, idle_told
+from stream.core.account.idle_accounts import idle_accounts, idle_customers, idle_feedback
 from stream.core.columns import hash_id
 from stream.core.payee.idle_payees import idle_payees, known_frauds
 from stream.core.table.forgetting import BEFORE_ALL, FORGOTTEN, erased_until
@@ -270,7 +270,7 @@ def account_forgetting(
 ) -> npt.NDArray[np.bool_]:  # fmt: skip
     """Of the first hop."""
     horizon, rows = _horizon(marker, erased), tables[name].rows[slots]
-    return {"account": idle_accounts, "customer": idle_customers}.get(name, idle_told)(rows, horizon)
+    return {"account": idle_accounts, "customer": idle_customers}.get(name, idle_feedback)(rows, horizon)
 
 
 def payee_forgetting(

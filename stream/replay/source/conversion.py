@@ -25,7 +25,7 @@ _SHOWN_CHARACTERS = 40
 
 
 @dataclass(frozen=True, slots=True)
-class Unread:
+class UnreadCell:
     """A cell that is not what its field wants: the reason its row is refused for, and what is wrong."""
 
     reason: Reason
@@ -33,7 +33,7 @@ class Unread:
 
 
 @dataclass(frozen=True, slots=True)
-class Terms:
+class CellTerms:
     """What the reading of cells depends on beside their field.
 
     Parameters
@@ -53,8 +53,8 @@ def read_at_once(name: str) -> str:
     return f"\0{name}"
 
 
-def field_values(name: str, field: FieldMap, rows: Rows, terms: Terms) -> list[Any]:
-    """The values of a field for every row, as JSON would hold them; None where absent, :class:`Unread` where wrong."""
+def field_values(name: str, field: FieldMap, rows: Rows, terms: CellTerms) -> list[Any]:
+    """The values of a field for every row, as JSON would hold them; None where absent, :class:`UnreadCell` where wrong."""
     if read_at_once(name) in rows.columns:
         return list(rows.columns[read_at_once(name)])
     if name in TIMES and field.column is not None and isinstance(rows.columns[field.column], pa.Array):
@@ -84,7 +84,7 @@ def cells_of(field: FieldMap, rows: Rows) -> list[Any]:
     return _templates(field, columns)
 
 
-def amounts_by_currency(field: FieldMap, rows: Rows, currencies: list[Any], terms: Terms) -> list[Any]:
+def amounts_by_currency(field: FieldMap, rows: Rows, currencies: list[Any], terms: CellTerms) -> list[Any]:
     """Amounts in major units, each by the decimals of its row's currency."""
     out: list[Any] = []
     cells = cells_of(field, rows) if field.constant is None else [field.constant] * len(rows)
@@ -107,7 +107,7 @@ def _attempted(function: Callable[[Any], Any], argument: Any) -> Any:
     try:
         return function(argument)
     except ValueError as error:
-        return Unread("bad_time", str(error))
+        return UnreadCell("bad_time", str(error))
 
 
 def _templates(field: FieldMap, columns: list[list[Any]]) -> list[Any]:
@@ -123,14 +123,14 @@ def _attempted_text(cell: Any, before: str, after: str) -> Any:
     try:
         return f"{before}{text_of(cell)}{after}"
     except ValueError as error:
-        return Unread("out_of_range", str(error))
+        return UnreadCell("out_of_range", str(error))
 
 
 def _filled(texts: list[str], row: tuple[Any, ...]) -> Any:
     try:
         return texts[0] + "".join(text_of(cell) + text for cell, text in zip(row, texts[1:], strict=True))
     except ValueError as error:
-        return Unread("out_of_range", str(error))
+        return UnreadCell("out_of_range", str(error))
 
 
 def _converted(cells: list[Any], convert: Callable[[Any], Any], field: FieldMap, name: str) -> list[Any]:
@@ -149,20 +149,22 @@ def _slow(cells: list[Any], convert: Callable[[Any], Any], field: FieldMap, name
 
 
 def _one(cell: Any, convert: Callable[[Any], Any], field: FieldMap, name: str) -> Any:
-    if isinstance(cell, Unread):
-        return Unread(cell.reason, f"{field.source}: {cell.message}")
+    if isinstance(cell, UnreadCell):
+        return UnreadCell(cell.reason, f"{field.source}: {cell.message}")
     try:
         return convert(cell)
     except OverflowError as error:
-        return Unread("out_of_range", f"{field.source}: {error}")
+        return UnreadCell("out_of_range", f"{field.source}: {error}")
     except LookupError as error:
         shown = str(error.args[0])[:_SHOWN_CHARACTERS]
-        return Unread("out_of_range", f"{field.source}: value {shown!r} is not in values; list it or give a default")
+        return UnreadCell(
+            "out_of_range", f"{field.source}: value {shown!r} is not in values; list it or give a default"
+        )
     except (ValueError, ArithmeticError, TypeError) as error:
         reason: Reason = (
             "bad_time" if name in TIMES else "wrong_type" if name in (*AMOUNTS, *PLACES) else "out_of_range"
         )
-        return Unread(reason, f"{field.source}: {error}")
+        return UnreadCell(reason, f"{field.source}: {error}")
 
 
 def _native_times(column: Any) -> list[str | None]:
@@ -176,7 +178,7 @@ def _native_times(column: Any) -> list[str | None]:
     return [text + "Z" if there else None for text, there in zip(texts, valid, strict=True)]
 
 
-def _converter(name: str, field: FieldMap, terms: Terms) -> Callable[[Any], Any]:
+def _converter(name: str, field: FieldMap, terms: CellTerms) -> Callable[[Any], Any]:
     if name in TIMES:
         return TimeReader(field, terms.marks)
     if name in AMOUNTS:
@@ -211,7 +213,7 @@ def _list(field: FieldMap, word: Callable[[Any], str]) -> Callable[[Any], list[s
     return convert
 
 
-def _word(field: FieldMap, terms: Terms) -> Callable[[Any], str]:
+def _word(field: FieldMap, terms: CellTerms) -> Callable[[Any], str]:
     read: Callable[[Any], str] = text_of
     if field.values is not None:
         values, default = field.values, field.default

@@ -15,7 +15,7 @@ from stream.errors import RiskstreamError
 from stream.replay.source.cells import cleaned
 from stream.replay.source.file_form import FileForm
 from stream.replay.source.file_rows import Column, Rows
-from stream.replay.source.file_signature import checked_encoding, text_bytes, told_when_cut
+from stream.replay.source.file_signature import checked_encoding, refused_when_cut, text_bytes
 
 MAX_LINE_CHARACTERS = 4 << 20
 BLOCK_ROWS = 4_096
@@ -77,7 +77,7 @@ def delimited(path: Path, form: FileForm, wanted: Wanted) -> Iterator[Rows]:
         The file cannot be read as CSV of this form; a column is missing.
     """
     count = [0]
-    with text_bytes(path) as (raw, head), told_when_cut(path, count):
+    with text_bytes(path) as (raw, head), refused_when_cut(path, count):
         encoding = checked_encoding(head, form.encoding, path)
         with _text(raw, encoding) as text:
             lines = _Lines(text, path, encoding)

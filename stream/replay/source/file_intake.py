@@ -13,7 +13,7 @@ import pyarrow as pa
 from stream.arrays.hash_key import HOW, read_hash_key
 from stream.replay.source.amounts import Marks
 from stream.replay.source.column_map import ColumnMap
-from stream.replay.source.conversion import Terms, cells_of, read_at_once, time_values
+from stream.replay.source.conversion import CellTerms, cells_of, read_at_once, time_values
 from stream.replay.source.delimited import MissingColumns
 from stream.replay.source.field_map import TIMES, FieldMap
 from stream.replay.source.file_rows import Rows
@@ -36,7 +36,7 @@ class FileIntake:
         The file and how it is read.
     """
 
-    def __init__(self, path: Path, column_map: ColumnMap, terms: Terms) -> None:
+    def __init__(self, path: Path, column_map: ColumnMap, terms: CellTerms) -> None:
         self._path, self._map = path, column_map
         self._choice = RowChoice(column_map)
         self._readers = {

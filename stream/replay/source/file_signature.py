@@ -136,7 +136,7 @@ def text_bytes(path: Path) -> Iterator[tuple[IO[bytes], bytes]]:
 
 
 @contextmanager
-def told_when_cut(path: Path, rows: list[int]) -> Iterator[None]:
+def refused_when_cut(path: Path, rows: list[int]) -> Iterator[None]:
     """A compressed stream that ends early or is damaged ends in one line; ``rows`` holds how many were read."""
     try:
         yield

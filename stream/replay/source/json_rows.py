@@ -16,7 +16,7 @@ from stream.errors import RiskstreamError
 from stream.replay.source.cells import JsonDecimal, cleaned
 from stream.replay.source.file_form import FileForm
 from stream.replay.source.file_rows import Column, Rows
-from stream.replay.source.file_signature import checked_encoding, text_bytes, told_when_cut
+from stream.replay.source.file_signature import checked_encoding, refused_when_cut, text_bytes
 
 MAX_LINE_BYTES = 4 << 20
 BLOCK_ROWS = 4_096
@@ -38,7 +38,7 @@ def json_lines(path: Path, form: FileForm) -> Iterator[tuple[list[bytes], list[i
         It is something else, not of its encoding, or has a line of more than 4 MiB.
     """
     count = [0]
-    with text_bytes(path) as (raw, head), told_when_cut(path, count):
+    with text_bytes(path) as (raw, head), refused_when_cut(path, count):
         encoding = checked_encoding(head, form.encoding, path)
         number = 0
         for block in _split(_utf8(raw, encoding, path), path):
@@ -166,7 +166,7 @@ def _reached(record: dict[str, Any], name: str, parts: list[str]) -> Any:
 def _array(path: Path, form: FileForm) -> _Records:
     """The objects of one array, read as it streams by."""
     count = [0]
-    with text_bytes(path) as (raw, head), told_when_cut(path, count):
+    with text_bytes(path) as (raw, head), refused_when_cut(path, count):
         encoding = checked_encoding(head, form.encoding, path)
         text = _Streamed(_utf8(raw, encoding, path), path)
         text.begin()

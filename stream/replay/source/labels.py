@@ -94,7 +94,7 @@ class Met:
         return said
 
 
-class Truth:
+class TruthFile:
     """The labels of a TRUTH file, in memory: 12 bytes a transaction (``truth_index.py``).
 
     Parameters

@@ -20,7 +20,7 @@ from stream.replay.source.delimited import default_delimiter
 from stream.replay.source.field_map import FieldMap
 from stream.replay.source.file_form import FileForm
 from stream.replay.source.file_rows import listed
-from stream.replay.source.file_signature import encoding_by_mark, text_bytes, told_when_cut
+from stream.replay.source.file_signature import encoding_by_mark, refused_when_cut, text_bytes
 from stream.replay.source.json_rows import sample_records
 from stream.replay.source.local_time import TimeReader
 from stream.replay.source.parquet_rows import schema_of
@@ -127,7 +127,7 @@ def _sample(path: Path, names: list[str], form: FileForm) -> dict[str, list[Any]
 
 
 def _look_at_csv(path: Path, draft: _Draft) -> list[str]:
-    with text_bytes(path) as (file, _), told_when_cut(path, [0]):
+    with text_bytes(path) as (file, _), refused_when_cut(path, [0]):
         head = file.read(_HEAD_BYTES)
     encoding = _encoding(head, draft)
     text = head.decode(encoding, "ignore").removeprefix("\ufeff")

@@ -10,7 +10,7 @@ import numpy as np
 from stream.contracts.refusal import Refused
 from stream.errors import RiskstreamError
 from stream.iso20022.converter import Converted, Seen, convert
-from stream.iso20022.terms import Terms
+from stream.iso20022.terms import ReadingTerms
 from stream.replay.source.file_rows import Rows
 
 _FEEDBACK = (
@@ -18,7 +18,7 @@ _FEEDBACK = (
 )
 
 
-def message_rows(path: Path, terms: Terms) -> Iterator[Rows]:
+def message_rows(path: Path, terms: ReadingTerms) -> Iterator[Rows]:
     """The transactions of a file's messages in its order, each with the line it begins on.
 
     Raises

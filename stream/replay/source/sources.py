@@ -23,17 +23,17 @@ from stream.core.edge.decode import Decoded, Refusal, decode_transactions
 from stream.errors import UsageError
 from stream.replay.source.amounts import Marks
 from stream.replay.source.column_map import ColumnMap
-from stream.replay.source.conversion import Terms, Unread, amounts_by_currency, field_values
+from stream.replay.source.conversion import CellTerms, UnreadCell, amounts_by_currency, field_values
 from stream.replay.source.file_intake import FileIntake, check_form, hash_key_for
 from stream.replay.source.file_rows import Rows, regrouped
 from stream.replay.source.json_rows import is_array
-from stream.replay.source.labels import UNLABELLED, Labels, Truth, fraud_code
+from stream.replay.source.labels import UNLABELLED, Labels, TruthFile, fraud_code
 from stream.replay.source.tables import CHUNK_ROWS, kind_of, lines
 from stream.replay.source.time_order import NO_TIME, in_time_order
 from stream.settings import load
 
 if TYPE_CHECKING:
-    from stream.iso20022.terms import Terms as MessageTerms
+    from stream.iso20022.terms import ReadingTerms
 
 _NO_BOUND_MS = 2**60
 
@@ -106,7 +106,7 @@ class History(Protocol):
         """Whether there are labels."""
 
     @property
-    def truth(self) -> Truth | None:
+    def truth(self) -> TruthFile | None:
         """The labels of a TRUTH file, if there is one."""
 
     @property
@@ -140,11 +140,11 @@ class Source:
         self,
         path: Path,
         column_map: ColumnMap | None,
-        truth: Truth | None,
-        terms: Terms = Terms(),  # noqa: B008 - frozen
+        truth: TruthFile | None,
+        terms: CellTerms = CellTerms(),  # noqa: B008 - frozen
         *,
         in_time_order: bool = False,
-        messages: MessageTerms | None = None,
+        messages: ReadingTerms | None = None,
     ) -> None:
         self.path = path
         self._messages = messages
@@ -166,7 +166,7 @@ class Source:
         return self._truth is not None or (self._map is not None and self._map.labels is not None)
 
     @property
-    def truth(self) -> Truth | None:
+    def truth(self) -> TruthFile | None:
         """The labels of the TRUTH file, if there is one."""
         return self._truth
 
@@ -209,7 +209,7 @@ class Source:
 
     def chunk(self, raw: Rows, first_row: int) -> Chunk:
         """Rows through the edge, with their own labels; those of the TRUTH file are not looked up."""
-        wrong: dict[int, Unread] = {}
+        wrong: dict[int, UnreadCell] = {}
         values, labels = raw.values, None
         if values is None:
             assert self._map is not None, "a table has a map"
@@ -245,7 +245,7 @@ class Source:
         return times
 
 
-def _told(refusal: Refusal, wrong: Mapping[int, Unread], column_map: ColumnMap | None) -> Refusal:
+def _told(refusal: Refusal, wrong: Mapping[int, UnreadCell], column_map: ColumnMap | None) -> Refusal:
     """A refusal with the column that its field comes from."""
     unread = wrong.get(refusal.index)
     if unread is not None:
@@ -261,7 +261,7 @@ def _told(refusal: Refusal, wrong: Mapping[int, Unread], column_map: ColumnMap |
     return refusal
 
 
-def json_rows(column_map: ColumnMap, rows: Rows, terms: Terms, wrong: dict[int, Unread]) -> list[bytes]:
+def json_rows(column_map: ColumnMap, rows: Rows, terms: CellTerms, wrong: dict[int, UnreadCell]) -> list[bytes]:
     """Rows as JSON of the contract: fields in the contract's order, absent ones left out.
 
     Parameters
@@ -295,15 +295,15 @@ def json_rows(column_map: ColumnMap, rows: Rows, terms: Terms, wrong: dict[int, 
     return [b"" if index in wrong else orjson.dumps(document) for index, document in enumerate(documents)]
 
 
-def unread_rows(rows: Rows) -> dict[int, Unread]:
+def unread_rows(rows: Rows) -> dict[int, UnreadCell]:
     """Rows that are none of their file, by index."""
     return {
-        index: Unread(why.reason, why.message) if isinstance(why, Refused) else Unread("malformed", why)
+        index: UnreadCell(why.reason, why.message) if isinstance(why, Refused) else UnreadCell("malformed", why)
         for index, why in rows.unreadable.items()
     }
 
 
-def own_labels(column_map: ColumnMap, rows: Rows, terms: Terms, wrong: dict[int, Unread]) -> Labels | None:
+def own_labels(column_map: ColumnMap, rows: Rows, terms: CellTerms, wrong: dict[int, UnreadCell]) -> Labels | None:
     """Labels from a file's own columns; None where the map names none. One that cannot be read refuses its row."""
     if column_map.labels is None:
         return None
@@ -314,10 +314,10 @@ def own_labels(column_map: ColumnMap, rows: Rows, terms: Terms, wrong: dict[int,
         if code is None:
             message = (
                 text.message
-                if isinstance(text, Unread)
+                if isinstance(text, UnreadCell)
                 else f"{column_map.labels.fraud.source}: fraud is neither 0 nor 1"
             )
-            wrong.setdefault(index, Unread("out_of_range", message))
+            wrong.setdefault(index, UnreadCell("out_of_range", message))
         fraud[index] = UNLABELLED if code is None else code
     attack: list[Any] = [""] * len(rows)
     if column_map.labels.attack is not None:
@@ -326,10 +326,10 @@ def own_labels(column_map: ColumnMap, rows: Rows, terms: Terms, wrong: dict[int,
     return Labels(fraud, [text if isinstance(text, str) else "" for text in attack])
 
 
-def gather_unread(column: list[Any], wrong: dict[int, Unread]) -> None:
+def gather_unread(column: list[Any], wrong: dict[int, UnreadCell]) -> None:
     """Note the rows whose cell cannot be read; of several faults the first in the order of reasons counts."""
     for index, value in enumerate(column):
-        if type(value) is Unread:
+        if type(value) is UnreadCell:
             known = wrong.get(index)
             if known is None or PRECEDENCE[value.reason] < PRECEDENCE[known.reason]:
                 wrong[index] = value
@@ -366,7 +366,7 @@ def open_source(
             raise UsageError(f"{path}: ISO 20022 messages say themselves what is what: --columns has no effect on them")
         from stream.message_terms import terms_of
 
-        terms, messages = Terms(), terms_of(load())
+        terms, messages = CellTerms(), terms_of(load())
     elif column_map is None:
         if kind != "jsonl":
             raise UsageError(
@@ -376,9 +376,9 @@ def open_source(
             raise UsageError(
                 f"{path}: one JSON array, no lines; a column map reads it: riskstream map {path} proposes one"
             )
-        terms = Terms()
+        terms = CellTerms()
     else:
         check_form(column_map, path, kind)
-        terms = Terms(Marks(column_map.file.decimal, column_map.file.thousands), hash_key_for(column_map))
-    labels = None if truth is None else Truth(truth)
+        terms = CellTerms(Marks(column_map.file.decimal, column_map.file.thousands), hash_key_for(column_map))
+    labels = None if truth is None else TruthFile(truth)
     return Source(path, column_map, labels, terms, in_time_order=in_time_order, messages=messages)

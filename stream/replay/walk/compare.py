@@ -20,7 +20,7 @@ from stream.core.decision.render import instants
 from stream.replay.measure.judged import Judged
 from stream.replay.source.labels import FRAUD
 from stream.replay.source.sources import Chunk, History
-from stream.replay.walk.engine import FileReplay, Step
+from stream.replay.walk.engine import FileReplay, WalkedRun
 from stream.replay.walk.file_walk import Intake, read
 
 REASONS = 8
@@ -152,7 +152,7 @@ def compare(
     source: History,
     champion: FileReplay,
     challenger: FileReplay,
-    listeners: Sequence[Callable[[Step, Step], None]],
+    listeners: Sequence[Callable[[WalkedRun, WalkedRun], None]],
     *,
     limit: int | None = None,
     chunk_rows: int | None = None,

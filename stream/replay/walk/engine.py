@@ -92,7 +92,7 @@ class ReplaySettings:
 
 
 @dataclass(frozen=True, slots=True)
-class Step:
+class WalkedRun:
     """A run of transactions decided by one model, with their truth beside them.
 
     Parameters
@@ -204,7 +204,7 @@ class FileReplay:
         self.policy = policy
         self._decider = Decider(self._model, policy)
 
-    def feed(self, chunk: Chunk) -> Iterator[Step]:
+    def feed(self, chunk: Chunk) -> Iterator[WalkedRun]:
         """Decide about a chunk's accepted transactions, in order; duplicates and conflicts yield nothing."""
         rows, labels = chunk.decoded.columns, chunk.labels
         reached = self._reached()
@@ -273,7 +273,7 @@ class FileReplay:
 
     def _decide(
         self, rows: npt.NDArray[np.void], bucket: npt.NDArray[np.int64], labels: Labels | None, scheduled: bool
-    ) -> Step | None:
+    ) -> WalkedRun | None:
         profiled = self._accounts.process(rows, np.zeros(0, columns.FEEDBACK), self._rates)
         self._sweep()
         self.status += np.bincount(profiled.status, minlength=3)
@@ -293,7 +293,7 @@ class FileReplay:
         decided = self._decider.decide(received)
         self._observe(decided)
         until = bucket[kept] * BUCKET_US - self.settings.label_delay_us if labels is not None and scheduled else None
-        return Step(decided, self._decider, until, labels)
+        return WalkedRun(decided, self._decider, until, labels)
 
     def _sweep(self) -> None:
         """Take out some of what is forgotten, as a worker does at its checkpoints."""
@@ -324,4 +324,4 @@ def _slice(labels: Labels, start: int, stop: int) -> Labels:
     return Labels(labels.fraud[start:stop], labels.attack[start:stop])
 
 
-__all__ = ["BUCKET_US", "DAY_US", "UNLABELLED", "FileReplay", "ReplaySettings", "Step"]
+__all__ = ["BUCKET_US", "DAY_US", "UNLABELLED", "FileReplay", "ReplaySettings", "WalkedRun"]

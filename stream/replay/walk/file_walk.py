@@ -15,7 +15,7 @@ from stream.core.account.account_reversal import RESULTS
 from stream.replay.source.labels import Labels
 from stream.replay.source.sources import Chunk, History
 from stream.replay.source.tables import CHUNK_ROWS
-from stream.replay.walk.engine import FileReplay, Step
+from stream.replay.walk.engine import FileReplay, WalkedRun
 
 SHOWN_REFUSALS = 5
 MAX_KINDS = 200
@@ -83,7 +83,7 @@ class Intake:
 def replay(
     source: History,
     engine: FileReplay,
-    listeners: Sequence[Callable[[Step], None]],
+    listeners: Sequence[Callable[[WalkedRun], None]],
     *,
     limit: int | None = None,
     chunk_rows: int | None = None,

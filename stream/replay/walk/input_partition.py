@@ -41,7 +41,7 @@ class InputTerms:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Batch:
+class PartitionBatch:
     """Transactions of one partition that were read together, and what the edge made of them."""
 
     partition: int
@@ -53,15 +53,15 @@ class Batch:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Payment:
+class PartitionPayment:
     """One transaction: the ``index``-th of its batch."""
 
-    batch: Batch
+    batch: PartitionBatch
     index: int
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Heard:
+class FeedbackRecord:
     """One feedback record, ``columns.FEEDBACK`` [1]; None where it is passed over."""
 
     row: npt.NDArray[Any] | None
@@ -73,7 +73,7 @@ def arrivals(
     terms: InputTerms,
     transactions: Iterator[Sequence[LogRecord]],
     feedback: Iterator[Sequence[LogRecord]],
-) -> Iterator[list[Timed[Payment | Heard]]]:
+) -> Iterator[list[Timed[PartitionPayment | FeedbackRecord]]]:
     """What arrived in one partition, in chunks, with the times to merge partitions by."""
     outcomes = _Peek(feedback)
     reached = -_NEVER
@@ -82,11 +82,11 @@ def arrivals(
         times = np.full(len(records), -_NEVER, np.int64)
         times[batch.decoded.accepted] = batch.decoded.columns["event_time"]
         times = np.maximum.accumulate(np.maximum(times, reached))
-        chunk: list[Timed[Payment | Heard]] = []
+        chunk: list[Timed[PartitionPayment | FeedbackRecord]] = []
         for index, (record, time) in enumerate(zip(records, times.tolist(), strict=True)):
             while outcomes.stamp < record.timestamp:
                 chunk.append(_heard(outcomes.pop(), partition, partitions, terms, reached, time))
-            chunk.append(Timed(time, Payment(batch, index)))
+            chunk.append(Timed(time, PartitionPayment(batch, index)))
             reached = time
         yield chunk
     while outcomes.stamp < _NEVER:
@@ -104,20 +104,20 @@ def columns_of(
     )
 
 
-def _batch(partition: int, partitions: int, terms: InputTerms, records: Sequence[LogRecord]) -> Batch:
+def _batch(partition: int, partitions: int, terms: InputTerms, records: Sequence[LogRecord]) -> PartitionBatch:
     decoded = decode_transactions(*columns_of(records), partition, partitions, future_ms=terms.future_ms)
     row = np.full(len(records), -1, np.int64)
     row[decoded.accepted] = np.arange(len(decoded.accepted))
-    return Batch(partition, records, decoded, row, {refusal.index: refusal for refusal in decoded.refused})
+    return PartitionBatch(partition, records, decoded, row, {refusal.index: refusal for refusal in decoded.refused})
 
 
 def _heard(
     record: LogRecord, partition: int, partitions: int, terms: InputTerms, reached: int, following: int
-) -> Timed[Payment | Heard]:
+) -> Timed[PartitionPayment | FeedbackRecord]:
     read = decode_feedback(*columns_of([record]), partition, partitions, trusted=terms.trusts).columns
     stamped = record.timestamp * 1_000
     time = stamped if stamped <= following or not len(read) else int(read["occurred_at"][0])
-    return Timed(min(max(time, reached), following), Heard(read if len(read) else None))
+    return Timed(min(max(time, reached), following), FeedbackRecord(read if len(read) else None))
 
 
 class _Peek:

@@ -30,7 +30,7 @@ class LogRecord(Protocol):
         """What it says."""
 
 
-class Log(Protocol):
+class TopicLog(Protocol):
     """Where topics are read."""
 
     def partitions(self, topic: str) -> int:

@@ -18,10 +18,10 @@ from stream.arrays.rfc3339 import microseconds
 from stream.core.columns import SCENARIOS
 from stream.errors import RiskstreamError
 from stream.replay.measure.scorecard import CARD
-from stream.replay.source.labels import Labels, Truth
+from stream.replay.source.labels import Labels, TruthFile
 from stream.replay.source.truth_index import hash_ids
 from stream.replay.walk.input_partition import InputTerms
-from stream.replay.walk.merged_log import Log, LogRecord, Timed, merged
+from stream.replay.walk.merged_log import LogRecord, Timed, TopicLog, merged
 from stream.replay.walk.topic_source import FeedbackTruth
 
 DECISIONS = "risk.decisions.v1"
@@ -67,7 +67,9 @@ class Published:
     model_version: str = ""
 
 
-def published_steps(log: Log, terms: InputTerms, truth: Truth | None, read: Published) -> Iterator[PublishedStep]:
+def published_steps(
+    log: TopicLog, terms: InputTerms, truth: TruthFile | None, read: Published
+) -> Iterator[PublishedStep]:
     """Decisions of the asked range in the order of event time, a run of one model at a time.
 
     Parameters
@@ -92,7 +94,7 @@ def published_steps(log: Log, terms: InputTerms, truth: Truth | None, read: Publ
             yield PublishedStep(transactions, _verdicts(decisions), model, labels)
 
 
-def _decisions(log: Log, partition: int) -> Iterator[list[Timed[dict[str, Any]]]]:
+def _decisions(log: TopicLog, partition: int) -> Iterator[list[Timed[dict[str, Any]]]]:
     for records in log.read(DECISIONS, partition, ranged=True):
         yield [_decision(partition, record) for record in records]
 

@@ -59,7 +59,7 @@ _NO_ROWS = np.zeros(0, columns.TRANSACTION)
 _IDENTITY_NAMES = ("event_time", "amount_minor", "transaction_hash", "account_hash", "payee_hash", "device_hash", "transaction_id", "account_id", "payee_id", "late", "slips")  # fmt: skip
 
 
-class Told(NamedTuple):
+class OrderedFeedback(NamedTuple):
     """Feedback and where it counts: ``feedback`` before ``row``, ``after_round`` or before the round that ends there.
 
     Arrays of equal length; ``order`` is what feedback at one place is sorted by, its ``offset`` next.
@@ -71,7 +71,7 @@ class Told(NamedTuple):
     order: npt.NDArray[np.int64]
 
     @classmethod
-    def joined(cls, parts: list[Told], offset: str) -> Told:
+    def joined(cls, parts: list[OrderedFeedback], offset: str) -> OrderedFeedback:
         """Several as one, sorted; ``offset`` names the field of the feedback that breaks ties."""
         feedback = np.concatenate([part.feedback for part in parts])
         row, order = np.concatenate([part.row for part in parts]), np.concatenate([part.order for part in parts])
@@ -97,11 +97,11 @@ class Walked(NamedTuple):
     sent: list[bytes]
     row: npt.NDArray[np.int64]
     status: npt.NDArray[np.uint8]
-    told: Told
+    told: OrderedFeedback
     reversals: tuple[int, ...]
 
 
-class Judgements(NamedTuple):
+class ShareDecisions(NamedTuple):
     """What one share decided."""
 
     identity: npt.NDArray[np.void]
@@ -158,7 +158,7 @@ class Shard:
 
     def accounts(
         self, parts: list[bytes], reached: npt.NDArray[np.int64], fraud: npt.NDArray[np.int64],
-        turns: npt.NDArray[np.void], heard: Heard | None,
+        turns: npt.NDArray[np.void], heard: ArrivedFeedback | None,
     ) -> Walked:  # fmt: skip
         """Walk the share's accounts through a run of rows, and through feedback that falls due meanwhile.
 
@@ -182,7 +182,7 @@ class Shard:
             self._due.arrive(heard.feedback, heard.bucket, heard.order)
         status = np.zeros(len(rows), np.uint8)
         payments: list[list[npt.NDArray[np.void]]] = [[] for _ in range(self._shares)]
-        outcomes: list[list[Told]] = [[] for _ in range(self._shares)]
+        outcomes: list[list[OrderedFeedback]] = [[] for _ in range(self._shares)]
         told = [_nothing(columns.FEEDBACK)]
         self._reversals[:] = 0
         start = 0
@@ -201,10 +201,14 @@ class Shard:
         self._accounts.forget(FORGOTTEN_AT_ONCE)
         self._accounts.written()
         sent = [
-            pickle.dumps((_joined(paid, PROFILED), Told.joined([_nothing(FORWARDED), *heard_of], "source_offset")), 5)
+            pickle.dumps(
+                (_joined(paid, PROFILED), OrderedFeedback.joined([_nothing(FORWARDED), *heard_of], "source_offset")), 5
+            )
             for paid, heard_of in zip(payments, outcomes, strict=True)
         ]
-        return Walked(sent, rows["offset"].copy(), status, Told.joined(told, "offset"), tuple(self._reversals.tolist()))
+        return Walked(
+            sent, rows["offset"].copy(), status, OrderedFeedback.joined(told, "offset"), tuple(self._reversals.tolist())
+        )
 
     def payees(self, sent: list[bytes], late: npt.NDArray[np.int64], paid: npt.NDArray[np.void]) -> None:
         """Walk the share's payees through what all shares sent of a run.
@@ -220,7 +224,7 @@ class Shard:
         payments = np.concatenate([payments for payments, _ in parts])
         payments = payments[np.argsort(payments["source_offset"], kind="stable")]
         payments["late"] = np.isin(payments["source_offset"], late)
-        told = Told.joined([heard for _, heard in parts], "source_offset")
+        told = OrderedFeedback.joined([heard for _, heard in parts], "source_offset")
         reached = paid["reached"][np.searchsorted(paid["row"], payments["source_offset"])]
         rows = np.unique(told.row)
         cuts = np.searchsorted(payments["source_offset"], rows)
@@ -251,7 +255,7 @@ class Shard:
         """The model that decides from now on."""
         self._decider = Decider(snapshot, self._policy)
 
-    def decide(self, stop: int) -> Judgements | None:
+    def decide(self, stop: int) -> ShareDecisions | None:
         """Decide about what waits of rows before ``stop``; None where nothing does."""
         assert self._decider is not None, "a model comes first"
         if not self._waiting:
@@ -274,7 +278,9 @@ class Shard:
             identity[name] = features[:, INDEX[name]]
         identity["card"] = card(features)
         rendered = list(render(decided, self._decider).decisions) if self._renders else []
-        return Judgements(identity, decided.verdicts, decided.anomaly_ppm, decided.inputs.astype(np.float32), rendered)
+        return ShareDecisions(
+            identity, decided.verdicts, decided.anomaly_ppm, decided.inputs.astype(np.float32), rendered
+        )
 
     def stored(self) -> bytes:
         """What the share has come to, for a checkpoint."""
@@ -317,7 +323,14 @@ class Shard:
         self._due.add(rows[frauds], bucket[frauds])
         return profiled.status
 
-    def _tell(self, bucket: int, row: int, after_round: bool, outcomes: list[list[Told]], told: list[Told]) -> None:
+    def _tell(
+        self,
+        bucket: int,
+        row: int,
+        after_round: bool,
+        outcomes: list[list[OrderedFeedback]],
+        told: list[OrderedFeedback],
+    ) -> None:
         feedback, order = self._due.take_ordered(bucket)
         if not len(feedback):
             return
@@ -331,7 +344,7 @@ class Shard:
             outcomes[to].append(_at(forwarded, row, after_round, order[places]))
 
 
-class Heard(NamedTuple):
+class ArrivedFeedback(NamedTuple):
     """Feedback as it arrived: ``columns.FEEDBACK`` [m], the bucket reached then, and its number in order of arrival."""
 
     feedback: npt.NDArray[np.void]
@@ -339,12 +352,12 @@ class Heard(NamedTuple):
     order: npt.NDArray[np.int64]
 
 
-def _at(feedback: npt.NDArray[np.void], row: int, after_round: bool, order: npt.NDArray[np.int64]) -> Told:
+def _at(feedback: npt.NDArray[np.void], row: int, after_round: bool, order: npt.NDArray[np.int64]) -> OrderedFeedback:
     count = len(feedback)
-    return Told(feedback, np.full(count, row, np.int64), np.full(count, after_round), order)
+    return OrderedFeedback(feedback, np.full(count, row, np.int64), np.full(count, after_round), order)
 
 
-def _nothing(dtype: np.dtype[np.void]) -> Told:
+def _nothing(dtype: np.dtype[np.void]) -> OrderedFeedback:
     return _at(np.zeros(0, dtype), 0, False, np.zeros(0, np.int64))
 
 

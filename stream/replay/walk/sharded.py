@@ -32,16 +32,27 @@ from stream.replay.source.tables import CHUNK_ROWS
 from stream.replay.walk.customers import CustomerOf
 from stream.replay.walk.engine import BUCKET_US, ReplaySettings
 from stream.replay.walk.file_walk import Intake, limited
-from stream.replay.walk.hands import Hand, Hire
 from stream.replay.walk.replay_learning import learn_labels, observe
-from stream.replay.walk.shard import NO_ROUND, NO_TURN, PAID, TURN, Heard, Judgements, Read, Told, Walked, share_out
+from stream.replay.walk.shard import (
+    NO_ROUND,
+    NO_TURN,
+    PAID,
+    TURN,
+    ArrivedFeedback,
+    OrderedFeedback,
+    Read,
+    ShareDecisions,
+    Walked,
+    share_out,
+)
+from stream.replay.walk.share_workers import ShareWorker, StartWorkers
 
 _BEFORE = np.iinfo(np.int64).min // 2
 
 
 @dataclass(frozen=True, slots=True)
 class SharedStep:
-    """A run of transactions decided by one model: ``stream.replay.walk.engine.Step`` without what stays with the shares."""
+    """A run of transactions decided by one model: ``stream.replay.walk.engine.WalkedRun`` without what stays with the shares."""
 
     transactions: npt.NDArray[np.void]
     verdicts: npt.NDArray[np.void]
@@ -84,8 +95,8 @@ class _Run:
     bucket: npt.NDArray[np.int64]
     turns: npt.NDArray[np.void]
     reached: npt.NDArray[np.int64]
-    heard: list[Heard] | None
-    told: Told | None = None
+    heard: list[ArrivedFeedback] | None
+    told: OrderedFeedback | None = None
     questions: list[Any] = field(default_factory=list)
 
 
@@ -108,19 +119,21 @@ class SharedReplay:
         As of ``stream.replay.walk.engine.FileReplay``.
     shares
         How many.
-    hire
+    start_workers
         Who carries them out.
     renders
         Whether decisions are wanted as JSON.
     """
 
-    def __init__(self, settings: ReplaySettings, policy: Policy, shares: int, hire: Hire, *, renders: bool) -> None:
+    def __init__(
+        self, settings: ReplaySettings, policy: Policy, shares: int, start_workers: StartWorkers, *, renders: bool
+    ) -> None:
         self.settings, self.policy, self.shares = settings, policy, shares
         self.status = np.zeros(3, np.int64)
         self.reversals = np.zeros(len(RESULTS), np.int64)
         self.late = 0
-        self._hire, self._renders = hire, renders
-        self._hands: list[Hand] = []
+        self._start_workers, self._renders = start_workers, renders
+        self._workers: list[ShareWorker] = []
         self._stored: list[bytes] = []
         self._model = first_snapshot(settings.seed)
         self._learner = Learner(self._model, EnsembleConfig(maturity_us=settings.matures_us))
@@ -142,11 +155,18 @@ class SharedReplay:
     def __getstate__(self) -> dict[str, Any]:
         """For a checkpoint, when :attr:`settled`; shares included."""
         stored = self._all("stored")
-        return {**self.__dict__, "_hands": [], "_hire": None, "_compiled": None, "policy": None, "_stored": stored}
+        return {
+            **self.__dict__,
+            "_workers": [],
+            "_start_workers": None,
+            "_compiled": None,
+            "policy": None,
+            "_stored": stored,
+        }
 
-    def resume(self, policy: Policy, hire: Hire) -> None:
+    def resume(self, policy: Policy, start_workers: StartWorkers) -> None:
         """Go on after having been stored; the policy is the same as then."""
-        self.policy, self._hire = policy, hire
+        self.policy, self._start_workers = policy, start_workers
         self._compiled = policy.compile(SCHEMA, hash_id)
 
     def walk(
@@ -162,10 +182,12 @@ class SharedReplay:
         """Walk a source; see ``stream.replay.walk.file_walk.replay``. ``settle`` is asked before each chunk whether to be
         :attr:`settled` behind it."""
         reader = source.reader() if isinstance(source, Source) else None
-        self._hands = self._hire([(self.shares, self.settings, self.policy, reader, self._renders)] * self.shares)
+        self._workers = self._start_workers(
+            [(self.shares, self.settings, self.policy, reader, self._renders)] * self.shares
+        )
         try:
-            for hand, state in zip(self._hands, self._stored, strict=False):
-                hand.answer(hand.ask("restore", state))
+            for worker, state in zip(self._workers, self._stored, strict=False):
+                worker.answer(worker.ask("restore", state))
             self._stored = []
             self._all("model", self._model)
             rows = CHUNK_ROWS if chunk_rows is None else chunk_rows
@@ -176,9 +198,9 @@ class SharedReplay:
                 runs = self._take(source, intake.position, left, rows)
             yield from self._steps(runs, intake, on_chunk, settle)
         finally:
-            for hand in self._hands:
-                hand.close()
-            self._hands = []
+            for worker in self._workers:
+                worker.close()
+            self._workers = []
 
     def _steps(
         self, runs: Iterator[_Run], intake: Intake, on_chunk: Callable[[Chunk], None], settle: Callable[[], bool]
@@ -201,10 +223,10 @@ class SharedReplay:
         if run is None:
             return None
         fraud = _frauds(run)
-        for place, hand in enumerate(self._hands):
+        for place, worker in enumerate(self._workers):
             heard = None if run.heard is None else run.heard[place]
             mine = run.reached[run.rows["customer_hash"] % np.uint64(self.shares) == place]
-            run.questions.append(hand.ask("accounts", run.parts[place], mine, fraud, run.turns, heard))
+            run.questions.append(worker.ask("accounts", run.parts[place], mine, fraud, run.turns, heard))
         run.parts = []
         return run
 
@@ -212,15 +234,15 @@ class SharedReplay:
         """Hand on to payees what accounts sent."""
         walked: list[Walked] = self._answers(run.questions)
         late, paid = self._statuses(run, walked)
-        for place, hand in enumerate(self._hands):
-            hand.ask("payees", [one.sent[place] for one in walked], late, paid)
-        run.told = Told.joined([one.told for one in walked], "offset")
+        for place, worker in enumerate(self._workers):
+            worker.ask("payees", [one.sent[place] for one in walked], late, paid)
+        run.told = OrderedFeedback.joined([one.told for one in walked], "offset")
 
     def _ask(self, method: str, *arguments: Any) -> list[Any]:
-        return [hand.ask(method, *arguments) for hand in self._hands]
+        return [worker.ask(method, *arguments) for worker in self._workers]
 
     def _answers(self, questions: list[Any]) -> list[Any]:
-        return [hand.answer(question) for hand, question in zip(self._hands, questions, strict=True)]
+        return [worker.answer(question) for worker, question in zip(self._workers, questions, strict=True)]
 
     def _all(self, method: str, *arguments: Any) -> list[Any]:
         return self._answers(self._ask(method, *arguments))
@@ -256,14 +278,14 @@ class SharedReplay:
 
     def _segment(self, run: _Run, questions: list[Any], stop: int) -> Iterator[SharedStep]:
         """Gather the decisions of rows before ``stop``, and let the learner see them."""
-        answers: list[Judgements] = [one for one in self._answers(questions) if one is not None]
+        answers: list[ShareDecisions] = [one for one in self._answers(questions) if one is not None]
         assert run.told is not None, "the hops come first"
         step, inputs = self._joined(run, answers) if answers else (None, np.zeros((0, 0), np.float32))
         self._learn(run.told, step, inputs, stop)
         if step is not None:
             yield step
 
-    def _joined(self, run: _Run, answers: list[Judgements]) -> tuple[SharedStep, npt.NDArray[np.float32]]:
+    def _joined(self, run: _Run, answers: list[ShareDecisions]) -> tuple[SharedStep, npt.NDArray[np.float32]]:
         identity = np.concatenate([one.identity for one in answers])
         order = np.argsort(identity["row"])
         identity = identity[order]
@@ -283,7 +305,9 @@ class SharedReplay:
         )
         return step, np.concatenate([one.inputs for one in answers])[order]
 
-    def _learn(self, told: Told, step: SharedStep | None, inputs: npt.NDArray[np.float32], stop: int) -> None:
+    def _learn(
+        self, told: OrderedFeedback, step: SharedStep | None, inputs: npt.NDArray[np.float32], stop: int
+    ) -> None:
         """Rows before ``stop`` and the labels between them, in order."""
         if not self.settings.round_us:
             return
@@ -305,7 +329,7 @@ class SharedReplay:
         identity, verdicts = step.transactions[start:stop], step.verdicts[start:stop]
         observe(self._learner, identity, verdicts, inputs[start:stop])
 
-    def _learn_labels(self, told: Told, which: npt.NDArray[np.bool_]) -> None:
+    def _learn_labels(self, told: OrderedFeedback, which: npt.NDArray[np.bool_]) -> None:
         learn_labels(self._learner, told.feedback[which])
 
     def _close_round(self, ended_bucket: int) -> None:
@@ -334,14 +358,14 @@ class SharedReplay:
         count, pieces = len(raw), min(self.shares, len(raw))
         cuts = [count * piece // pieces for piece in range(pieces + 1)]
         questions = [
-            hand.ask("read", raw[start:stop], first_row + start)
-            for hand, start, stop in zip(self._hands, cuts, cuts[1:], strict=False)
+            worker.ask("read", raw[start:stop], first_row + start)
+            for worker, start, stop in zip(self._workers, cuts, cuts[1:], strict=False)
         ]
         return _Asked(raw, first_row, cuts, questions)
 
     def _reads(self, source: Source, asked: _Asked) -> _Run:
-        answers = zip(self._hands, asked.questions, strict=False)
-        reads: list[Read] = [hand.answer(question) for hand, question in answers]
+        answers = zip(self._workers, asked.questions, strict=False)
+        reads: list[Read] = [worker.answer(question) for worker, question in answers]
         rows = np.concatenate([read.rows for read in reads])
         labels = source.labels(rows["transaction_hash"])
         if labels is None and reads[0].labels is not None:
@@ -381,7 +405,7 @@ class SharedReplay:
             self._customers.learn(accounts[named], theirs[named])
             share = owner % np.uint64(self.shares)
             heard = [
-                Heard(feedback.rows[share == place], arrived[share == place], order[share == place])
+                ArrivedFeedback(feedback.rows[share == place], arrived[share == place], order[share == place])
                 for place in range(self.shares)
             ]
         return _Run(chunk, parts, rows, bucket, self._turns(rows, bucket, highest[:-1]), highest[1:], heard)

@@ -19,7 +19,7 @@ _LOOK_BACK = 200
 
 
 class TopicHistory:
-    """Reads topics of an installation (``stream.replay.walk.merged_log.Log``); nothing is committed.
+    """Reads topics of an installation (``stream.replay.walk.merged_log.TopicLog``); nothing is committed.
 
     Parameters
     ----------

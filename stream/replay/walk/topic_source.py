@@ -16,12 +16,19 @@ import numpy.typing as npt
 from stream.core import columns
 from stream.core.edge.decode import Decoded, Refusal, decode_feedback, decode_transactions
 from stream.core.learning.stream_learner import LABEL_KINDS
-from stream.replay.source.labels import FRAUD, GENUINE, UNLABELLED, Labels, Truth
+from stream.replay.source.labels import FRAUD, GENUINE, UNLABELLED, Labels, TruthFile
 from stream.replay.source.sources import Arrivals, Chunk
 from stream.replay.source.tables import CHUNK_ROWS
 from stream.replay.source.truth_index import TruthIndex
-from stream.replay.walk.input_partition import Batch, Heard, InputTerms, Payment, arrivals, columns_of
-from stream.replay.walk.merged_log import Log, merged
+from stream.replay.walk.input_partition import (
+    FeedbackRecord,
+    InputTerms,
+    PartitionBatch,
+    PartitionPayment,
+    arrivals,
+    columns_of,
+)
+from stream.replay.walk.merged_log import TopicLog, merged
 
 TRANSACTIONS, FEEDBACK = "bank.transactions.v1", "bank.feedback.v1"
 _KINDS = np.array([kind in LABEL_KINDS for kind in columns.FEEDBACK_KINDS])
@@ -43,7 +50,7 @@ class TopicSource:
         Labels from a file; then the feedback topic is left alone, and labels come late by the label delay.
     """
 
-    def __init__(self, log: Log, name: str, terms: InputTerms, truth: Truth | None = None) -> None:
+    def __init__(self, log: TopicLog, name: str, terms: InputTerms, truth: TruthFile | None = None) -> None:
         self.name = name
         self.passed_over = 0
         """Feedback that cannot be read, or by an actor whom the policy does not list."""
@@ -58,7 +65,7 @@ class TopicSource:
         return True
 
     @property
-    def truth(self) -> Truth | None:
+    def truth(self) -> TruthFile | None:
         """The labels of the TRUTH file, if there is one."""
         return self._truth
 
@@ -73,7 +80,7 @@ class TopicSource:
         first_row = position = 0
         for run in _cut(merged([self._arrivals(partition) for partition in range(self._partitions)]), rows):
             passed = run[: max(start - position, 0)]
-            first_row += sum(isinstance(one, Payment) for one in passed)
+            first_row += sum(isinstance(one, PartitionPayment) for one in passed)
             position += len(run)
             if len(passed) < len(run):
                 chunk = self._chunk(run[len(passed) :], first_row, position, verdicts)
@@ -86,9 +93,13 @@ class TopicSource:
         return arrivals(partition, self._partitions, self._terms, transactions, outcomes)
 
     def _chunk(
-        self, run: list[Payment | Heard], first_row: int, position: int, verdicts: FeedbackTruth | None
+        self,
+        run: list[PartitionPayment | FeedbackRecord],
+        first_row: int,
+        position: int,
+        verdicts: FeedbackTruth | None,
     ) -> Chunk:
-        payments = [one for one in run if isinstance(one, Payment)]
+        payments = [one for one in run if isinstance(one, PartitionPayment)]
         decoded = _gathered(payments, first_row)
         values = [payment.batch.records[payment.index].value or b"" for payment in payments]
         if verdicts is None:
@@ -98,10 +109,10 @@ class TopicSource:
         heard = self._feedback(run, decoded.accepted)
         return Chunk(first_row, values, decoded, verdicts.of(decoded.columns), heard, position)
 
-    def _feedback(self, run: list[Payment | Heard], accepted: npt.NDArray[np.int64]) -> Arrivals:
+    def _feedback(self, run: list[PartitionPayment | FeedbackRecord], accepted: npt.NDArray[np.int64]) -> Arrivals:
         rows, before, passed = [np.zeros(0, columns.FEEDBACK)], [], 0
         for one in run:
-            if isinstance(one, Payment):
+            if isinstance(one, PartitionPayment):
                 passed += 1
             elif one.row is None:
                 self.passed_over += 1
@@ -122,7 +133,7 @@ class FeedbackTruth:
         Of the feedback topic.
     """
 
-    def __init__(self, log: Log, terms: InputTerms, partitions: int) -> None:
+    def __init__(self, log: TopicLog, terms: InputTerms, partitions: int) -> None:
         self._index = TruthIndex()
         self._maturity_us = terms.maturity_us
         for partition in range(partitions):
@@ -140,7 +151,7 @@ class FeedbackTruth:
         return Labels(codes, attacks)
 
 
-def _event_time(log: Log, partition: int, partitions: int) -> int:
+def _event_time(log: TopicLog, partition: int, partitions: int) -> int:
     """Event time of a partition's last transaction, µs; 0 where it has none that can be read."""
     last = log.last(TRANSACTIONS, partition)
     if last is None:
@@ -149,9 +160,9 @@ def _event_time(log: Log, partition: int, partitions: int) -> int:
     return int(read["event_time"][0]) if len(read) else 0
 
 
-def _gathered(payments: Sequence[Payment], first_row: int) -> Decoded:
+def _gathered(payments: Sequence[PartitionPayment], first_row: int) -> Decoded:
     """Payments of several batches as one, in their order; ``offset`` is then their place in the whole."""
-    by_batch: dict[int, tuple[Batch, list[tuple[int, int]]]] = {}
+    by_batch: dict[int, tuple[PartitionBatch, list[tuple[int, int]]]] = {}
     refused = []
     for place, payment in enumerate(payments):
         row = int(payment.batch.row[payment.index])
@@ -173,9 +184,11 @@ def _gathered(payments: Sequence[Payment], first_row: int) -> Decoded:
     return Decoded(together, accepted[order], refused)
 
 
-def _cut(runs: Iterator[list[Payment | Heard]], rows: int) -> Iterator[list[Payment | Heard]]:
+def _cut(
+    runs: Iterator[list[PartitionPayment | FeedbackRecord]], rows: int
+) -> Iterator[list[PartitionPayment | FeedbackRecord]]:
     """The same records, ``rows`` at a time."""
-    waiting: list[Payment | Heard] = []
+    waiting: list[PartitionPayment | FeedbackRecord] = []
     for run in runs:
         waiting += run
         while len(waiting) >= rows:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from stream.core.hold.holds import Holds
+from stream.core.hold.holds import HoldBook
 from stream.log.records import Record
 
 
@@ -38,8 +38,8 @@ class HoldsPartition:
         Feedback that is read, and of which the record does not say yet whether it is trusted.
     """
 
-    core: Holds
-    owed: Holds
+    core: HoldBook
+    owed: HoldBook
     alerts: int
     challenges: int
     obligations: int

@@ -24,7 +24,7 @@ from confluent_kafka.admin._listoffsets import OffsetSpec
 from stream.core.edge.decode import decode_feedback
 from stream.core.hold.challenges import read_challenge
 from stream.core.hold.hold_rows import OWED, ROW_KEY
-from stream.core.hold.holds import Ending, Hold, Holds, UnknownRow, UnreadableAlert, read_alert, read_verdicts
+from stream.core.hold.holds import Ending, Hold, HoldBook, UnknownRow, UnreadableAlert, read_alert, read_verdicts
 from stream.core.hold.obligation_records import escalation, read_obligation, read_supplies
 from stream.errors import RiskstreamError
 from stream.log.connect import consumer_config
@@ -194,7 +194,12 @@ class HoldsSession:
         return batch, count
 
     def _open(
-        self, holds: Holds, read: Callable[[bytes | None], Hold | None], topic: str, number: int, records: list[Record]
+        self,
+        holds: HoldBook,
+        read: Callable[[bytes | None], Hold | None],
+        topic: str,
+        number: int,
+        records: list[Record],
     ) -> list[Ending]:
         endings = []
         for record in records:
@@ -365,7 +370,7 @@ class HoldsSession:
             for number in numbers:
                 feedback = offsets[Place(self._feedback, number)]
                 try:
-                    core, owed = self._recover(reader, number) if self.transactional else (Holds(), Holds())
+                    core, owed = self._recover(reader, number) if self.transactional else (HoldBook(), HoldBook())
                 except RowsRefused as error:
                     logger.error("holds of partition %d are left alone: %s", number, error)
                     self.left_alone[number] = str(error)
@@ -417,7 +422,7 @@ class HoldsSession:
         self._publisher.begin()
         self._publisher.commit(offsets)
 
-    def _recover(self, reader: KafkaReader, number: int) -> tuple[Holds, Holds]:
+    def _recover(self, reader: KafkaReader, number: int) -> tuple[HoldBook, HoldBook]:
         """Holds and obligations of a partition.
 
         Raises
@@ -425,7 +430,7 @@ class HoldsSession:
         RowsRefused
             A record that cannot be read stands where a hold may have stood.
         """
-        core, owed = Holds(), Holds()
+        core, owed = HoldBook(), HoldBook()
         place = Place(self.settings.topic("riskstream-holds-rows"), number)
         for chunk in reader.read(place, 0):
             for record in chunk:

@@ -25,7 +25,7 @@ from stream.log.client import batch_consumer
 from stream.log.connect import consumer_config, producer_config
 from stream.log.librdkafka import Batch
 from stream.log.reader import KafkaReader
-from stream.log.records import Headers, Place, Records
+from stream.log.records import Headers, Place, RecordBatch
 from stream.settings import Settings
 from stream.versions.model_history import ModelHistory
 from stream.versions.model_records import STATE_SUFFIX
@@ -138,7 +138,7 @@ class LearnerThread:
         finally:
             follower.close()
 
-    def _set_aside(self, taken: Mapping[int, Sequence[Records]]) -> None:
+    def _set_aside(self, taken: Mapping[int, Sequence[RecordBatch]]) -> None:
         """Name what a round read that is neither features nor a label: it was left out, here and in verification."""
         topic = self._settings.topic("risk.learning.v1")
         for partition, batches in taken.items():
@@ -199,10 +199,10 @@ class Follower:
         )
         self._queues = {place[1]: queue for place, queue in self._consumer.assign(starts).items()}
 
-    def gather(self, seconds: float, stop: threading.Event) -> dict[int, list[Records]]:
+    def gather(self, seconds: float, stop: threading.Event) -> dict[int, list[RecordBatch]]:
         """Records by partition that came within ``seconds``, or so many that a round is full."""
         until = time.monotonic() + seconds
-        taken: dict[int, list[Records]] = {}
+        taken: dict[int, list[RecordBatch]] = {}
         count = 0
         while time.monotonic() < until and count < MOST_OF_A_ROUND and not stop.wait(GATHER_S):
             self._consumer.serve()  # what is no record: broken connections and the like
@@ -220,14 +220,14 @@ class Follower:
         self._consumer.close()
 
 
-def read_round(taken: Mapping[int, Sequence[Records]]) -> tuple[LearningRecords, dict[int, int]]:
+def read_round(taken: Mapping[int, Sequence[RecordBatch]]) -> tuple[LearningRecords, dict[int, int]]:
     """What was gathered, partition after partition, and the offsets it ends at."""
     every = [records for partition in sorted(taken) for records in taken[partition]]
     ends = {partition: taken[partition][-1].next_offset for partition in sorted(taken)}
     return read_learning([records.values for records in every], [records.keys for records in every]), ends
 
 
-def _good(batch: Batch) -> Records:
+def _good(batch: Batch) -> RecordBatch:
     """The records of a batch.
 
     Raises
@@ -235,7 +235,7 @@ def _good(batch: Batch) -> Records:
     RuntimeError
         The topic cannot be read.
     """
-    records = Records(batch.offsets, batch.timestamps, batch.values, batch.keys)
+    records = RecordBatch(batch.offsets, batch.timestamps, batch.values, batch.keys)
     if not batch.errors.any():
         return records
     for code in np.unique(batch.errors[batch.errors != 0]).tolist():

@@ -37,7 +37,7 @@ REQUEST_TIMEOUT_S: Final = 3.0
 
 
 @dataclass(frozen=True, slots=True)
-class Unread:
+class WaitingPartition:
     """What waits in one partition.
 
     Parameters
@@ -67,7 +67,7 @@ class Sample:
     """One reading: where each input partition stands and what waits behind it."""
 
     positions: dict[Place, int]
-    unread: dict[Place, Unread]
+    unread: dict[Place, WaitingPartition]
     waiting: dict[Place, Waiting] = field(default_factory=dict)
     """What lies behind open transactions, where there are such."""
 
@@ -139,7 +139,7 @@ class Backlog:
         self._peek_behind = Consumer({**peek, "isolation.level": "read_uncommitted"})
         self._stable: dict[Place, int] = {}
         """Where open transactions began, by the last sample."""
-        self._known: dict[Place, Unread] = {}
+        self._known: dict[Place, WaitingPartition] = {}
 
     def close(self) -> None:
         """Let go of the connections."""
@@ -182,13 +182,13 @@ class Backlog:
         for place, end in ends.items():
             start, known = positions[place], self._known.get(place)
             if end <= start:
-                unread[place] = Unread(start, end, 0, exact=True)
+                unread[place] = WaitingPartition(start, end, 0, exact=True)
             elif known is not None and (known.start, known.end) == (start, end):
                 unread[place] = known
             elif place.topic == self._frames or end - start <= PEEK_RECORDS or (known and known.start == start):
                 unsure.append(place)
             else:
-                unread[place] = Unread(start, end, end - start, exact=False)
+                unread[place] = WaitingPartition(start, end, end - start, exact=False)
         cut: set[Place] = set()
         if unsure:
             counted, cut = self._count(self._peek, {place: (positions[place], ends[place]) for place in unsure})
@@ -259,7 +259,7 @@ class Backlog:
 
     def _count(
         self, peek: Consumer, spans: Mapping[Place, tuple[int, int]]
-    ) -> tuple[dict[Place, Unread], set[Place]]:  # fmt: skip
+    ) -> tuple[dict[Place, WaitingPartition], set[Place]]:  # fmt: skip
         """Read a little of each partition; also returns the places whose records did not come in time."""
         found: dict[Place, list[Any]] = {place: [] for place in spans}
         open_places = set(spans)
@@ -294,15 +294,15 @@ class Backlog:
         """So many records of a partition are counted."""
         return PEEK_FRAMES if place.topic == self._frames else PEEK_RECORDS
 
-    def _estimate(self, place: Place, start: int, end: int, messages: list[Any], cut: bool) -> Unread:
+    def _estimate(self, place: Place, start: int, end: int, messages: list[Any], cut: bool) -> WaitingPartition:
         """What lies between two offsets, from the first records there."""
         if cut and not messages:
             # nothing came in time: offsets are all there is to tell from
-            return Unread(start, end, end - start, exact=False)
+            return WaitingPartition(start, end, end - start, exact=False)
         exact = not cut and len(messages) < self._most(place)
         scale = 1.0 if exact else (end - start) / (messages[-1].offset() + 1 - start)
         sources = _sources(messages) if place.topic == self._frames else {}
-        return Unread(
+        return WaitingPartition(
             start, end, round(len(messages) * scale), exact,
             {source: round(count * scale) for source, count in sources.items()},
             messages[0].timestamp()[1] if messages else 0,

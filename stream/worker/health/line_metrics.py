@@ -24,7 +24,7 @@ from stream.settings import Settings
 from stream.worker.health.alert_load import AlertLoad
 from stream.worker.health.gauge_table import GaugeTable
 from stream.worker.health.health_metrics import HealthMetrics
-from stream.worker.hops.counts import Counts
+from stream.worker.hops.counts import BatchTallies
 
 BUCKETS = (0.005, 0.01, 0.02, 0.03, 0.04, 0.05, 0.075, 0.1, 0.15, 0.2, 0.3, 0.5, 1.0, 2.0, 5.0, 15.0, 60.0)
 FAMILIAR_PPM = 500_000
@@ -235,7 +235,7 @@ class Metrics:
         for partition in range(partitions):
             self._in_flight.labels(inputs[0], str(partition))
 
-    def counted(self, counts: Counts) -> None:
+    def counted(self, counts: BatchTallies) -> None:
         """A batch of the accounts hop was committed."""
         self._committed()
         for result, number in zip(REVERSAL_RESULTS, counts.reversals, strict=True):

@@ -55,7 +55,7 @@ class OpenTransaction:
         )
 
 
-class OpenTransactions:
+class OpenTransactionWatch:
     """Judges what was seen, without a clock or connection.
 
     Parameters
@@ -65,7 +65,7 @@ class OpenTransactions:
 
     Examples
     --------
-    >>> judge, place = OpenTransactions(told_s=5.0), Place("bank.transactions.v1", 3)
+    >>> judge, place = OpenTransactionWatch(told_s=5.0), Place("bank.transactions.v1", 3)
     >>> judge.observe(100.0, 1_000.0, {place: Waiting(4, 11, 998_000)})
     ([], [])
     >>> judge.seconds(100.0, place)

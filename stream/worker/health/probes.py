@@ -27,9 +27,9 @@ from stream.settings import Settings
 from stream.worker.health.backlog import Backlog, Sample
 from stream.worker.health.checkpoint_age import CheckpointAges
 from stream.worker.health.line_metrics import Metrics
-from stream.worker.health.open_transactions import OpenTransactions
+from stream.worker.health.open_transactions import OpenTransactionWatch
 from stream.worker.health.unowned import Unowned
-from stream.worker.health.watchdog import STARTING, Health, Limits, Observation, Watchdog
+from stream.worker.health.watchdog import STARTING, Health, Observation, Watchdog, WatchdogLimits
 
 logger = logging.getLogger("riskstream.probes")
 
@@ -122,13 +122,13 @@ class Sampler:
         self._end = end
         self._clock = clock
         self._watchdog = Watchdog(
-            Limits(settings.stall_timeout_s, settings.recovery_timeout_s, refusal_s=settings.refusal_shown_s)
+            WatchdogLimits(settings.stall_timeout_s, settings.recovery_timeout_s, refusal_s=settings.refusal_shown_s)
         )
         self._backlog = Backlog(settings)
         self._unowned = Unowned()
         self._checkpoints = CheckpointAges()
         self._own: dict[Place, int] = {}
-        self._open = OpenTransactions(settings.open_transaction_s)
+        self._open = OpenTransactionWatch(settings.open_transaction_s)
         self._waits = ""
         """Which inputs wait at an open transaction, in words."""
         self._told: set[tuple[Place, int]] = set()

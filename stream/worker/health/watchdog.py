@@ -22,7 +22,7 @@ LEAST_FAILURES: Final = 3
 
 
 @dataclass(frozen=True, slots=True)
-class Limits:
+class WatchdogLimits:
     """How long something may last.
 
     Parameters
@@ -117,7 +117,7 @@ class Watchdog:
 
     Examples
     --------
-    >>> watchdog = Watchdog(Limits(stall_s=30.0, recovery_s=60.0))
+    >>> watchdog = Watchdog(WatchdogLimits(stall_s=30.0, recovery_s=60.0))
     >>> place = Place("bank.transactions.v1", 0)
     >>> watchdog.observe(Observation(at=0.0, positions={place: 7}, lag={place: 3}))
     Health(live=True, ready=True, reasons=(), exhausted=False, refused=False)
@@ -126,7 +126,7 @@ class Watchdog:
     (False, ('bank.transactions.v1[0] stands at offset 7 since 31 s while 3 records wait',))
     """
 
-    def __init__(self, limits: Limits) -> None:
+    def __init__(self, limits: WatchdogLimits) -> None:
         self._limits = limits
         self._gone_since: float | None = None
         self._recovering: tuple[float, int] | None = None

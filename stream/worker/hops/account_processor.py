@@ -29,10 +29,10 @@ from stream.core.table.row_table import RowTable
 from stream.errors import RecoveryRefused
 from stream.hop_settings import hop_settings
 from stream.log.made_anew import refuse_anew
-from stream.log.records import Place, Publisher, PublishFailed, Reader, Records
+from stream.log.records import Place, Publisher, PublishFailed, Reader, RecordBatch
 from stream.log.set_aside import SetAside
 from stream.settings import Settings
-from stream.worker.hops.counts import Counts
+from stream.worker.hops.counts import BatchTallies
 from stream.worker.hops.dead_letters import dead_letter
 from stream.worker.hops.foreign_key import explained
 from stream.worker.hops.isolation import (
@@ -91,8 +91,8 @@ class AccountPartition:
 class _Walked:
     """A batch that was walked: the records, what was read of them, what came of it, and what was left out."""
 
-    transactions: Records
-    feedback: Records
+    transactions: RecordBatch
+    feedback: RecordBatch
     decoded: Decoded
     outcomes: Decoded
     profiled: Profiled
@@ -104,7 +104,7 @@ class _Walked:
 
 
 @dataclass
-class AccountsHop(RowOwner[AccountPartition]):
+class AccountProcessor(RowOwner[AccountPartition]):
     """See the module.
 
     Parameters
@@ -142,7 +142,9 @@ class AccountsHop(RowOwner[AccountPartition]):
         """The same, as every hop has them."""
         return self.places(partition)
 
-    def process(self, publisher: Publisher, partition: int, transactions: Records, feedback: Records) -> Counts:
+    def process(
+        self, publisher: Publisher, partition: int, transactions: RecordBatch, feedback: RecordBatch
+    ) -> BatchTallies:
         """Walk one batch and write what it causes; returns what was counted.
 
         Raises
@@ -167,11 +169,11 @@ class AccountsHop(RowOwner[AccountPartition]):
         for to, frame in walked.profiled.frames:
             publisher.send(self.settings.topic("risk.profiled.v1"), frame, partition=to)
         duplicates = int(np.count_nonzero(walked.profiled.status == account_row.DUPLICATE))
-        counts = self._bury_all(publisher, partition, walked, duplicates)
+        counts = self._send_all_to_dlq(publisher, partition, walked, duplicates)
         for culprit in walked.internal:
             records = transactions if culprit.place == self.places(partition)[0] else feedback
             refusal = Refusal(int(np.searchsorted(records.offsets, culprit.offset)), "internal", culprit.message)
-            self._bury(publisher, culprit.place, records, [refusal])
+            self._send_to_dlq(publisher, culprit.place, records, [refusal])
             counts.add(culprit.place, dead=1)
         counts.internal += len(walked.internal)
         counts.reversals = walked.profiled.reversals
@@ -182,7 +184,13 @@ class AccountsHop(RowOwner[AccountPartition]):
         return counts
 
     def _walk(
-        self, owner: AccountPartition, partition: int, transactions: Records, feedback: Records, *, careful: bool
+        self,
+        owner: AccountPartition,
+        partition: int,
+        transactions: RecordBatch,
+        feedback: RecordBatch,
+        *,
+        careful: bool,
     ) -> _Walked:
         """Read a batch and walk it; with care, without what cannot be."""
         internal: list[Culprit] = []
@@ -207,9 +215,9 @@ class AccountsHop(RowOwner[AccountPartition]):
         all of them forgotten."""
         return core.settings.idle if broker_ms is not None else NEVER
 
-    def _bury_all(self, publisher: Publisher, partition: int, walked: _Walked, duplicates: int) -> Counts:
+    def _send_all_to_dlq(self, publisher: Publisher, partition: int, walked: _Walked, duplicates: int) -> BatchTallies:
         """Write the dead letters of what was refused; returns what became of all records that were walked."""
-        counts = Counts()
+        counts = BatchTallies()
         decoded, outcomes, status = walked.decoded, walked.outcomes, walked.profiled.status
         conflicts = [
             Refusal(int(decoded.accepted[row]), "id_conflict", "this transaction_id was seen with other content")
@@ -217,19 +225,19 @@ class AccountsHop(RowOwner[AccountPartition]):
         ]
         transactions_place, feedback_place = self.places(partition)
         misplaced = explained(decoded.refused, walked.transactions, read_transaction, partition, self.partitions)
-        self._bury(publisher, transactions_place, walked.transactions, [*misplaced, *conflicts])
+        self._send_to_dlq(publisher, transactions_place, walked.transactions, [*misplaced, *conflicts])
         misplaced = explained(outcomes.refused, walked.feedback, read_feedback, partition, self.partitions)
-        self._bury(publisher, feedback_place, walked.feedback, misplaced)
+        self._send_to_dlq(publisher, feedback_place, walked.feedback, misplaced)
         counts.add(transactions_place, decided=int(np.count_nonzero(status == account_row.DECIDED)),
                    duplicate=duplicates, dead=len(decoded.refused) + len(conflicts))  # fmt: skip
         found, repeated = walked.found, walked.profiled.repeated_feedback
-        self._bury(publisher, feedback_place, found.records, list(found.refused))
+        self._send_to_dlq(publisher, feedback_place, found.records, list(found.refused))
         counts.add(feedback_place, decided=len(outcomes.columns) - repeated + len(found.steps), duplicate=repeated,
                    dead=len(outcomes.refused) + len(found.refused))  # fmt: skip
         return counts
 
     def _spans(
-        self, owner: AccountPartition, partition: int, *inputs: Records
+        self, owner: AccountPartition, partition: int, *inputs: RecordBatch
     ) -> dict[Place, tuple[int, int]]:  # fmt: skip
         """Of each input where the batch begins and ends, which must be where the rows stand."""
         spans = {}
@@ -242,7 +250,7 @@ class AccountsHop(RowOwner[AccountPartition]):
         return spans
 
     def _culprits(
-        self, owner: AccountPartition, partition: int, inputs: tuple[Records, Records], rates: Currencies,
+        self, owner: AccountPartition, partition: int, inputs: tuple[RecordBatch, RecordBatch], rates: Currencies,
         broker_ms: int | None,
     ) -> list[Culprit]:  # fmt: skip
         """The records that cannot be read or walked, each by itself; the rows are left as they are.
@@ -253,15 +261,15 @@ class AccountsHop(RowOwner[AccountPartition]):
             There are too many.
         """
         places = self.places(partition)
-        decodes: tuple[Callable[[Records], Decoded], ...] = (
+        decodes: tuple[Callable[[RecordBatch], Decoded], ...] = (
             lambda records: self._decode_transactions(partition, records, broker_ms),
             lambda records: self._decode_feedback(partition, records, self.trusts),
         )
         found: list[Culprit] = []
-        kept: list[tuple[Records, Decoded]] = []
+        kept: list[tuple[RecordBatch, Decoded]] = []
         for place, records, decode in zip(places, inputs, decodes, strict=True):
 
-            def read(start: int, stop: int, records: Records = records, decode: Any = decode) -> None:
+            def read(start: int, stop: int, records: RecordBatch = records, decode: Any = decode) -> None:
                 decode(records.part(start, stop))
 
             unread = culprits(len(records), read)
@@ -296,7 +304,7 @@ class AccountsHop(RowOwner[AccountPartition]):
         core = self.owned[partition].core
         return self.changelog(partition), (core.table, core.customers, core.told)
 
-    def stands(self, partition: int) -> dict[Place, int]:
+    def input_offsets(self, partition: int) -> dict[Place, int]:
         """Input offsets that the rows stand for."""
         owner = self.owned[partition]
         return dict(zip(self.places(partition), (owner.transactions, owner.feedback), strict=True))
@@ -440,7 +448,7 @@ class AccountsHop(RowOwner[AccountPartition]):
             if batches[0][name][0] < batches[-1][name][1]:
                 refuse_lost(reader, place, batches[0][name][0], REPEATED, accept=self.settings.accept_lost_records)
         records = [
-            Records.joined(list(reader.read_many(place, batches[0][name][0], batches[-1][name][1])))
+            RecordBatch.joined(list(reader.read_many(place, batches[0][name][0], batches[-1][name][1])))
             for place, name in zip(self.places(partition), names, strict=True)
         ]
         for batch in batches:
@@ -473,17 +481,17 @@ class AccountsHop(RowOwner[AccountPartition]):
     def _future_ms(self) -> int:
         return round(self.settings.future_minutes * 60_000)
 
-    def _decode_transactions(self, partition: int, records: Records, broker_ms: int | None) -> Decoded:
+    def _decode_transactions(self, partition: int, records: RecordBatch, broker_ms: int | None) -> Decoded:
         return decode_transactions(
             records.values, records.offsets, records.timestamps, partition, self.partitions,
             future_ms=self._future_ms, broker_ms=broker_ms,
         )  # fmt: skip
 
-    def _decode_feedback(self, partition: int, records: Records, trusts: Callable[[str], bool] | None) -> Decoded:
+    def _decode_feedback(self, partition: int, records: RecordBatch, trusts: Callable[[str], bool] | None) -> Decoded:
         values = [records.value(place) for place in range(len(records))]
         return decode_feedback(values, records.offsets, records.timestamps, partition, self.partitions, trusted=trusts)
 
-    def _bury(self, publisher: Publisher, place: Place, records: Records, refused: list[Refusal]) -> None:
+    def _send_to_dlq(self, publisher: Publisher, place: Place, records: RecordBatch, refused: list[Refusal]) -> None:
         for refusal in refused:
             at = refusal.index
             headers = dead_letter(place, int(records.offsets[at]), refusal.reason, refusal.message)
@@ -564,6 +572,6 @@ class _Trial:
         self._core = core
 
 
-def _culprit(place: Place, records: Records, at: int, error: Exception, doing: str) -> Culprit:
+def _culprit(place: Place, records: RecordBatch, at: int, error: Exception, doing: str) -> Culprit:
     logger.error("%s[%d] offset %d could not be %s", *place, records.offsets[at], doing, exc_info=error)
     return Culprit(place, int(records.offsets[at]), int(records.timestamps[at]), message_of(error, doing))

@@ -11,7 +11,7 @@ from stream.log.records import Place
 
 
 @dataclass(slots=True)
-class Tally:
+class InputTally:
     """Records of one input partition by what became of them."""
 
     decided: int = 0
@@ -20,10 +20,10 @@ class Tally:
 
 
 @dataclass(slots=True)
-class Counts:
+class BatchTallies:
     """Tallies of a batch, to be added to the metrics once it is committed."""
 
-    tallies: dict[Place, Tally] = field(default_factory=dict)
+    tallies: dict[Place, InputTally] = field(default_factory=dict)
     internal: int = 0
     """Records, among the dead, that riskstream itself failed at."""
     reversals: tuple[int, ...] = (0,) * len(RESULTS)
@@ -31,18 +31,18 @@ class Counts:
 
     def add(self, place: Place, decided: int = 0, duplicate: int = 0, dead: int = 0) -> None:
         """Count records of a place."""
-        tally = self.tallies.setdefault(place, Tally())
+        tally = self.tallies.setdefault(place, InputTally())
         tally.decided += decided
         tally.duplicate += duplicate
         tally.dead += dead
 
-    def merge(self, other: Counts) -> None:
+    def merge(self, other: BatchTallies) -> None:
         """Add another batch's counts."""
         self.internal += other.internal
         self.reversals = tuple(map(add, self.reversals, other.reversals))
         for place, tally in other.tallies.items():
             self.add(place, tally.decided, tally.duplicate, tally.dead)
 
-    def items(self) -> Mapping[Place, Tally]:
+    def items(self) -> Mapping[Place, InputTally]:
         """The tallies by place."""
         return self.tallies

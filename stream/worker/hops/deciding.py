@@ -24,7 +24,7 @@ MOST_FOUND: Final = 16
 """With so many of one batch found, the rest of it is not halved further: the fault is not a record's."""
 
 
-class Deciders(Protocol):
+class DeciderSource(Protocol):
     """What deciding asks of :class:`stream.worker.agents.versions_agent.Versions`."""
 
     def decider(self) -> Decider:
@@ -38,7 +38,7 @@ class Deciders(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Verdict:
+class DecidedGroup:
     """Transactions that were decided together, and what is published of them.
 
     Parameters
@@ -66,11 +66,11 @@ class Deciding:
         Transactions so far that took the declared direction.
     """
 
-    def __init__(self, versions: Deciders) -> None:
+    def __init__(self, versions: DeciderSource) -> None:
         self._versions = versions
         self.undecided = 0
 
-    def decide(self, received: Received) -> list[Verdict]:
+    def decide(self, received: Received) -> list[DecidedGroup]:
         """Decide a batch, by one decider; what is decided stands in the order it came in."""
         decider = self._versions.decider()
         try:
@@ -82,7 +82,7 @@ class Deciding:
             )  # fmt: skip
             return self._again(received, decider, error)
 
-    def _again(self, received: Received, decider: Decider, error: Exception) -> list[Verdict]:
+    def _again(self, received: Received, decider: Decider, error: Exception) -> list[DecidedGroup]:
         whole = received.part(0, len(received.transactions))
         for other in (decider, *self._versions.alternatives(decider)):
             try:
@@ -98,9 +98,9 @@ class Deciding:
             return [verdict]
         return self._halved(received, decider)
 
-    def _halved(self, received: Received, decider: Decider) -> list[Verdict]:
+    def _halved(self, received: Received, decider: Decider) -> list[DecidedGroup]:
         """Decide what can be; the rest takes the declared direction."""
-        verdicts: list[Verdict] = []
+        verdicts: list[DecidedGroup] = []
         waiting, found = [(0, len(received.transactions))], 0
         while waiting:
             start, stop = waiting.pop()
@@ -122,10 +122,10 @@ class Deciding:
                 type(failed).__name__,
             )  # fmt: skip
             decided = undecided(received.part(start, stop), decider)
-            verdicts.append(Verdict(decided, render_undecided(decided, decider), None))
+            verdicts.append(DecidedGroup(decided, render_undecided(decided, decider), None))
         return verdicts
 
 
-def _decide(received: Received, decider: Decider) -> Verdict:
+def _decide(received: Received, decider: Decider) -> DecidedGroup:
     decided = decider.decide(received)
-    return Verdict(decided, render(decided, decider), scored_records(decided))
+    return DecidedGroup(decided, render(decided, decider), scored_records(decided))

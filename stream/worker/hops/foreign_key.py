@@ -12,7 +12,7 @@ from typing import Protocol
 
 from stream.core.edge.decode import Refusal
 from stream.core.edge.partition import partition_of
-from stream.log.records import Records
+from stream.log.records import RecordBatch
 
 
 class Owned(Protocol):
@@ -24,7 +24,11 @@ class Owned(Protocol):
 
 
 def explained(
-    refused: Sequence[Refusal], records: Records, read: Callable[[bytes | None], Owned], partition: int, partitions: int
+    refused: Sequence[Refusal],
+    records: RecordBatch,
+    read: Callable[[bytes | None], Owned],
+    partition: int,
+    partitions: int,
 ) -> list[Refusal]:
     """Refusals, those of records on a wrong partition with the cause; nothing of a key or value is in a message.
 
@@ -45,7 +49,7 @@ def explained(
 
 
 def _cause(
-    records: Records, index: int, read: Callable[[bytes | None], Owned], partition: int, partitions: int
+    records: RecordBatch, index: int, read: Callable[[bytes | None], Owned], partition: int, partitions: int
 ) -> str:  # fmt: skip
     owner, key = read(records.value(index)).owner.encode(), records.key(index)
     home = partition_of(owner, partitions)

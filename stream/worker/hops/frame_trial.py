@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from stream.core.frame.frame import ForeignFrame, Frame, decode_frame, salvaged
 from stream.core.frame.skipped import Skip
 from stream.core.payee.payee_hop import PayeeHop
-from stream.log.records import Headers, Place, Record, Records
+from stream.log.records import Headers, Place, Record, RecordBatch
 from stream.worker.hops import isolation
 from stream.worker.hops.dead_letters import dead_letter
 from stream.worker.hops.isolation import REASON, Culprit, PartitionStopped, message_of
@@ -24,7 +24,7 @@ TRANSACTIONS, FEEDBACK = "bank.transactions.v1", "bank.feedback.v1"
 
 
 @dataclass(frozen=True, slots=True)
-class Letter:
+class LeftOutLetter:
     """A dead letter to be sent."""
 
     topic: str
@@ -83,7 +83,7 @@ class FrameTrial:
         The rows; they are left as they are.
     """
 
-    def __init__(self, hop: str, place: Place, records: Records, core: PayeeHop) -> None:
+    def __init__(self, hop: str, place: Place, records: RecordBatch, core: PayeeHop) -> None:
         self._hop = hop
         self._place = place
         self._records = records
@@ -133,7 +133,7 @@ class FrameTrial:
 
     def letters(
         self, found: Iterable[FrameCulprit], topic: Callable[[str], str], originals: Originals
-    ) -> Iterator[Letter]:  # fmt: skip
+    ) -> Iterator[LeftOutLetter]:  # fmt: skip
         """The dead letters: of each transaction and feedback the record that it came from; of a frame that cannot be read
         its bytes too."""
         blamed = list(found)
@@ -143,7 +143,7 @@ class FrameTrial:
         for culprit in blamed:
             if culprit.at < 0:
                 headers = dead_letter(self._place, culprit.offset, REASON, culprit.message)
-                yield Letter(self._place.topic + ".dlq", None, self._bytes(culprit.offset), headers)
+                yield LeftOutLetter(self._place.topic + ".dlq", None, self._bytes(culprit.offset), headers)
         for record in left:
             yield self._letter(record, known.get((record.source, record.offset)))
 
@@ -171,14 +171,14 @@ class FrameTrial:
             for at, record in enumerate(records, first)
         ]  # fmt: skip
 
-    def _letter(self, record: _LeftOut, found: Record | None) -> Letter:
+    def _letter(self, record: _LeftOut, found: Record | None) -> LeftOutLetter:
         gone = "" if found is not None else "; its record is not on its topic any more"
         mark = f"{self._place.topic}/{self._place.partition}/{record.culprit.offset}/{record.mark}"
         headers = [
             *dead_letter(record.source, record.offset, REASON, record.culprit.message + gone),
             (PROFILED, mark.encode()),
         ]
-        return Letter(
+        return LeftOutLetter(
             record.source.topic + ".dlq", found.key if found is not None else None,
             found.value if found is not None else None, headers,
         )  # fmt: skip

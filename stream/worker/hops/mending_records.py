@@ -10,8 +10,8 @@ import numpy as np
 from stream.contracts.mending import STEP_KEY, read_mend_times
 from stream.contracts.refusal import Refused
 from stream.core.edge.decode import Refusal
-from stream.core.frame.mended_step import Step
-from stream.log.records import Place, Records
+from stream.core.frame.mended_step import MendingStep
+from stream.log.records import Place, RecordBatch
 
 logger = logging.getLogger("riskstream.mending")
 
@@ -32,13 +32,13 @@ class FoundSteps:
         The rest of the batch.
     """
 
-    steps: tuple[Step, ...]
+    steps: tuple[MendingStep, ...]
     refused: tuple[Refusal, ...]
-    records: Records
-    feedback: Records
+    records: RecordBatch
+    feedback: RecordBatch
 
 
-def find_steps(place: Place, feedback: Records, broker_ms: int | None, future_ms: int) -> FoundSteps:
+def find_steps(place: Place, feedback: RecordBatch, broker_ms: int | None, future_ms: int) -> FoundSteps:
     """The steps of a batch; each takes the broker's time of the batch.
 
     Parameters
@@ -68,13 +68,13 @@ def find_steps(place: Place, feedback: Records, broker_ms: int | None, future_ms
                 )
             )
             continue
-        steps.append(Step(offset, broker_ms * 1000, (broker_ms + future_ms) * 1000))
+        steps.append(MendingStep(offset, broker_ms * 1000, (broker_ms + future_ms) * 1000))
         logger.warning(
             "%s[%d]: times ahead of the broker's are mended, as %s says: %s", *place, said.actor, said.reason
         )
     return FoundSteps(tuple(steps), tuple(refused), records, feedback.chosen(~named))
 
 
-def recorded(steps: tuple[Step, ...]) -> list[list[int]]:
+def recorded(steps: tuple[MendingStep, ...]) -> list[list[int]]:
     """Steps as a batch record has them."""
     return [[step.offset, step.until, step.limit] for step in steps]

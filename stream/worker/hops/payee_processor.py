@@ -17,7 +17,7 @@ from stream.arrays import packed
 from stream.arrays.packed import Packed
 from stream.core.decision.decide import Decided
 from stream.core.frame.frame import Frame, decode_frame, reversals_of
-from stream.core.frame.skipped import IdleFrom, Skips
+from stream.core.frame.skipped import IdleFrom, SkippedFrames
 from stream.core.learning.learning_records import label_record, reversal_record
 from stream.core.payee.idle_payees import known_frauds
 from stream.core.payee.payee_hop import PayeeHop, Received, together
@@ -25,11 +25,11 @@ from stream.core.table.forgetting import erased_until
 from stream.core.table.row_table import RowTable
 from stream.errors import RecoveryRefused
 from stream.log.made_anew import refuse_anew
-from stream.log.records import Headers, Place, Publisher, PublishFailed, Reader, Records
+from stream.log.records import Headers, Place, Publisher, PublishFailed, Reader, RecordBatch
 from stream.log.set_aside import SetAside
 from stream.log.transactions import now_header
 from stream.settings import Settings
-from stream.worker.hops.deciding import Deciders, Deciding, Verdict
+from stream.worker.hops.deciding import DecidedGroup, DeciderSource, Deciding
 from stream.worker.hops.frame_trial import FrameTrial, Originals
 from stream.worker.hops.isolation import (
     PartitionStopped,
@@ -61,14 +61,14 @@ class PayeePartition:
     """Next offset of the frames."""
     unwritten: int = 0
     """Payments and feedback since the last checkpoint: no fewer than changed rows."""
-    skips: Skips = field(default_factory=Skips)
+    skips: SkippedFrames = field(default_factory=SkippedFrames)
     """What was left out of which frames, and after how long payees were forgotten."""
     tombstones: int = 0
     """Of forgotten rows, written so far."""
 
 
 @dataclass
-class PayeesHop(RowOwner[PayeePartition]):
+class PayeeProcessor(RowOwner[PayeePartition]):
     """See the module.
 
     Parameters
@@ -82,7 +82,7 @@ class PayeesHop(RowOwner[PayeePartition]):
     """
 
     settings: Settings
-    versions: Deciders
+    versions: DeciderSource
     originals: Originals = lambda places: {}
     name: str = "payees"
     internal: int = 0
@@ -100,7 +100,7 @@ class PayeesHop(RowOwner[PayeePartition]):
         """The same, as every hop has them."""
         return (self.place(partition),)
 
-    def process(self, publisher: Publisher, batch: Mapping[int, Records]) -> list[Decided]:
+    def process(self, publisher: Publisher, batch: Mapping[int, RecordBatch]) -> list[Decided]:
         """Walk one batch, records by partition, and write what it causes; returns what was decided.
 
         Raises
@@ -130,7 +130,7 @@ class PayeesHop(RowOwner[PayeePartition]):
             self._forward_labels(publisher, partition, received)
         return decided
 
-    def _receive(self, publisher: Publisher, owner: PayeePartition, partition: int, records: Records) -> Received:
+    def _receive(self, publisher: Publisher, owner: PayeePartition, partition: int, records: RecordBatch) -> Received:
         """Walk the frames of one partition; what cannot be is left out, once that is recorded."""
         place = self.place(partition)
         refuse_out_of_place(place, records.begins, owner.profiled)
@@ -155,8 +155,8 @@ class PayeesHop(RowOwner[PayeePartition]):
             publisher.send(self._skipped(partition).topic, limit.encoded(), partition=partition)
         owner.core.idle_us = idle_us
 
-    def _leave_out(self, publisher: Publisher, owner: PayeePartition, partition: int, records: Records) -> None:
-        """Find what cannot be read or walked, bury it, and record that it is left out."""
+    def _leave_out(self, publisher: Publisher, owner: PayeePartition, partition: int, records: RecordBatch) -> None:
+        """Find what cannot be read or walked, send it to the dead letters, and record that it is left out."""
         frames = FrameTrial(self.name, self.place(partition), records, owner.core)
         found = frames.culprits()
         skips = frames.skips(found)
@@ -191,7 +191,7 @@ class PayeesHop(RowOwner[PayeePartition]):
         core = self.owned[partition].core
         return self.changelog(partition), (core.table, core.busy)
 
-    def stands(self, partition: int) -> dict[Place, int]:
+    def input_offsets(self, partition: int) -> dict[Place, int]:
         """Input offsets that the rows stand for."""
         return {self.place(partition): self.owned[partition].profiled}
 
@@ -266,8 +266,8 @@ class PayeesHop(RowOwner[PayeePartition]):
         if start and owner.skips.idle_us(start - 1) == 0 and marker.get("forget", 0):
             owner.skips.limits.insert(0, IdleFrom(0, marker["forget"]))
 
-    def _read_skips(self, reader: Reader, partition: int) -> Skips:
-        skips = Skips()
+    def _read_skips(self, reader: Reader, partition: int) -> SkippedFrames:
+        skips = SkippedFrames()
         for chunk in reader.read(self._skipped(partition), 0):
             for record in chunk:
                 try:
@@ -283,7 +283,7 @@ class PayeesHop(RowOwner[PayeePartition]):
             self._publish(publisher, verdict)
         return [verdict.decided for verdict in verdicts]
 
-    def _publish(self, publisher: Publisher, verdict: Verdict) -> None:
+    def _publish(self, publisher: Publisher, verdict: DecidedGroup) -> None:
         decided, rendered = verdict.decided, verdict.rendered
         transactions = decided.received.transactions
         topic = self.settings.topic
@@ -347,7 +347,7 @@ def forgotten(core: PayeeHop, table: RowTable, slots: npt.NDArray[np.int64], hor
     return core.idle(slots, horizon) if table is core.table else ~known_frauds(table.rows[slots])
 
 
-def _frames(records: Records, skips: Skips) -> list[tuple[int, Frame]]:
+def _frames(records: RecordBatch, skips: SkippedFrames) -> list[tuple[int, Frame]]:
     if not skips.by_frame:
         return [
             (offset, decode_frame(records.values.view(place))) for place, offset in enumerate(records.offsets.tolist())

@@ -166,7 +166,7 @@ class HangingWatch:
                     continue
                 try:
                     for transactional_id in self._judge.observe(
-                        self._clock(), self._ends(admin), self._stands(consumer)
+                        self._clock(), self._ends(admin), self._positions(consumer)
                     ):
                         logger.warning(
                             "readers wait at a transaction of %s for more than %.1f s (own ones take up to %.3f s): fencing it",
@@ -195,7 +195,7 @@ class HangingWatch:
             for place in self._outputs
         }
 
-    def _stands(self, consumer: Consumer) -> dict[Place, Position]:
+    def _positions(self, consumer: Consumer) -> dict[Place, Position]:
         found = consumer.committed(self._inputs, REQUEST_TIMEOUT_S)
         return {
             Place(p.topic, p.partition): Position(p.offset, p.metadata or "")

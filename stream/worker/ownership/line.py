@@ -18,27 +18,27 @@ from typing import Protocol
 from rules.exchange_rates import Currencies
 from stream.log.mailbox import Mailbox
 from stream.log.reader import ReadFailed
-from stream.log.records import Place, Publisher, PublishFailed, Record, Records
+from stream.log.records import Place, Publisher, PublishFailed, Record, RecordBatch
 from stream.log.transactions import Membership
 from stream.settings import Settings
 from stream.worker.health.line_metrics import Metrics
-from stream.worker.hops.account_processor import AccountsHop
-from stream.worker.hops.counts import Counts
-from stream.worker.hops.deciding import Deciders
+from stream.worker.hops.account_processor import AccountProcessor
+from stream.worker.hops.counts import BatchTallies
+from stream.worker.hops.deciding import DeciderSource
 from stream.worker.hops.frame_trial import runs
 from stream.worker.hops.isolation import OutOfPlace, PartitionStopped, WalkFailed
-from stream.worker.hops.payee_processor import PayeesHop
+from stream.worker.hops.payee_processor import PayeeProcessor
 from stream.worker.ownership.commits import CommitThread
 from stream.worker.ownership.lane import Lane
 from stream.worker.ownership.recovery import HOPS as HOPS
-from stream.worker.ownership.recovery import Log, Recovery
+from stream.worker.ownership.recovery import LineLog, Recovery
 from stream.worker.rows.changelog import RowsRefused
 from stream.worker.rows.lost_records import RecordsLost
-from stream.worker.rows.snapshots import Snapshots
+from stream.worker.rows.snapshots import RowSnapshots
 from stream.worker.rows.standbys import Standbys
 
 logger = logging.getLogger("riskstream.line")
-NONE = Records.of([])
+NONE = RecordBatch.of([])
 BEHIND_RECORDS = 2_000
 """A transaction of so many records says that the hop does not keep up: it does not rest, and writes rows less often."""
 RESTLESS_RECORDS = 128
@@ -49,7 +49,7 @@ QUICK_S = 0.009
 """A transaction that takes no longer found an idle broker; a longer one is followed by a rest twice as long as the delay."""
 
 
-class Versions(Deciders, Protocol):
+class VersionsInForce(DeciderSource, Protocol):
     """What a line asks of :class:`stream.worker.agents.versions_agent.Versions`."""
 
     def trusts(self, actor: str) -> bool:
@@ -77,8 +77,8 @@ class Line:
     """
 
     def __init__(
-        self, settings: Settings, partitions: int, worker: str, versions: Versions, metrics: Metrics, log: Log,
-        clock: Callable[[], float] = time.monotonic, snapshots: Snapshots | None = None,
+        self, settings: Settings, partitions: int, worker: str, versions: VersionsInForce, metrics: Metrics, log: LineLog,
+        clock: Callable[[], float] = time.monotonic, snapshots: RowSnapshots | None = None,
         standbys: Standbys | None = None,
     ) -> None:  # fmt: skip
         self.settings = settings
@@ -86,8 +86,8 @@ class Line:
         self.worker = worker
         self.transactional = log.transactional
         self.metrics = metrics
-        self.accounts = AccountsHop(settings, partitions, versions.trusts, versions.rates)
-        self.payees = PayeesHop(settings, versions, self._originals)
+        self.accounts = AccountProcessor(settings, partitions, versions.trusts, versions.rates)
+        self.payees = PayeeProcessor(settings, versions, self._originals)
         if standbys is not None:
             standbys.hops = (self.accounts, self.payees)
         room = 2 * settings.batch_records, 2 * settings.batch_bytes  # one batch waits while one is walked
@@ -357,7 +357,7 @@ class Line:
                 if self.ready and lane.publisher is not None and self.transactional:
                     await self._run(lane, {}, list(lane.due))
 
-    async def _run(self, lane: Lane, batch: Mapping[Place, Records], due: list[int]) -> None:
+    async def _run(self, lane: Lane, batch: Mapping[Place, RecordBatch], due: list[int]) -> None:
         publisher = lane.publisher
         assert publisher is not None
         lane.sound = False
@@ -449,11 +449,11 @@ class Line:
             reader.close()
         return {at: found[at] for at in wanted if at in found}
 
-    def _offsets(self, lane: Lane, batch: Mapping[Place, Records], due: Iterable[int]) -> dict[Place, int]:
+    def _offsets(self, lane: Lane, batch: Mapping[Place, RecordBatch], due: Iterable[int]) -> dict[Place, int]:
         """Where a hop stands once a batch is walked. Rows alone are fenced like a batch: by the offsets they stand for."""
         offsets: dict[Place, int] = {}
         for partition in sorted({place.partition for place in batch} | set(due)):
-            offsets.update(lane.hop.stands(partition))
+            offsets.update(lane.hop.input_offsets(partition))
         offsets.update({place: records.next_offset for place, records in batch.items() if len(records)})
         return offsets
 
@@ -486,7 +486,7 @@ class Line:
         lane.commits, lane.publisher = CommitThread(), None
         return False
 
-    def _walk(self, lane: Lane, publisher: Publisher, batch: Mapping[Place, Records]) -> Callable[[], None]:
+    def _walk(self, lane: Lane, publisher: Publisher, batch: Mapping[Place, RecordBatch]) -> Callable[[], None]:
         """Process a batch; returns what to count once it is committed."""
         if lane.name == "accounts":
             return self._walk_accounts(publisher, batch)
@@ -501,8 +501,8 @@ class Line:
 
         return count
 
-    def _walk_accounts(self, publisher: Publisher, batch: Mapping[Place, Records]) -> Callable[[], None]:
-        counts = Counts()
+    def _walk_accounts(self, publisher: Publisher, batch: Mapping[Place, RecordBatch]) -> Callable[[], None]:
+        counts = BatchTallies()
         for partition in sorted({place.partition for place in batch}):
             transactions, feedback = self.accounts.places(partition)
             counts.merge(

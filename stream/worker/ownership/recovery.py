@@ -27,9 +27,9 @@ from stream.core.frame.frame import BrokenFrame
 from stream.core.table.row_table import RowsFull, UnknownSchema
 from stream.errors import RecoveryRefused, RiskstreamError
 from stream.log.records import Place, Publisher, Reader
-from stream.worker.hops.account_processor import AccountsHop
+from stream.worker.hops.account_processor import AccountProcessor
 from stream.worker.hops.isolation import PartitionStopped
-from stream.worker.hops.payee_processor import PayeesHop
+from stream.worker.hops.payee_processor import PayeeProcessor
 from stream.worker.rows.changelog import RowsRefused
 from stream.worker.rows.lost_records import RecordsLost, refuse_lost
 from stream.worker.rows.replica import Replica, RowHop, RowSource
@@ -63,7 +63,7 @@ class RecoveryReader(Reader, Protocol):
         """Let go of the connection."""
 
 
-class Log(Protocol):
+class LineLog(Protocol):
     """What a line needs of the log it lives on."""
 
     transactional: bool
@@ -118,7 +118,7 @@ class Recovery:
     """
 
     def __init__(
-        self, log: Log, accounts: AccountsHop, payees: PayeesHop, sources: Sequence[RowSource] = ()
+        self, log: LineLog, accounts: AccountProcessor, payees: PayeeProcessor, sources: Sequence[RowSource] = ()
     ) -> None:  # fmt: skip
         self._log = log
         self._hops = (accounts, payees)
@@ -189,7 +189,7 @@ class Recovery:
         }
         return Recovered(publishers, left, refused, self._came)
 
-    def _know_topics(self, hop: AccountsHop | PayeesHop, partitions: Sequence[int]) -> None:
+    def _know_topics(self, hop: AccountProcessor | PayeeProcessor, partitions: Sequence[int]) -> None:
         """Let a hop know its inputs by their ids; rows that it kept of others are of no use any more."""
         topics = sorted({place.topic for partition in partitions for place in hop.inputs(partition)})
         ids = {topic: known for topic in topics if (known := self._log.identity(topic))}
@@ -228,7 +228,7 @@ class Recovery:
         return offsets
 
     def _have(
-        self, reader: RecoveryReader, hop: AccountsHop | PayeesHop, partition: int, number: str,
+        self, reader: RecoveryReader, hop: AccountProcessor | PayeeProcessor, partition: int, number: str,
         offsets: Mapping[Place, int], refused: Refused,
     ) -> None:  # fmt: skip
         """One hop's rows of one partition."""

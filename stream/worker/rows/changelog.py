@@ -14,7 +14,7 @@ from stream.core.columns import hash_id
 from stream.core.table.row_keys import same_keys
 from stream.core.table.row_table import RowTable
 from stream.errors import RiskstreamError
-from stream.log.records import Place, Records
+from stream.log.records import Place, RecordBatch
 from stream.worker.rows.checkpoint import BESIDE, MARKER_KEY, Marker
 
 MAX_MARKER_BYTES: Final = 4 << 20
@@ -39,7 +39,7 @@ class RowsRefused(RiskstreamError):
         self.offset = offset
 
 
-def strangers(records: Records, tables: Sequence[RowTable]) -> npt.NDArray[np.intp]:
+def strangers(records: RecordBatch, tables: Sequence[RowTable]) -> npt.NDArray[np.intp]:
     """Places of records that are neither rows of these tables, under their own keys, nor markers.
 
     Parameters
@@ -59,7 +59,7 @@ def strangers(records: Records, tables: Sequence[RowTable]) -> npt.NDArray[np.in
     return np.flatnonzero(~good)
 
 
-def first_bytes(records: Records) -> npt.NDArray[np.uint8]:
+def first_bytes(records: RecordBatch) -> npt.NDArray[np.uint8]:
     """First byte of each key; 255, which no key begins with, where there is none."""
     found = np.full(len(records), 255, np.uint8)
     some = records.keys.lengths > 0
@@ -120,7 +120,7 @@ def read_marker(value: bytes) -> Marker:
     return marker
 
 
-def _are_rows(records: Records, table: RowTable, prefix: int) -> npt.NDArray[np.bool_]:
+def _are_rows(records: RecordBatch, table: RowTable, prefix: int) -> npt.NDArray[np.bool_]:
     """Which records hold a row that this table reads, under that row's own key behind a prefix."""
     good = table.readable(records.values) & (records.keys.lengths > prefix)
     places = np.flatnonzero(good)

@@ -22,7 +22,7 @@ from rules.bounded_json import NotReadable
 from stream.core.columns import hash_id
 from stream.core.table.row_table import RowTable, UnknownSchema
 from stream.errors import RiskstreamError
-from stream.log.records import Place, Reader, Records
+from stream.log.records import Place, Reader, RecordBatch
 from stream.log.set_aside import Reason, shown_key
 from stream.worker.rows.changelog import (
     RowsRefused,
@@ -160,7 +160,7 @@ class Replica(Generic[Core]):
     def _name(self) -> str:
         return f"{self.place.topic}[{self.place.partition}]"
 
-    def _take(self, records: Records) -> None:
+    def _take(self, records: RecordBatch) -> None:
         begun = 0
         for at in strangers(records, self.tables).tolist():
             self._put(records.part(begun, at))
@@ -169,7 +169,7 @@ class Replica(Generic[Core]):
         self._put(records.part(begun, len(records)))
         self.next_offset = records.next_offset
 
-    def _pass_over(self, records: Records, at: int) -> None:
+    def _pass_over(self, records: RecordBatch, at: int) -> None:
         """A record that is neither row nor marker: harmless where its key is no row's, as the marker counts the rows."""
         key, offset = records.key(at) or b"", int(records.offsets[at])
         value = records.value(at)
@@ -192,7 +192,7 @@ class Replica(Generic[Core]):
         reason: Reason = "deleted" if value is None else "foreign"
         self.passed_over(self.place, offset, key, value, reason, f"{what}; no row has its key: it changes none")
 
-    def _put(self, records: Records) -> None:
+    def _put(self, records: RecordBatch) -> None:
         if not len(records):
             return
         first = first_bytes(records)
@@ -215,14 +215,14 @@ class Replica(Generic[Core]):
                 self._unreadable = str(error)
         self._put_rows(records)
 
-    def _put_rows(self, records: Records) -> None:
+    def _put_rows(self, records: RecordBatch) -> None:
         first = first_bytes(records)
         is_beside = [first == prefix[0] for prefix in BESIDE]
         self.table.put(records.chosen((first != MARKER_KEY[0]) & ~np.any(is_beside, axis=0)).values)
         for table, chosen in zip(self.beside, is_beside, strict=False):
             table.put(records.chosen(chosen).values)
 
-    def _take_out(self, records: Records, at: int) -> None:
+    def _take_out(self, records: RecordBatch, at: int) -> None:
         """A marker stands behind tombstones: those of its checkpoint are of rows that its horizons have passed."""
         try:
             marker = read_marker(records.values[at])

@@ -61,7 +61,7 @@ class RowOwner(ABC, Generic[Partition]):
     def own(self, partition: int, owner: Partition) -> None:
         """Own a partition from now on."""
         self.owned[partition] = owner
-        self.begun[partition] = self.stands(partition)
+        self.begun[partition] = self.input_offsets(partition)
 
     def may_take_out(self, partition: int) -> bool:
         """Whether forgotten rows may be taken out at a checkpoint: once records were taken since the partition became owned.
@@ -69,10 +69,10 @@ class RowOwner(ABC, Generic[Partition]):
         Another worker may have the rows set aside as they were then, and takes them up again where the group still stands
         there: it would hold, and count in its markers, what has a tombstone.
         """
-        return self.stands(partition) != self.begun.get(partition)
+        return self.input_offsets(partition) != self.begun.get(partition)
 
     @abstractmethod
-    def stands(self, partition: int) -> dict[Place, int]:
+    def input_offsets(self, partition: int) -> dict[Place, int]:
         """Input offsets that an owned partition's rows stand for."""
 
     @abstractmethod

@@ -1,6 +1,6 @@
 """Snapshots of the rows of owned partitions, taken now and then on a thread beside the hops.
 
-The hops only say when a checkpoint was committed (:meth:`Snapshots.marked`); nothing waits for the disk. What goes wrong
+The hops only say when a checkpoint was committed (:meth:`RowSnapshots.marked`); nothing waits for the disk. What goes wrong
 with it is told and counted, and the worker goes on: a recovery then reads the changelog. See ``row_snapshot.py``.
 """
 
@@ -63,7 +63,7 @@ class _Job:
     """Offset of the first marker that was committed after the copy had ended."""
 
 
-class Snapshots:
+class RowSnapshots:
     """See the module. One is due for each partition and hop every so often, beginning at a checkpoint.
 
     Parameters

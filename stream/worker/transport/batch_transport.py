@@ -98,7 +98,7 @@ class BatchConsumerThread(AIOKafkaConsumerThread):
         )
 
 
-class BatchConsumer(KafkaConsumer):
+class LineConsumer(KafkaConsumer):
     """Feeds the line; see the module."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -324,7 +324,7 @@ def _tell_late(released: asyncio.Future[None]) -> None:
 class BatchTransport(KafkaTransport):
     """Faust's Kafka transport with the consumer above."""
 
-    Consumer: ClassVar[type[BatchConsumer]] = BatchConsumer
+    Consumer: ClassVar[type[LineConsumer]] = LineConsumer
 
 
 def line_of(app: Any) -> Line:

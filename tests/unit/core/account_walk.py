@@ -8,7 +8,7 @@ from rules.policy import shipped
 from stream.core.account import account_walk as account
 from stream.core.account.account_row import DAY_US
 from stream.core.features import ACCOUNT_WIDTH
-from stream.core.frame.frames import Frames
+from stream.core.frame.frames import FrameRoom
 from stream.core.table.forgetting import BEFORE_ALL
 
 UNWRITTEN = -987654321.0
@@ -19,7 +19,7 @@ def walk(rows: np.ndarray, customers: np.ndarray, transactions: np.ndarray, cust
     """Features of transactions of the first account (and this customer's row, -1 none), which all come after what the
     rows have seen; a column that is not written stays :data:`UNWRITTEN`."""
     count = len(transactions)
-    frames = Frames(transactions, 1)
+    frames = FrameRoom(transactions, 1)
     frames.records["features"] = UNWRITTEN
     account.profile(
         rows, customers, transactions, np.zeros(count, np.int64), np.full(count, customer),

@@ -9,7 +9,7 @@ import orjson
 import pytest
 
 from stream.core.account.account_hop import AccountHop, HopSettings
-from stream.core.account.told_row import TOLD
+from stream.core.account.feedback_row import TOLD
 from stream.core.columns import VERDICTS
 from stream.core.edge.decode import decode_feedback, decode_transactions
 from stream.core.frame.frame import decode_frame

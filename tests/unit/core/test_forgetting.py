@@ -12,7 +12,7 @@ from stream.core import columns
 from stream.core.account.account_hop import AccountHop, HopSettings
 from stream.core.edge.decode import decode_feedback, decode_transactions
 from stream.core.frame.frame import decode_frame
-from stream.core.frame.mended_step import Step
+from stream.core.frame.mended_step import MendingStep
 from stream.core.payee.payee_hop import PayeeHop
 from stream.core.table.forgetting import IdleLimits
 from stream.core.table.row_table import RowTable
@@ -311,7 +311,7 @@ def test_after_times_are_mended_the_line_remembers_again_whether_a_sweep_had_com
     line.walk([payment(3, 4000, account=3, payee=3)])
     if swept:
         line.sweep(10)
-    step = Step(0, START_US + 2 * DAY_US, START_US + 2 * DAY_US + 1)
+    step = MendingStep(0, START_US + 2 * DAY_US, START_US + 2 * DAY_US + 1)
     line.accounts.mend(step)
     line.payees.mend(step)
     assert line.accounts.horizons.at == [START_US - 8 * DAY_US] * 2

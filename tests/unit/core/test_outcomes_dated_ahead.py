@@ -7,7 +7,7 @@ import numpy as np
 from stream.core.account import account_outcomes
 from stream.core.account.account_row import ACCOUNT_ROW
 from stream.core.account.customer import CUSTOMER_ROW
-from stream.core.account.told_row import TOLD_ROW
+from stream.core.account.feedback_row import FEEDBACK_ROW
 from stream.core.columns import ABSENT_TIME, FEEDBACK, TRANSACTION, pack_code
 from stream.core.features import INDEX
 from stream.core.table.forgetting import BEFORE_ALL
@@ -36,7 +36,7 @@ def test_velocities_count_on_after_feedback_from_the_far_future() -> None:
     account_outcomes.learn_outcomes(
         rows,
         NO_CUSTOMERS,
-        np.zeros(1, TOLD_ROW),
+        np.zeros(1, FEEDBACK_ROW),
         feedback,
         np.zeros(1, np.uint64),
         np.zeros(1, np.int64),

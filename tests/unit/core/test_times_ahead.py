@@ -16,7 +16,7 @@ from stream.core.decision.genesis import first_snapshot
 from stream.core.edge.decode import decode_transactions
 from stream.core.features import INDEX
 from stream.core.frame.frame import decode_frame
-from stream.core.frame.mended_step import MENDED, Step, forwarded_step
+from stream.core.frame.mended_step import MENDED, MendingStep, forwarded_step
 from stream.core.learning.learning_records import LearningRecords, is_label, label_record
 from stream.core.learning.stream_learner import StreamLearner
 from stream.core.payee.payee_hop import PayeeHop
@@ -27,8 +27,8 @@ AHEAD_MS = 365 * DAY_MS
 BOUND_US = 300_000_000
 
 
-def step_at(now_ms: int, offset: int = 0) -> Step:
-    return Step(offset, now_ms * 1000, now_ms * 1000 + BOUND_US)
+def step_at(now_ms: int, offset: int = 0) -> MendingStep:
+    return MendingStep(offset, now_ms * 1000, now_ms * 1000 + BOUND_US)
 
 
 def spoilt() -> Line:
@@ -189,7 +189,7 @@ def test_the_learner_matures_in_order_again() -> None:
     stream.absorb(_scored(20.0))
     stream.close_round(False)
     assert len(stream.learner.matured) == 0
-    mended = label_record(forwarded_step(Step(3, 20 * DAY_US, 20 * DAY_US + BOUND_US), "mended-0-3", 0, 1)[0])
+    mended = label_record(forwarded_step(MendingStep(3, 20 * DAY_US, 20 * DAY_US + BOUND_US), "mended-0-3", 0, 1)[0])
     stream.absorb(_told([mended]))
     stream.absorb(_scored(28.0))
     stream.close_round(False)

@@ -14,12 +14,12 @@ from rich.cells import cell_len
 from rich.console import Console
 
 from stream.demo.demonstration import Demonstration, Past, Phase, Plan
-from stream.demo.demonstration_screen import Frame, summary
+from stream.demo.demonstration_screen import ScreenFrame, summary
 from stream.demo.demonstration_traffic import chargeback, first_day
 from stream.demo.picture import write_picture
 from stream.demo.plain_lines import PlainLines
 from stream.errors import UsageError
-from stream.simulate import Truth, stream
+from stream.simulate import SimulatedTruth, stream
 
 REASON = {
     "zh": "个人转账：金额是该客户平时的 16 倍。" * 6,
@@ -32,7 +32,7 @@ def shown(alerts: int) -> Demonstration:
     board = demonstration.board
     for number in range(alerts):
         name = f"t{number:013}"
-        truth = Truth(name, number % 2, "task_scam" if number % 2 else "", "", "a1", "transfer")
+        truth = SimulatedTruth(name, number % 2, "task_scam" if number % 2 else "", "", "a1", "transfer")
         board.sent(truth, 0.0)
         board.delivered()
         decision: dict[str, Any] = {
@@ -46,7 +46,7 @@ def shown(alerts: int) -> Demonstration:
 
 def drawn(demonstration: Demonstration, width: int, height: int) -> list[str]:
     console = Console(file=io.StringIO(), width=width, height=height, force_terminal=True, color_system=None)
-    console.print(Frame(demonstration, 103.0))
+    console.print(ScreenFrame(demonstration, 103.0))
     output = console.file
     assert isinstance(output, io.StringIO)
     return output.getvalue().splitlines()

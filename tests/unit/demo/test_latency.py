@@ -5,13 +5,13 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from stream.demo.latency import LatencyHistogram
+from stream.demo.latency import LatencyRecord
 
 
 @pytest.mark.parametrize("percent", [1, 50, 90, 99, 100])
 def test_percentiles_are_within_two_per_cent(percent: float) -> None:
     sample = np.random.default_rng(3).lognormal(3.0, 1.0, 5_000)
-    histogram = LatencyHistogram()
+    histogram = LatencyRecord()
     for milliseconds in sample.tolist():
         histogram.add(milliseconds)
     exact = float(np.percentile(sample, percent, method="inverted_cdf"))
@@ -19,7 +19,7 @@ def test_percentiles_are_within_two_per_cent(percent: float) -> None:
 
 
 def test_nothing_counted_has_no_percentile_and_extremes_stay_in_bounds() -> None:
-    histogram = LatencyHistogram()
+    histogram = LatencyRecord()
     assert histogram.percentile(50) is None
     for milliseconds in (-5.0, 0.0, 1e12):
         histogram.add(milliseconds)

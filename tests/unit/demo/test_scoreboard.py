@@ -7,11 +7,11 @@ from typing import Any
 import pytest
 
 from stream.demo.scoreboard import KEPT_ALERTS, Scoreboard, catches
-from stream.simulate import ATTACKS, SCAMS, Truth
+from stream.simulate import ATTACKS, SCAMS, SimulatedTruth
 
 
-def truth(name: str, attack: str = "") -> Truth:
-    return Truth(name, int(bool(attack)), attack, "attack-1" if attack else "", "a1", "transfer")
+def truth(name: str, attack: str = "") -> SimulatedTruth:
+    return SimulatedTruth(name, int(bool(attack)), attack, "attack-1" if attack else "", "a1", "transfer")
 
 
 def decision(name: str, outcome: str = "approve", step_up: str = "none") -> dict[str, Any]:

@@ -17,7 +17,7 @@ from stream.brokers.embedded import EmbeddedBroker
 from stream.cli import riskstream
 from stream.core.columns import SCENARIOS
 from stream.core.hold.hold_rows import OWED
-from stream.core.hold.holds import Hold, Holds, Verdict
+from stream.core.hold.holds import Hold, HoldBook, Verdict
 from stream.desk.review_queue import ReviewQueue, read_queue
 from stream.log.connect import producer_config
 from stream.log.topics import partition_counts
@@ -108,7 +108,7 @@ def reached() -> Iterator[Settings]:
 
 def rows_of(account: str, partition: int) -> list[tuple[bytes, bytes | None]]:
     """A log of rows: t-2 and t-3 stay open, t-0 is judged, t-9 was judged without an alert; an obligation beside them."""
-    holds, rows = Holds(), []
+    holds, rows = HoldBook(), []
     holds.open(hold("t-2", 20 + partition, account=account))
     rows += holds.take_changes()
     holds.open(hold("t-0", 0, account=account))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from stream.contracts.refusal import Refused
-from stream.gateway.batch import MESSAGE, Batch
+from stream.gateway.batch import MESSAGE, GatewayBatch
 from stream.iso20022.case import Case, Recall
 from stream.iso20022.original import REJECT_REASONS, Original
 from stream.log.records import Place
@@ -40,10 +40,10 @@ class Message:
 
 
 def test_everything_is_between_begin_and_commit() -> None:
-    batch, log = Batch("p-", dict(REJECT_REASONS)), Log()
+    batch, log = GatewayBatch("p-", dict(REJECT_REASONS)), Log()
     place = Place("p-bank.iso20022.v1", 2)
     batch.converted("bank.transactions.v1", "transaction", b"c", b"{}", place, 9)
-    batch.bury(place, 10, Message(), Refused("missing", "pacs.008.001.08, transaction 1, /x: is absent"))
+    batch.send_to_dlq(place, 10, Message(), Refused("missing", "pacs.008.001.08, transaction 1, /x: is absent"))
     batch.answer(Case(ORIGINAL, 0), ["RJCT", Recall()], 1_000)
     batch.offsets[place] = 11
     batch.send(log, "p-riskstream-gateway-rows", [(b"id-1", b"row")])  # type: ignore[arg-type]

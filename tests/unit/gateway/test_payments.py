@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from stream.gateway.known_payments import Payments
+from stream.gateway.known_payments import KnownPayments
 from stream.iso20022.case import Case, read_row
 from stream.iso20022.original import Original
 from stream.iso20022.parties import Agent
@@ -22,7 +22,7 @@ def original(number: int) -> Original:
     )  # fmt: skip
 
 
-def rows_of(payments: Payments, stored: dict[str, bytes]) -> dict[str, bytes]:
+def rows_of(payments: KnownPayments, stored: dict[str, bytes]) -> dict[str, bytes]:
     for key, row in payments.take_changes():
         if row is None:
             stored.pop(key.decode(), None)
@@ -32,7 +32,7 @@ def rows_of(payments: Payments, stored: dict[str, bytes]) -> dict[str, bytes]:
 
 
 def test_a_payment_is_found_by_each_of_its_names() -> None:
-    payments = Payments(10, 1)
+    payments = KnownPayments(10, 1)
     payments.add(original(1), 5)
     for name in ("id-1", "tx/T-1", "instr/COBADEFFXXX/I-1", "msg/M/E-1"):
         assert payments.find(name) == original(1)
@@ -40,7 +40,7 @@ def test_a_payment_is_found_by_each_of_its_names() -> None:
 
 
 def test_one_that_is_known_stays_as_it_is() -> None:
-    payments = Payments(10, 1)
+    payments = KnownPayments(10, 1)
     payments.add(original(1), 5)
     payments.add(replace(original(1), account_id="b"), 6)
     found = payments.find("id-1")
@@ -49,7 +49,7 @@ def test_one_that_is_known_stays_as_it_is() -> None:
 
 
 def test_the_oldest_are_forgotten_beyond_the_number_and_the_open_ones_counted() -> None:
-    payments, stored = Payments(2, 1000), {}
+    payments, stored = KnownPayments(2, 1000), {}
     for number in range(4):
         payments.add(original(number), number)
         case = payments.case(f"id-{number}")
@@ -64,7 +64,7 @@ def test_the_oldest_are_forgotten_beyond_the_number_and_the_open_ones_counted() 
 
 
 def test_they_are_forgotten_after_their_days_by_the_times_of_messages() -> None:
-    payments = Payments(10, 2)
+    payments = KnownPayments(10, 2)
     payments.add(original(1), 0)
     payments.add(original(2), 2 * DAY_MS)
     payments.forget()
@@ -76,14 +76,14 @@ def test_they_are_forgotten_after_their_days_by_the_times_of_messages() -> None:
 
 
 def test_after_a_recovery_the_same_is_known_and_forgotten_in_the_same_order() -> None:
-    payments, stored = Payments(3, 1000), {}
+    payments, stored = KnownPayments(3, 1000), {}
     for number in range(3):
         payments.add(original(number), number)
     case = payments.case("id-0")
     assert case is not None
     case.decided("review")
     payments.put(case)
-    recovered = Payments(3, 1000)
+    recovered = KnownPayments(3, 1000)
     recovered.restore(reversed(rows_of(payments, stored).items()))
     assert recovered.take_changes() == []
     assert (len(recovered), recovered.waiting) == (3, 3)
@@ -94,13 +94,13 @@ def test_after_a_recovery_the_same_is_known_and_forgotten_in_the_same_order() ->
 
 
 def test_a_row_of_another_version_is_refused() -> None:
-    payments = Payments(3, 1)
+    payments = KnownPayments(3, 1)
     with pytest.raises(ValueError, match="version"):
         payments.restore([("x", b'{"version":99}')])
 
 
 def test_a_case_is_its_row() -> None:
-    payments = Payments(3, 1)
+    payments = KnownPayments(3, 1)
     payments.add(original(1), 5)
     ((_, row),) = payments.take_changes()
     assert row is not None

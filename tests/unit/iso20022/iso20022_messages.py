@@ -8,11 +8,11 @@ from typing import Any
 import orjson
 
 from stream.iso20022.converter import Conversion, Seen, convert
-from stream.iso20022.terms import Terms
+from stream.iso20022.terms import ReadingTerms
 
 MESSAGES = Path(__file__).parent / "messages"
 KEY = b"a key of tests, of no bank"
-TERMS = Terms(KEY)
+TERMS = ReadingTerms(KEY)
 UETR = "3f2504e0-4f89-41d3-9a0c-0305e82c3301"
 IBAN = "DE89370400440532013000"
 PAYEE = "GB87UVWX12345623456789"
@@ -48,7 +48,7 @@ def transfer(
     )
 
 
-def read(document: str | bytes, terms: Terms = TERMS, seen: Seen | None = None) -> Conversion:
+def read(document: str | bytes, terms: ReadingTerms = TERMS, seen: Seen | None = None) -> Conversion:
     """What becomes of a document."""
     return convert(document if isinstance(document, bytes) else document.encode(), terms, seen or Seen())
 

@@ -7,7 +7,7 @@ import dataclasses
 import pytest
 from iso20022_messages import NAMESPACE, TERMS, UETR, only, pacs_008, read, transfer
 
-from stream.iso20022.limits import Limits
+from stream.iso20022.limits import DocumentLimits
 from stream.iso20022.names import tags
 
 GOOD = pacs_008(transfer())
@@ -93,9 +93,9 @@ def test_what_is_no_message_is_refused(document: bytes, reason: str) -> None:
 
 
 def test_a_document_beyond_the_limit_is_too_large() -> None:
-    terms = dataclasses.replace(TERMS, limits=Limits(size=len(GOOD) - 1))
+    terms = dataclasses.replace(TERMS, limits=DocumentLimits(size=len(GOOD) - 1))
     assert [one.reason for one in read(GOOD, terms).refused] == ["too_large"]
-    assert not read(GOOD, dataclasses.replace(TERMS, limits=Limits(size=len(GOOD)))).refused
+    assert not read(GOOD, dataclasses.replace(TERMS, limits=DocumentLimits(size=len(GOOD)))).refused
 
 
 def test_entities_that_grow_are_not_expanded() -> None:

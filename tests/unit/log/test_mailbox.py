@@ -6,13 +6,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from stream.log.mailbox import Mailbox
-from stream.log.records import Place, Record, Records
+from stream.log.records import Place, Record, RecordBatch
 
 PLACE = Place("t", 0)
 
 
-def records(start: int, sizes: list[int]) -> Records:
-    return Records.of([Record(start + n, 0, None, b"x" * size) for n, size in enumerate(sizes)])
+def records(start: int, sizes: list[int]) -> RecordBatch:
+    return RecordBatch.of([Record(start + n, 0, None, b"x" * size) for n, size in enumerate(sizes)])
 
 
 @given(

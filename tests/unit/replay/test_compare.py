@@ -13,7 +13,7 @@ from stream.replay.measure.gates import Gate
 from stream.replay.measure.tally import Tally
 from stream.replay.source.sources import open_source
 from stream.replay.walk.compare import Comparison, compare
-from stream.replay.walk.engine import FileReplay, ReplaySettings, Step
+from stream.replay.walk.engine import FileReplay, ReplaySettings, WalkedRun
 
 SETTINGS = ReplaySettings(round_us=0)
 
@@ -25,11 +25,13 @@ def stricter() -> Policy:
     return Policy.from_files(files)
 
 
-def run(bank: tuple[Path, Path], challenger: Policy) -> tuple[Comparison, Tally, Tally, list[tuple[Step, Step]]]:
+def run(
+    bank: tuple[Path, Path], challenger: Policy
+) -> tuple[Comparison, Tally, Tally, list[tuple[WalkedRun, WalkedRun]]]:
     comparison, before, after = Comparison(), Tally(), Tally()
-    steps: list[tuple[Step, Step]] = []
+    steps: list[tuple[WalkedRun, WalkedRun]] = []
 
-    def listen(champion: Step, other: Step) -> None:
+    def listen(champion: WalkedRun, other: WalkedRun) -> None:
         comparison.add(champion, other)
         before.add(champion)
         after.add(other)

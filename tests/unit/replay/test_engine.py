@@ -17,7 +17,7 @@ from rules.policy import shipped
 from stream.core.decision.render import render
 from stream.core.features import FEATURES
 from stream.replay.source.sources import open_source
-from stream.replay.walk.engine import BUCKET_US, DAY_US, FileReplay, ReplaySettings, Step
+from stream.replay.walk.engine import BUCKET_US, DAY_US, FileReplay, ReplaySettings, WalkedRun
 from stream.replay.walk.file_walk import Intake, counts, replay
 
 SETTINGS = ReplaySettings(label_delay_us=2 * DAY_US, round_us=5 * DAY_US)
@@ -26,18 +26,18 @@ START_US = 1_767_225_600_000_000
 
 def walk(
     path: Path, truth: Path | None, settings: ReplaySettings = SETTINGS, chunk_rows: int | None = None
-) -> tuple[list[Step], FileReplay, Intake]:
+) -> tuple[list[WalkedRun], FileReplay, Intake]:
     engine = FileReplay(settings, shipped())
-    steps: list[Step] = []
+    steps: list[WalkedRun] = []
     intake = replay(open_source(path, None, truth), engine, [steps.append], chunk_rows=chunk_rows)
     return steps, engine, intake
 
 
-def column(steps: list[Step], name: str) -> np.ndarray[Any, Any]:
+def column(steps: list[WalkedRun], name: str) -> np.ndarray[Any, Any]:
     return np.concatenate([step.decided.verdicts[name] for step in steps])
 
 
-def decisions(steps: list[Step]) -> list[bytes]:
+def decisions(steps: list[WalkedRun]) -> list[bytes]:
     return [line for step in steps for line in render(step.decided, step.decider).decisions]
 
 
@@ -62,16 +62,16 @@ def written(tmp_path: Path) -> Callable[..., tuple[Path, Path]]:
 
 
 @pytest.fixture(scope="module")
-def whole(bank: tuple[Path, Path]) -> list[Step]:
+def whole(bank: tuple[Path, Path]) -> list[WalkedRun]:
     return walk(*bank)[0]
 
 
-def test_how_the_file_is_cut_changes_no_byte(bank: tuple[Path, Path], whole: list[Step]) -> None:
+def test_how_the_file_is_cut_changes_no_byte(bank: tuple[Path, Path], whole: list[WalkedRun]) -> None:
     cut, _, _ = walk(*bank, chunk_rows=97)
     assert digest(cut) == digest(whole)
 
 
-def digest(steps: list[Step]) -> str:
+def digest(steps: list[WalkedRun]) -> str:
     sha = hashlib.sha256(b"\n".join(decisions(steps)))
     for step in steps:
         assert step.labels_until is not None
@@ -79,7 +79,7 @@ def digest(steps: list[Step]) -> str:
     return sha.hexdigest()
 
 
-def test_the_models_learn_in_rounds(whole: list[Step]) -> None:
+def test_the_models_learn_in_rounds(whole: list[WalkedRun]) -> None:
     versions = [step.decider.model_version for step in whole]
     assert len(set(versions)) >= 8
     frauds = [step.decider.prior_milli for step in whole]
@@ -88,7 +88,7 @@ def test_the_models_learn_in_rounds(whole: list[Step]) -> None:
 
 
 def test_labels_flipped_after_a_day_change_no_score_before_it_plus_the_delay(
-    bank: tuple[Path, Path], whole: list[Step], tmp_path: Path
+    bank: tuple[Path, Path], whole: list[WalkedRun], tmp_path: Path
 ) -> None:
     times = np.concatenate([step.decided.received.transactions["event_time"] for step in whole])
     split = int(times[0]) + 20 * DAY_US
@@ -177,7 +177,7 @@ def test_late_rows_are_decided_and_flagged(written: Callable[..., tuple[Path, Pa
 
 
 def test_without_familiarity_no_pair_has_a_history_and_nothing_is_discounted(
-    bank: tuple[Path, Path], whole: list[Step]
+    bank: tuple[Path, Path], whole: list[WalkedRun]
 ) -> None:
     without, _, _ = walk(*bank, replace(SETTINGS, familiarity=False))
     assert column(whole, "familiarity_ppm").max() > 300_000

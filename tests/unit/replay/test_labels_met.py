@@ -11,7 +11,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from stream.cli.replay import command
-from stream.replay.source.labels import Truth
+from stream.replay.source.labels import TruthFile
 from stream.replay.source.truth_index import TruthIndex, hash_ids
 
 MAP = """
@@ -90,7 +90,7 @@ def test_labels_that_all_meet_a_payment_say_so(payments: Path) -> None:
 
 def test_a_name_too_long_for_any_payment_is_counted_and_shown_safely(payments: Path) -> None:
     labels(payments, lambda number: number if number else "\x1b[2J" + "x" * 80)
-    met = Truth(payments / "truth.csv").met
+    met = TruthFile(payments / "truth.csv").met
     assert (met.total, met.met) == (200, 0)
     assert met.unmet_example.endswith("x")
     assert "\x1b" not in str(met)

@@ -20,7 +20,7 @@ from stream.replay.measure.detection import (
 )
 from stream.replay.measure.familiar_pairs import FamiliarPairs
 from stream.replay.measure.friction import (
-    Truth,
+    EventTruth,
     bootstrap,
     curve,
     measure,
@@ -138,9 +138,9 @@ def test_familiar_pairs_stay_right_as_their_table_grows() -> None:
     assert pairs.walk(accounts, payees, np.full(3_000, 20 * DAY_US), genuine).all()
 
 
-def truth_of(fraud: list[int], familiar: list[int] | None = None, account: list[int] | None = None) -> Truth:
+def truth_of(fraud: list[int], familiar: list[int] | None = None, account: list[int] | None = None) -> EventTruth:
     n = len(fraud)
-    return Truth(
+    return EventTruth(
         np.arange(n, dtype=np.int64) * DAY_US,
         np.array(account or range(n), np.uint64),
         np.array(fraud, bool),
@@ -193,7 +193,7 @@ def test_intervals_are_wider_where_few_accounts_make_all_touches() -> None:
 
 
 def test_a_customer_touched_again_within_a_week_is_counted() -> None:
-    truth = Truth(
+    truth = EventTruth(
         np.array([0, 6, 20, 21]) * DAY_US, np.array([1, 1, 1, 2], np.uint64), np.zeros(4, bool), np.zeros(4, bool)
     )
     assert touched_again(np.ones(4, bool), truth) == 0.25

@@ -19,7 +19,7 @@ from stream.errors import UsageError
 from stream.replay.measure.tally import Tally
 from stream.replay.source.labels import FRAUD, GENUINE, UNLABELLED
 from stream.replay.source.sources import open_source
-from stream.replay.walk.engine import DAY_US, FileReplay, ReplaySettings, Step
+from stream.replay.walk.engine import DAY_US, FileReplay, ReplaySettings, WalkedRun
 from stream.replay.walk.file_walk import replay
 from stream.replay.walk.input_partition import InputTerms
 from stream.replay.walk.published import Published, published_steps
@@ -91,14 +91,14 @@ def feedback(log: MemoryLog, number: int, verdict: str, at_us: int, actor: str =
     log.append("bank.feedback.v1", b"a-1", value, at_us // 1000)
 
 
-def walk(source: TopicSource, chunk_rows: int | None = None, **settings: int) -> list[Step]:
-    steps: list[Step] = []
+def walk(source: TopicSource, chunk_rows: int | None = None, **settings: int) -> list[WalkedRun]:
+    steps: list[WalkedRun] = []
     engine = FileReplay(ReplaySettings(**{"round_us": 0, "maturity_us": DAY_US, **settings}), shipped())
     replay(source, engine, [steps.append], chunk_rows=chunk_rows)
     return steps
 
 
-def decisions(steps: list[Step]) -> list[bytes]:
+def decisions(steps: list[WalkedRun]) -> list[bytes]:
     return [line for step in steps for line in render(step.decided, step.decider).decisions]
 
 
@@ -164,7 +164,7 @@ def test_a_produced_file_in_topics_is_decided_as_the_file_itself(bank: tuple[Pat
     log = MemoryLog(500)
     fill(log, bank)
     by_topic = walk(TopicSource(log, "t", terms(7 * DAY_US)), maturity_us=7 * DAY_US)
-    by_file: list[Step] = []
+    by_file: list[WalkedRun] = []
     replay(open_source(bank[0], None, bank[1]), FileReplay(ReplaySettings(round_us=0), shipped()), [by_file.append])
     # a label is due at the start of a bucket there and heard in the bucket of its arrival here: one bucket apart at most
     same = sum(a == b for a, b in zip(decisions(by_topic), decisions(by_file), strict=True))

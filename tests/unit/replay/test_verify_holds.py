@@ -10,8 +10,8 @@ import orjson
 from stream.arrays.rfc3339 import render
 from stream.core.columns import FEEDBACK, FEEDBACK_KINDS, VERDICTS
 from stream.core.hold.challenges import challenge_record, read_challenge
-from stream.core.hold.holds import Ending, Hold, Holds, read_alert
-from stream.replay.oracle.verify import Item, Verified
+from stream.core.hold.holds import Ending, Hold, HoldBook, read_alert
+from stream.replay.oracle.verify import RecordedItem, Verified
 from stream.replay.oracle.verify_holds import (
     ALERTS,
     CHALLENGES,
@@ -20,7 +20,7 @@ from stream.replay.oracle.verify_holds import (
     OBLIGATIONS,
     OWED,
     OWED_ON,
-    Endings,
+    EndedHolds,
     HoldsRead,
 )
 
@@ -56,29 +56,29 @@ def feedback(*said: tuple[str, str, int], kind: str = "review") -> Any:
     return rows
 
 
-def end(ending: Ending, read: int, offset: int = 0) -> Item:
+def end(ending: Ending, read: int, offset: int = 0) -> RecordedItem:
     value = ending.resolution()
-    return Item(offset, 0, b"c", value, {FEEDBACK_READ: f"t-bank.feedback.v1/0/{read}".encode()})
+    return RecordedItem(offset, 0, b"c", value, {FEEDBACK_READ: f"t-bank.feedback.v1/0/{read}".encode()})
 
 
-def row(key: bytes, state: Holds) -> Item:
+def row(key: bytes, state: HoldBook) -> RecordedItem:
     ((_, value),) = [change for change in state.take_changes() if change[0] == key.removeprefix(OWED)]
-    return Item(0, 0, key, value or b"", {})
+    return RecordedItem(0, 0, key, value or b"", {})
 
 
-def ended(one: Hold, at: int) -> Item:
-    return Item(0, 0, one.key, orjson.dumps({"version": 3, "state": "ended", "at": at}), {})
+def ended(one: Hold, at: int) -> RecordedItem:
+    return RecordedItem(0, 0, one.key, orjson.dumps({"version": 3, "state": "ended", "at": at}), {})
 
 
 def told(
-    said: Any, ends: list[Item], rows: list[Item], kind: Any = HOLDS, opened: tuple[str, ...] = ("t",)
+    said: Any, ends: list[RecordedItem], rows: list[RecordedItem], kind: Any = HOLDS, opened: tuple[str, ...] = ("t",)
 ) -> list[str]:
     result = Verified()
-    endings = Endings(kind, 0, HoldsRead(10, 10, 10, 10))
+    endings = EndedHolds(kind, 0, HoldsRead(10, 10, 10, 10))
     make = alert if kind is HOLDS else obligation
     endings.open(
         ALERTS if kind is HOLDS else OWED_ON,
-        (Item(offset, 0, b"c", make(name), {}) for offset, name in enumerate(opened)),
+        (RecordedItem(offset, 0, b"c", make(name), {}) for offset, name in enumerate(opened)),
     )
     endings.judge(said)
     endings.compare_published(ends, result)
@@ -124,19 +124,19 @@ def test_a_second_end_a_foreign_end_and_no_end_at_all_are_named() -> None:
 
 
 def test_rows_that_are_gone_other_or_foreign_are_named() -> None:
-    one, early = hold("t"), Holds()
+    one, early = hold("t"), HoldBook()
     early.open(one)
     right = row(one.key, early)
     assert told(feedback(), [], [right]) == []
     assert told(feedback(), [], []) == ["riskstream-holds-rows/0: the row of hold a-t/t is gone"]
-    assert told(feedback(), [], [right, Item(1, 0, one.key, b"", {})]) == [
+    assert told(feedback(), [], [right, RecordedItem(1, 0, one.key, b"", {})]) == [
         "riskstream-holds-rows/0/1: the row of hold a-t/t is gone"
     ]
     later = orjson.loads(right.value)
     later["hold"]["expires_at"] += HOUR
-    (found,) = told(feedback(), [], [Item(3, 0, one.key, orjson.dumps(later), {})])
+    (found,) = told(feedback(), [], [RecordedItem(3, 0, one.key, orjson.dumps(later), {})])
     assert found.startswith("riskstream-holds-rows/0/3: the row of hold a-t/t is ")
-    foreign = Item(4, 0, b"a-x/x", right.value, {})
+    foreign = RecordedItem(4, 0, b"a-x/x", right.value, {})
     assert told(feedback(), [], [right, foreign]) == [
         "riskstream-holds-rows/0/4: a row of hold a-x/x that nothing led to"
     ]
@@ -144,14 +144,16 @@ def test_rows_that_are_gone_other_or_foreign_are_named() -> None:
 
 def test_an_escalation_of_what_was_supplied_is_named() -> None:
     said = feedback(("t", "genuine", 5_000), kind="supplied")
-    met = Item(0, 0, OWED + b"a-t/t", orjson.dumps({"version": 3, "state": "ended", "at": T0 + 5_000}), {})
+    met = RecordedItem(0, 0, OWED + b"a-t/t", orjson.dumps({"version": 3, "state": "ended", "at": T0 + 5_000}), {})
     assert told(said, [], [met], kind=OBLIGATIONS) == []
     value = orjson.dumps(orjson.loads(alert("t")))
-    forged = Item(0, 0, b"c", value, {FEEDBACK_READ: b"t-bank.feedback.v1/0/1"})
+    forged = RecordedItem(0, 0, b"c", value, {FEEDBACK_READ: b"t-bank.feedback.v1/0/1"})
     (found,) = told(said, [forged], [met], kind=OBLIGATIONS)
     assert found == "riskstream-escalations/0/0: a-t/t was escalated, though what was owed had come"
-    overdue = Item(0, 0, OWED + b"a-t/t", orjson.dumps({"version": 3, "state": "ended", "at": T0 + HOUR + 1}), {})
-    late = Item(0, 0, b"c", value, {FEEDBACK_READ: b"t-bank.feedback.v1/0/0"})
+    overdue = RecordedItem(
+        0, 0, OWED + b"a-t/t", orjson.dumps({"version": 3, "state": "ended", "at": T0 + HOUR + 1}), {}
+    )
+    late = RecordedItem(0, 0, b"c", value, {FEEDBACK_READ: b"t-bank.feedback.v1/0/0"})
     assert told(feedback(), [late], [overdue], kind=OBLIGATIONS) == []
 
 
@@ -165,12 +167,12 @@ def asked(name: str) -> bytes:
 
 
 def told_of_challenges(
-    said: Any, ends: list[Item], rows: list[Item], *names: str, alerts: tuple[str, ...] = ()
+    said: Any, ends: list[RecordedItem], rows: list[RecordedItem], *names: str, alerts: tuple[str, ...] = ()
 ) -> list[str]:
     result = Verified()
-    endings = Endings(HOLDS, 0, HoldsRead(10, 10, 10, 10))
-    endings.open(ALERTS, [Item(offset, 0, b"c", alert(name), {}) for offset, name in enumerate(alerts)])
-    endings.open(CHALLENGES, [Item(offset, 0, b"c", asked(name), {}) for offset, name in enumerate(names)])
+    endings = EndedHolds(HOLDS, 0, HoldsRead(10, 10, 10, 10))
+    endings.open(ALERTS, [RecordedItem(offset, 0, b"c", alert(name), {}) for offset, name in enumerate(alerts)])
+    endings.open(CHALLENGES, [RecordedItem(offset, 0, b"c", asked(name), {}) for offset, name in enumerate(names)])
     endings.judge(said)
     endings.compare_published(ends, result)
     endings.compare_rows(rows, result)

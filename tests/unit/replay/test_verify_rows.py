@@ -9,7 +9,7 @@ import orjson
 
 from stream.arrays.packed import Packed
 from stream.core.table.row_table import RowTable
-from stream.replay.oracle.verify import Item, Verified
+from stream.replay.oracle.verify import RecordedItem, Verified
 from stream.replay.oracle.verify_rows import BESIDE, MARKER_KEY, StoredRows
 
 ROW = np.dtype([("schema", "u2"), ("key", "S64"), ("count", "i8")])
@@ -25,8 +25,8 @@ def tables() -> dict[str, RowTable]:
     return {"account": RowTable(ROW, 1), "customer": RowTable(ROW, 1)}
 
 
-def topic(*records: tuple[bytes, bytes]) -> Iterator[Item]:
-    return (Item(offset, 0, key, value, {}) for offset, (key, value) in enumerate(records))
+def topic(*records: tuple[bytes, bytes]) -> Iterator[RecordedItem]:
+    return (RecordedItem(offset, 0, key, value, {}) for offset, (key, value) in enumerate(records))
 
 
 def told(*records: tuple[bytes, bytes], says: dict[str, int] | None = None, compare: bool = True) -> list[str]:

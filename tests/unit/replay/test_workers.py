@@ -26,9 +26,9 @@ from stream.errors import RiskstreamError
 from stream.replay.source.sources import open_source
 from stream.replay.walk.engine import DAY_US, FileReplay, ReplaySettings
 from stream.replay.walk.file_walk import Intake, replay
-from stream.replay.walk.hands import Hand, hire_local
 from stream.replay.walk.shard import Shard
 from stream.replay.walk.sharded import SharedReplay
+from stream.replay.walk.share_workers import ShareWorker, start_local_workers
 
 SETTINGS = ReplaySettings(label_delay_us=2 * DAY_US, round_us=5 * DAY_US)
 START_US = 1_767_225_600_000_000
@@ -50,7 +50,7 @@ class Own:
         del self._shard
 
 
-def hire_own(shares: Sequence[tuple[Any, ...]]) -> list[Hand]:
+def start_own(shares: Sequence[tuple[Any, ...]]) -> list[ShareWorker]:
     return [Own(arguments) for arguments in shares]
 
 
@@ -68,9 +68,14 @@ def by_one(path: Path, truth: Path, shape: ReplaySettings) -> tuple[list[bytes],
 
 
 def by_many(
-    path: Path, truth: Path, shape: ReplaySettings, shares: int, hire: Any = hire_own, chunk_rows: int | None = None
+    path: Path,
+    truth: Path,
+    shape: ReplaySettings,
+    shares: int,
+    start_workers: Any = start_own,
+    chunk_rows: int | None = None,
 ) -> tuple[list[bytes], list[list[int]], SharedReplay]:
-    engine = SharedReplay(shape, shipped(), shares, hire, renders=True)
+    engine = SharedReplay(shape, shipped(), shares, start_workers, renders=True)
     lines: list[bytes] = []
     until: list[list[int]] = []
     steps = engine.walk(
@@ -84,12 +89,13 @@ def by_many(
 
 
 @pytest.mark.parametrize(
-    ("shares", "chunk_rows", "hire"), [(1, None, hire_own), (3, 331, hire_own), (2, 1_900, hire_local)]
+    ("shares", "chunk_rows", "start_workers"),
+    [(1, None, start_own), (3, 331, start_own), (2, 1_900, start_local_workers)],
 )
 def test_any_number_of_shares_gives_the_bytes_of_one(
-    bank: tuple[Path, Path], shares: int, chunk_rows: int | None, hire: Any
+    bank: tuple[Path, Path], shares: int, chunk_rows: int | None, start_workers: Any
 ) -> None:
-    one, many = by_one(*bank, SETTINGS), by_many(*bank, SETTINGS, shares, hire, chunk_rows)
+    one, many = by_one(*bank, SETTINGS), by_many(*bank, SETTINGS, shares, start_workers, chunk_rows)
     assert many[0] == one[0]
     assert list(chain(*many[1])) == list(chain(*one[1]))
     assert many[2].model_version == one[2].model_version != "m0"
@@ -211,13 +217,13 @@ def test_a_shared_replay_that_was_killed_goes_on_with_the_bytes_of_one(bank: tup
 
 
 def test_a_process_that_dies_is_told_with_what_to_do(bank: tuple[Path, Path]) -> None:
-    hired: list[Hand] = []
+    hired: list[ShareWorker] = []
 
-    def hire(shares: Sequence[tuple[Any, ...]]) -> list[Hand]:
-        hired.extend(hire_local(shares))
+    def start_workers(shares: Sequence[tuple[Any, ...]]) -> list[ShareWorker]:
+        hired.extend(start_local_workers(shares))
         return list(hired)
 
-    engine = SharedReplay(SETTINGS, shipped(), 2, hire, renders=False)
+    engine = SharedReplay(SETTINGS, shipped(), 2, start_workers, renders=False)
     steps = engine.walk(
         open_source(bank[0], None, bank[1]), Intake(), limit=None, chunk_rows=100, on_chunk=lambda chunk: None
     )

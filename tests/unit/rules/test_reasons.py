@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from rules.fired_rules import RuleInfo
 from rules.ladder import CHALLENGE_LIGHT, CHALLENGE_STRONG, DECLINE, REMIND, REVIEW, RUNGS
 from rules.pack import DEPENDENCIES, LANGUAGES, SCAMS, Text
-from rules.phrases import Money, forms, phrase, texts
+from rules.phrases import MoneyForm, forms, phrase, texts
 from rules.policy import shipped
 from rules.reasons import ReasonContext, render_reasons
 from rules.typesetting import typeset
@@ -224,7 +224,7 @@ VALUES = {
 
 @pytest.mark.parametrize("feature", FEATURES, ids=lambda feature: feature.name)
 def test_a_reviewer_never_reads_a_bare_name_or_a_bare_number(feature: Feature) -> None:
-    money = Money("CNY")
+    money = MoneyForm("CNY")
     for value in [*VALUES[feature.kind], *feature.values]:
         evidence = item(feature.name, value, normal="500" if feature.name == "amount_minor" else None)
         for language in LANGUAGES:

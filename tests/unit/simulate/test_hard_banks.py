@@ -16,7 +16,7 @@ from click.testing import CliRunner
 
 from stream.cli import riskstream
 from stream.errors import UsageError
-from stream.simulate import Bank, SimulationConfig, Truth
+from stream.simulate import Bank, SimulatedTruth, SimulationConfig
 from stream.simulate.difficulty import HARD
 
 DAY_MS = 86_400_000
@@ -25,7 +25,7 @@ GOLDEN = {5: "88e67cbdaaa8dfebfc70fc8624cf3d4306a2565c730df7d5290cdd00e8f8432c"}
 
 
 @cache
-def traffic(difficulty: str) -> list[tuple[dict[str, Any], Truth, int]]:
+def traffic(difficulty: str) -> list[tuple[dict[str, Any], SimulatedTruth, int]]:
     config = SimulationConfig(seed=4, events=90_000, accounts=330, days=150, fraud_rate=0.01, difficulty=difficulty)
     return [
         (orjson.loads(line), truth, time)

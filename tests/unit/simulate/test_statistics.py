@@ -12,7 +12,7 @@ import orjson
 import pytest
 
 from stream.contracts.transaction import read_transaction
-from stream.simulate import ATTACKS, SCAMS, Bank, SimulationConfig, Truth
+from stream.simulate import ATTACKS, SCAMS, Bank, SimulatedTruth, SimulationConfig
 
 DAY_MS = 86_400_000
 
@@ -22,7 +22,7 @@ class Traffic:
     lines: list[bytes]
     records: list[dict[str, Any]]
     times_ms: list[int]
-    truth: list[Truth]
+    truth: list[SimulatedTruth]
 
     def frauds(self) -> np.ndarray:
         return np.array([row.fraud for row in self.truth])

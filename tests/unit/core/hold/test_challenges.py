@@ -7,7 +7,7 @@ from itertools import product
 import pytest
 
 from stream.core.hold.challenges import challenge_record, read_challenge
-from stream.core.hold.holds import Ending, Hold, Holds, UnreadableAlert, Verdict
+from stream.core.hold.holds import Ending, Hold, HoldBook, UnreadableAlert, Verdict
 
 MINUTE = 60_000_000
 EXPIRY = 15 * MINUTE
@@ -31,9 +31,9 @@ def verdict(word: str, at: int) -> Verdict:
     return Verdict("t-1", "a-1", result, cause, at, f"actor:{word}", f"f-{word}")  # type: ignore[arg-type]
 
 
-def ends(hold: Hold, said: list[Verdict], opened_after: int) -> tuple[list[Ending], Holds]:
+def ends(hold: Hold, said: list[Verdict], opened_after: int) -> tuple[list[Ending], HoldBook]:
     """All that comes of a hold that is opened behind so many of the verdicts, once everything has been read."""
-    holds = Holds()
+    holds = HoldBook()
     found = [holds.judge(one) for one in said[:opened_after]]
     found.append(holds.open(hold))
     found += [holds.judge(one) for one in said[opened_after:]]
@@ -72,7 +72,7 @@ def test_of_two_answers_the_first_in_time_counts_whatever_they_say(
 
 def test_nobody_answers_and_it_ends_at_its_stated_time_as_the_pack_says() -> None:
     for on_expiry in ("decline", "release"):
-        holds = Holds()
+        holds = HoldBook()
         holds.open(challenge(on_expiry=on_expiry))
         assert holds.expire(EXPIRY - 1) == []
         [ending] = holds.expire(EXPIRY)
@@ -80,7 +80,7 @@ def test_nobody_answers_and_it_ends_at_its_stated_time_as_the_pack_says() -> Non
 
 
 def test_open_challenges_are_counted_apart_through_recovery() -> None:
-    holds, again = Holds(), Holds()
+    holds, again = HoldBook(), HoldBook()
     holds.open(challenge())
     holds.open(Hold("t-2", "t-2", "a-1", "c-1", EXPIRY, "release"))
     for key, row in holds.take_changes():

@@ -14,7 +14,7 @@ from stream.core.hold.holds import (
     MAX_KEPT_STAMPS,
     Ending,
     Hold,
-    Holds,
+    HoldBook,
     UnknownRow,
     UnreadableAlert,
     Verdict,
@@ -96,7 +96,7 @@ def test_a_reviewers_verdict_the_result_of_a_challenge_and_a_customer_who_withdr
 
 @pytest.mark.parametrize("on_expiry", ["release", "decline"])
 def test_without_a_verdict_the_expiry_ends_a_hold_at_its_stated_time(on_expiry: str) -> None:
-    holds = Holds()
+    holds = HoldBook()
     holds.open(hold(on_expiry=on_expiry))
     assert holds.expire(EXPIRY - 1) == []
     assert holds.expire(EXPIRY + 5) == [Ending(hold(on_expiry=on_expiry), on_expiry, "expiry", EXPIRY)]  # type: ignore[arg-type]
@@ -104,7 +104,7 @@ def test_without_a_verdict_the_expiry_ends_a_hold_at_its_stated_time(on_expiry: 
 
 
 def test_a_verdict_stamped_just_before_the_expiry_wins_and_one_stamped_at_it_does_not() -> None:
-    early, late = Holds(), Holds()
+    early, late = HoldBook(), HoldBook()
     early.open(hold())
     late.open(hold())
     assert early.judge(verdict(at=EXPIRY - 1)) == Ending(hold(), "release", "reviewer", EXPIRY - 1)
@@ -114,7 +114,7 @@ def test_a_verdict_stamped_just_before_the_expiry_wins_and_one_stamped_at_it_doe
 
 
 def test_a_second_verdict_is_late_whatever_it_says_and_supersedes() -> None:
-    holds = Holds()
+    holds = HoldBook()
     holds.open(hold())
     assert holds.judge(verdict(at=5)) is not None
     assert holds.judge(verdict(at=6, result="decline", cause="challenge")) is None
@@ -122,14 +122,14 @@ def test_a_second_verdict_is_late_whatever_it_says_and_supersedes() -> None:
 
 
 def test_a_verdict_about_another_account_of_the_same_transaction_id_ends_nothing() -> None:
-    holds = Holds()
+    holds = HoldBook()
     holds.open(hold(account="a-2"))
     assert holds.judge(verdict()) is None
     assert (len(holds), holds.unmatched) == (1, 1)
 
 
 def test_a_repeated_alert_opens_no_second_hold() -> None:
-    holds = Holds()
+    holds = HoldBook()
     holds.open(hold())
     assert holds.open(hold()) is None
     assert len(holds.expire(EXPIRY)) == 1
@@ -138,7 +138,7 @@ def test_a_repeated_alert_opens_no_second_hold() -> None:
 
 
 def test_holds_expire_in_the_order_of_their_times() -> None:
-    holds = Holds()
+    holds = HoldBook()
     for name, at in (("t-3", 30), ("t-1", 10), ("t-2", 20), ("t-0", 10)):
         holds.open(hold(name, at))
     assert holds.next_expiry == 10
@@ -147,7 +147,7 @@ def test_holds_expire_in_the_order_of_their_times() -> None:
 
 
 def test_early_verdicts_are_bounded_and_the_oldest_goes_first() -> None:
-    holds = Holds(max_unmatched=2)
+    holds = HoldBook(max_unmatched=2)
     for name in ("t-1", "t-2", "t-3"):
         holds.judge(verdict(name))
     assert (holds.unmatched, holds.dropped) == (2, 1)
@@ -157,7 +157,7 @@ def test_early_verdicts_are_bounded_and_the_oldest_goes_first() -> None:
 
 
 def test_verdicts_kept_of_one_transaction_are_bounded() -> None:
-    holds = Holds()
+    holds = HoldBook()
     for at in range(3 * MAX_KEPT_STAMPS, 0, -1):
         holds.judge(verdict(at=at))
     row = orjson.loads(holds.take_changes()[0][1] or b"")
@@ -166,7 +166,7 @@ def test_verdicts_kept_of_one_transaction_are_bounded() -> None:
 
 
 def test_ended_holds_are_remembered_within_a_bound() -> None:
-    holds = Holds(max_ended=2)
+    holds = HoldBook(max_ended=2)
     for name in ("t-1", "t-2", "t-3"):
         holds.open(hold(name))
         holds.judge(verdict(name))
@@ -177,7 +177,7 @@ def test_ended_holds_are_remembered_within_a_bound() -> None:
 
 
 def test_a_hold_is_found_again_with_what_the_queue_shows_of_it() -> None:
-    before, after = Holds(), Holds()
+    before, after = HoldBook(), HoldBook()
     before.open(queued())
     for key, row in before.take_changes():
         after.restore(key, row)
@@ -185,7 +185,7 @@ def test_a_hold_is_found_again_with_what_the_queue_shows_of_it() -> None:
 
 
 def test_a_hold_stored_by_the_version_before_ends_as_any_other() -> None:
-    holds = Holds()
+    holds = HoldBook()
     row = {"transaction_id": "t-1", "alert_id": "t-1", "account_id": "a-1", "customer_id": "c-1"}
     row |= {"expires_at": EXPIRY, "on_expiry": "release", "escalation": ""}  # type: ignore[dict-item]
     holds.restore(b"a-1/t-1", orjson.dumps({"version": 1, "state": "open", "hold": row}))
@@ -195,14 +195,14 @@ def test_a_hold_stored_by_the_version_before_ends_as_any_other() -> None:
 
 def test_a_row_of_another_version_is_refused() -> None:
     with pytest.raises(UnknownRow, match="schema version 99"):
-        Holds().restore(b"k", b'{"version":99,"state":"open"}')
+        HoldBook().restore(b"k", b'{"version":99,"state":"open"}')
 
 
 def test_a_tombstone_and_a_later_row_take_the_place_of_what_was() -> None:
-    holds = Holds()
+    holds = HoldBook()
     holds.open(hold())
     [(key, row)] = holds.take_changes()
-    again = Holds()
+    again = HoldBook()
     again.restore(key, row)
     with pytest.raises(UnknownRow, match="not deleted"):
         again.restore(key, None)
@@ -246,7 +246,7 @@ def test_an_expiry_names_nobody_and_an_end_always_says_what_happened_and_what_to
 
 
 def test_a_hold_and_a_verdict_stored_by_the_version_before_end_without_what_it_did_not_keep() -> None:
-    holds = Holds()
+    holds = HoldBook()
     row = {"transaction_id": "t-1", "alert_id": "t-1", "account_id": "a-1", "customer_id": "c-1", "expires_at": EXPIRY,
            "on_expiry": "release", "escalation": "", "scenario": "ecommerce", "priority_milli": 1, "due_at": 5}  # fmt: skip
     holds.restore(b"a-1/t-1", orjson.dumps({"version": 2, "state": "open", "hold": row}))
@@ -262,11 +262,11 @@ def test_a_hold_and_a_verdict_stored_by_the_version_before_end_without_what_it_d
 
 
 def test_a_stored_hold_with_something_that_is_none_is_refused() -> None:
-    holds = Holds()
+    holds = HoldBook()
     holds.open(replace(hold(), held="challenge", amount_minor=5, currency="EUR"))
     [(key, row)] = holds.take_changes()
     for name, wrong in (("held", "decline"), ("amount_minor", -1), ("amount_minor", "5"), ("currency", "eur")):
         document = orjson.loads(row or b"")
         document["hold"][name] = wrong
         with pytest.raises(UnknownRow):
-            Holds().restore(key, orjson.dumps(document))
+            HoldBook().restore(key, orjson.dumps(document))

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from rules import obligations as rule
 from stream.arrays.rfc3339 import render
 from stream.core.columns import FEEDBACK
-from stream.core.hold.holds import Ending, Hold, Holds, UnreadableAlert, Verdict
+from stream.core.hold.holds import Ending, Hold, HoldBook, UnreadableAlert, Verdict
 from stream.core.hold.obligation_records import escalation, read_obligation, read_supplies
 
 SECOND = 1_000_000
@@ -53,10 +53,10 @@ def test_only_what_was_supplied_and_not_found_false_meets_it() -> None:
 
 def walk(steps: list[str], stamp: int, now: int, restart: int | None = None) -> list[str]:
     """How the one obligation ended, for each end, when these were read in this order; ``restart`` recovers from rows."""
-    owed, rows, ends = Holds(), {}, []
+    owed, rows, ends = HoldBook(), {}, []
     for place, step in enumerate([*steps, "clock"]):
         if restart == place:
-            again = Holds()
+            again = HoldBook()
             for key, row in rows.items():
                 again.restore(key, row)
             owed = again
@@ -89,7 +89,7 @@ def test_it_ends_once_as_the_rule_says_in_any_order_and_through_a_restart(
 
 
 def test_an_open_obligation_is_not_escalated_before_it_is_due() -> None:
-    owed = Holds()
+    owed = HoldBook()
     owed.open(read_obligation(record()))
     assert owed.expire(DUE) == []
     assert [end.cause for end in owed.expire(DUE + 1)] == ["expiry"]
@@ -97,7 +97,7 @@ def test_an_open_obligation_is_not_escalated_before_it_is_due() -> None:
 
 
 def test_a_repeated_record_opens_none_again() -> None:
-    owed = Holds()
+    owed = HoldBook()
     owed.open(read_obligation(record()))
     owed.expire(DUE + SECOND)
     assert owed.open(read_obligation(record())) is None
@@ -106,6 +106,6 @@ def test_a_repeated_record_opens_none_again() -> None:
 
 def test_rows_of_holds_written_before_obligations_existed_are_read() -> None:
     hold = {"transaction_id": "t", "alert_id": "t", "account_id": "a", "customer_id": "c", "expires_at": 5}
-    holds = Holds()
+    holds = HoldBook()
     holds.restore(b"a/t", orjson.dumps({"version": 1, "state": "open", "hold": {**hold, "on_expiry": "decline"}}))
     assert [end.hold for end in holds.expire(5)] == [Hold("t", "t", "a", "c", 5, "decline")]

@@ -15,7 +15,7 @@ import pytest
 from stream.errors import UsageError
 from stream.log.records import Place
 from stream.settings import Settings
-from stream.worker.health.backlog import Sample, Unread
+from stream.worker.health.backlog import Sample, WaitingPartition
 from stream.worker.health.line_metrics import Metrics
 from stream.worker.health.probes import EXIT_STATUS_BROKER, Probes, Sampler
 
@@ -119,9 +119,9 @@ def test_in_flight_is_what_no_hop_has_taken_by_source_partition() -> None:
     sample = Sample(
         {},
         {
-            transactions: Unread(5, 9, 4, exact=True),
-            frames: Unread(1, 4, 2, exact=True, transactions={0: 10, 3: 7}),
-            Place("bank.feedback.v1", 0): Unread(0, 2, 2, exact=True),
+            transactions: WaitingPartition(5, 9, 4, exact=True),
+            frames: WaitingPartition(1, 4, 2, exact=True, transactions={0: 10, 3: 7}),
+            Place("bank.feedback.v1", 0): WaitingPartition(0, 2, 2, exact=True),
         },
     )
     assert sample.in_flight("bank.transactions.v1") == {transactions: 14, Place("bank.transactions.v1", 3): 7}
@@ -163,7 +163,8 @@ class NoCluster:
 
     def sample(self, positions: dict[Place, int]) -> Sample:
         return Sample(
-            positions, {p: Unread(at, self.ends[p], self.ends[p] - at, exact=True) for p, at in positions.items()}
+            positions,
+            {p: WaitingPartition(at, self.ends[p], self.ends[p] - at, exact=True) for p, at in positions.items()},
         )
 
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 
 from stream.log.records import Place
-from stream.worker.health.watchdog import Health, Limits, Observation, Watchdog
+from stream.worker.health.watchdog import Health, Observation, Watchdog, WatchdogLimits
 
-LIMITS = Limits(stall_s=30.0, recovery_s=60.0, exit_s=90.0)
+LIMITS = WatchdogLimits(stall_s=30.0, recovery_s=60.0, exit_s=90.0)
 PLACE, OTHER = Place("bank.transactions.v1", 0), Place("risk.profiled.v1", 1)
 
 

@@ -8,7 +8,7 @@ import pytest
 from stream.contracts.transaction import read_transaction
 from stream.core.edge.decode import Refusal
 from stream.core.edge.partition import partition_of
-from stream.log.records import Record, Records
+from stream.log.records import Record, RecordBatch
 from stream.worker.hops.foreign_key import explained
 
 OWNER = "customer-7"
@@ -23,7 +23,7 @@ VALUE = orjson.dumps(
 
 
 def message(key: bytes | None) -> str:
-    records = Records.of([Record(0, 0, None, b"{}"), Record(1, 0, key, VALUE)])
+    records = RecordBatch.of([Record(0, 0, None, b"{}"), Record(1, 0, key, VALUE)])
     refused = [Refusal(0, "missing", "as it was"), Refusal(1, "wrong_partition", "to be told")]
     first, second = explained(refused, records, read_transaction, FOUND, 4)
     assert (first.message, second.index, second.reason) == ("as it was", 1, "wrong_partition")

@@ -7,22 +7,22 @@ import pytest
 
 from stream.contracts.mending import STEP_KEY
 from stream.core.frame.batch_record import mended_steps, read_batch
-from stream.core.frame.mended_step import Step
-from stream.log.records import Place, Record, Records
+from stream.core.frame.mended_step import MendingStep
+from stream.log.records import Place, Record, RecordBatch
 from stream.worker.hops.mending_records import find_steps, recorded
 
 PLACE = Place("bank.feedback.v1", 0)
 STEP = {"step": "mend_times", "actor": "okafor", "reason": "a clock", "occurred_at": "2026-01-01T00:00:00Z"}
 
 
-def batch(*values: tuple[bytes | None, bytes]) -> Records:
-    return Records.of([Record(7 + at, 1, key, value) for at, (key, value) in enumerate(values)])
+def batch(*values: tuple[bytes | None, bytes]) -> RecordBatch:
+    return RecordBatch.of([Record(7 + at, 1, key, value) for at, (key, value) in enumerate(values)])
 
 
 def test_a_step_takes_the_brokers_time_and_the_rest_is_feedback() -> None:
     records = batch((b"c-1", b"{}"), (STEP_KEY, orjson.dumps(STEP)), (None, b"{}"), (b"step/mend_timez", b"{}"))
     found = find_steps(PLACE, records, 1_000, 300)
-    assert found.steps == (Step(8, 1_000_000, 1_300_000),)
+    assert found.steps == (MendingStep(8, 1_000_000, 1_300_000),)
     assert (found.refused, found.feedback.offsets.tolist()) == ((), [7, 9, 10])
     document = {
         "sequence": 1,

@@ -18,35 +18,35 @@ def judge(after_s: float = AFTER) -> HangingTransactions:
     return HangingTransactions(own=lambda name: name.startswith("me-"), after_s=lambda: after_s)
 
 
-def stands(mine: int = 1, theirs: int = 1, others: int = 1) -> dict[Place, Position]:
+def positions(mine: int = 1, theirs: int = 1, others: int = 1) -> dict[Place, Position]:
     return {MINE: Position(mine, "me-1"), THEIRS: Position(theirs, "dead-1"), OTHERS: Position(others, "alive-1")}
 
 
 def test_who_stands_still_while_readers_wait_is_fenced_and_who_moves_is_not() -> None:
     watch = judge()
-    assert watch.observe(0.0, {OUTPUT: (5, 9)}, stands()) == []
-    assert watch.observe(1.0, {OUTPUT: (5, 12)}, stands(others=2)) == []
-    assert watch.observe(LATER, {OUTPUT: (5, 15)}, stands(others=3)) == ["dead-1"]
+    assert watch.observe(0.0, {OUTPUT: (5, 9)}, positions()) == []
+    assert watch.observe(1.0, {OUTPUT: (5, 12)}, positions(others=2)) == []
+    assert watch.observe(LATER, {OUTPUT: (5, 15)}, positions(others=3)) == ["dead-1"]
 
 
 def test_nobody_is_fenced_on_a_line_at_rest() -> None:
     watch = judge()
     for at in range(0, 60, 1):
-        assert watch.observe(at, {OUTPUT: (5, 5), FRAMES: (7, 7)}, stands()) == []
+        assert watch.observe(at, {OUTPUT: (5, 5), FRAMES: (7, 7)}, positions()) == []
 
 
 def test_nobody_is_fenced_while_transactions_end() -> None:
     watch = judge()
     for at in range(0, 60, 1):
-        assert watch.observe(at, {OUTPUT: (5 + at, 9 + at)}, stands()) == []
+        assert watch.observe(at, {OUTPUT: (5 + at, 9 + at)}, positions()) == []
 
 
 @pytest.mark.parametrize("stable", [6, 9])
 def test_an_end_that_moves_on_begins_anew(stable: int) -> None:
     watch = judge()
-    watch.observe(0.0, {OUTPUT: (5, 9)}, stands())
-    watch.observe(1.9, {OUTPUT: (stable, 9)}, stands())
-    assert watch.observe(LATER, {OUTPUT: (stable, 12)}, stands()) == []
+    watch.observe(0.0, {OUTPUT: (5, 9)}, positions())
+    watch.observe(1.9, {OUTPUT: (stable, 9)}, positions())
+    assert watch.observe(LATER, {OUTPUT: (stable, 12)}, positions()) == []
 
 
 def test_this_worker_never_fences_itself_nor_a_place_that_nobody_committed() -> None:
@@ -58,17 +58,17 @@ def test_this_worker_never_fences_itself_nor_a_place_that_nobody_committed() -> 
 
 def test_an_id_is_not_fenced_again_before_a_while() -> None:
     watch = judge()
-    watch.observe(0.0, {OUTPUT: (5, 9)}, stands())
-    assert watch.observe(LATER, {OUTPUT: (5, 9)}, stands()) == ["alive-1", "dead-1"]
-    assert watch.observe(LATER + AGAIN_S / 2, {OUTPUT: (5, 9)}, stands()) == []
-    assert watch.observe(LATER + AGAIN_S + 1, {OUTPUT: (5, 9)}, stands()) == ["alive-1", "dead-1"]
+    watch.observe(0.0, {OUTPUT: (5, 9)}, positions())
+    assert watch.observe(LATER, {OUTPUT: (5, 9)}, positions()) == ["alive-1", "dead-1"]
+    assert watch.observe(LATER + AGAIN_S / 2, {OUTPUT: (5, 9)}, positions()) == []
+    assert watch.observe(LATER + AGAIN_S + 1, {OUTPUT: (5, 9)}, positions()) == ["alive-1", "dead-1"]
 
 
 def test_nobody_is_fenced_before_the_time_that_was_derived() -> None:
     watch = judge(after_s=15.0)
-    assert watch.observe(0.0, {OUTPUT: (5, 9)}, stands()) == []
-    assert watch.observe(14.9, {OUTPUT: (5, 9)}, stands()) == []
-    assert watch.observe(15.1, {OUTPUT: (5, 9)}, stands()) == ["alive-1", "dead-1"]
+    assert watch.observe(0.0, {OUTPUT: (5, 9)}, positions()) == []
+    assert watch.observe(14.9, {OUTPUT: (5, 9)}, positions()) == []
+    assert watch.observe(15.1, {OUTPUT: (5, 9)}, positions()) == ["alive-1", "dead-1"]
 
 
 def test_a_slow_broker_makes_everybody_patient_and_a_quick_one_impatient_again() -> None:

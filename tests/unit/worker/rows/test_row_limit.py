@@ -11,14 +11,14 @@ from prometheus_client import generate_latest
 from stream.core.table.row_table import RowsFull
 from stream.settings import Settings
 from stream.worker.health.line_metrics import Metrics
-from stream.worker.hops.account_processor import AccountPartition, AccountsHop
-from stream.worker.hops.payee_processor import PayeesHop
+from stream.worker.hops.account_processor import AccountPartition, AccountProcessor
+from stream.worker.hops.payee_processor import PayeeProcessor
 
 SETTINGS = Settings(row_limit=1_000)
 
 
 def hops() -> list[Any]:
-    return [AccountsHop(SETTINGS, 2, lambda actor: True), PayeesHop(SETTINGS, None)]  # type: ignore[arg-type]
+    return [AccountProcessor(SETTINGS, 2, lambda actor: True), PayeeProcessor(SETTINGS, None)]  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("place", range(2))

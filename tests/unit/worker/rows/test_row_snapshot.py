@@ -18,7 +18,7 @@ from stream.log.records import Place
 from stream.worker.rows.replica import Replica, ReplicaRefused
 from stream.worker.rows.row_snapshot import HEADER_BYTES
 from stream.worker.rows.snapshot_folder import LEFT_BEHIND_S, UNUSED_S, FolderFull, SnapshotFolder
-from stream.worker.rows.snapshots import Snapshots
+from stream.worker.rows.snapshots import RowSnapshots
 
 PLACE = Place("riskstream-accounts-rows", 3)
 ROW = np.dtype([("schema", "<u2"), ("key", "S64"), ("count", "<i8", (8,))])
@@ -72,7 +72,7 @@ class Day:
         self.identity = identity
         self.counted = Counted()
         self.now = 0.0
-        self.snapshots = Snapshots(
+        self.snapshots = RowSnapshots(
             self.folder, lambda topic: self.identity, 60.0, self.counted, lambda: self.now, BLOCK
         )
         self.table, self.beside = RowTable(ROW, 1), RowTable(ROW, 1)

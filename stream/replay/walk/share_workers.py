@@ -1,6 +1,6 @@
 """Whoever carries out a share of a replay: a process on this machine, or a worker of a Dask cluster.
 
-A hand does what it is asked in the order of the questions; asking does not wait, and any question's answer may be awaited.
+A worker does what it is asked in the order of the questions; asking does not wait, and any question's answer may be awaited.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _STOP = b""
 _GONE = None
 
 
-class Hand(Protocol):
+class ShareWorker(Protocol):
     """One of them."""
 
     def ask(self, method: str, *arguments: Any) -> Any:
@@ -39,11 +39,11 @@ class Hand(Protocol):
         """The share is not needed any more."""
 
 
-Hire = Callable[[Sequence[tuple[Any, ...]]], list[Hand]]
-"""Makes a hand for each share, from the arguments of :class:`~stream.replay.walk.shard.Shard`."""
+StartWorkers = Callable[[Sequence[tuple[Any, ...]]], list[ShareWorker]]
+"""Makes a worker for each share, from the arguments of :class:`~stream.replay.walk.shard.Shard`."""
 
 
-class LocalHand:
+class LocalWorker:
     """A process of this machine. A thread takes its answers off the pipe, so that neither side ever waits for the other.
 
     Parameters
@@ -51,10 +51,10 @@ class LocalHand:
     arguments
         Of its share.
     others
-        The hands before it.
+        The workers before it.
     """
 
-    def __init__(self, arguments: tuple[Any, ...], others: Sequence[LocalHand] = ()) -> None:
+    def __init__(self, arguments: tuple[Any, ...], others: Sequence[LocalWorker] = ()) -> None:
         context: Any = multiprocessing.get_context(_START)
         self._pipe, theirs = context.Pipe()
         # a forked process holds our ends of all pipes; while it does, a sister would not see that we are gone
@@ -69,7 +69,7 @@ class LocalHand:
         self._reader.start()
 
     def ask(self, method: str, *arguments: Any) -> int:
-        """See :class:`Hand`."""
+        """See :class:`ShareWorker`."""
         try:
             self._pipe.send_bytes(pickle.dumps((method, arguments), 5))
         except OSError as error:
@@ -78,7 +78,7 @@ class LocalHand:
         return self._asked
 
     def answer(self, question: int) -> Any:
-        """See :class:`Hand`."""
+        """See :class:`ShareWorker`."""
         while question not in self._early:
             data = self._answers.get()
             if data is _GONE:
@@ -91,7 +91,7 @@ class LocalHand:
         return value
 
     def close(self) -> None:
-        """See :class:`Hand`."""
+        """See :class:`ShareWorker`."""
         with contextlib.suppress(OSError):  # it is gone already, which is what is wanted
             self._pipe.send_bytes(_STOP)
         self._process.join(5)
@@ -137,15 +137,15 @@ def _serve(pipe: Connection, arguments: tuple[Any, ...], ours: Sequence[Connecti
         pipe.send_bytes(pickle.dumps(answer, 5))
 
 
-def hire_local(shares: Sequence[tuple[Any, ...]]) -> list[Hand]:
+def start_local_workers(shares: Sequence[tuple[Any, ...]]) -> list[ShareWorker]:
     """A process for each share."""
-    hands: list[LocalHand] = []
+    workers: list[LocalWorker] = []
     for arguments in shares:
-        hands.append(LocalHand(arguments, hands))
-    return list(hands)
+        workers.append(LocalWorker(arguments, workers))
+    return list(workers)
 
 
-class DaskHand:
+class DaskWorker:
     """An actor on a worker of a Dask cluster. Calls of an actor may overtake each other: each waits for the one before it.
 
     Parameters
@@ -159,21 +159,21 @@ class DaskHand:
         self._line = ThreadPoolExecutor(1)
 
     def ask(self, method: str, *arguments: Any) -> Any:
-        """See :class:`Hand`."""
+        """See :class:`ShareWorker`."""
         return self._line.submit(lambda: getattr(self._actor, method)(*arguments).result())
 
     def answer(self, question: Any) -> Any:
-        """See :class:`Hand`."""
+        """See :class:`ShareWorker`."""
         return question.result()
 
     def close(self) -> None:
-        """See :class:`Hand`."""
+        """See :class:`ShareWorker`."""
         self._line.shutdown(cancel_futures=True)
         self._actor = None
 
 
 class DaskCluster:
-    """Workers of a Dask cluster as hands. They need riskstream installed, of this version.
+    """Workers of a Dask cluster as workers. They need riskstream installed, of this version.
 
     Parameters
     ----------
@@ -200,7 +200,7 @@ class DaskCluster:
             raise UsageError(f"--dask {address}: no scheduler answers there: {error}") from error
         self._address = address
 
-    def hire(self, shares: Sequence[tuple[Any, ...]]) -> list[Hand]:
+    def start_workers(self, shares: Sequence[tuple[Any, ...]]) -> list[ShareWorker]:
         """A worker for each share, each another one."""
         workers = sorted(self._client.scheduler_info(n_workers=-1)["workers"])
         if len(workers) < len(shares):
@@ -212,7 +212,7 @@ class DaskCluster:
             self._client.submit(Shard, *arguments, actor=True, workers=[worker], pure=False)
             for arguments, worker in zip(shares, workers, strict=False)
         ]
-        return [DaskHand(future.result()) for future in made]
+        return [DaskWorker(future.result()) for future in made]
 
     def close(self) -> None:
         """Let go of the cluster."""

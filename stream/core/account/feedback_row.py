@@ -22,7 +22,7 @@ TOLD = 16
 """Feedback records of an account that are remembered; a repeat of an older one would count again."""
 FORGOTTEN, IN_FORCE, TAKEN_BACK = 0, 1, 2
 
-TOLD_ROW = np.dtype(
+FEEDBACK_ROW = np.dtype(
     [
         ("schema", "u2"),
         ("next", "u1"),  # the place to be overwritten next
@@ -45,8 +45,8 @@ TOLD_ROW = np.dtype(
 """Packed; a change of layout raises :data:`SCHEMA_VERSION`."""
 
 _OLD_FIELDS = [
-    (name, TOLD_ROW.fields[name][0])  # type: ignore[index]
-    for name in TOLD_ROW.names or ()
+    (name, FEEDBACK_ROW.fields[name][0])  # type: ignore[index]
+    for name in FEEDBACK_ROW.names or ()
     if name != "touched"
 ]
 
@@ -66,7 +66,7 @@ _LEAST_COUNT = 1.0e-3
 
 
 @njit(cache=True, nogil=True)
-def told_of(told: Any, transaction: Any) -> int:
+def remembered_feedback(told: Any, transaction: Any) -> int:
     """The latest record about a payment, -1 where none is remembered."""
     place = np.int64(told["next"])
     for _ in range(TOLD):
