@@ -139,7 +139,7 @@ def recovered_s(hops: list[AccountHop]) -> dict[str, float]:
         reader, meter = KafkaReader(settings), ProcessMeter(os.getpid())
         began, cpu = time.monotonic(), meter.cpu_s()
         for hop in hops:
-            empty.recover(reader, hop.partition, 0, 0)
+            empty.recover(reader, hop.partition, dict.fromkeys(empty.inputs(hop.partition), 0))
         found = {"recovered_s": round(time.monotonic() - began, 2), "recovery_cpu_s": round(meter.cpu_s() - cpu, 2)}
         reader.close()
         for hop in hops:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import heapq
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -82,12 +82,8 @@ def read_state(settings: Settings) -> list[PartitionState]:
 def _read_partition(settings: Settings, reader: KafkaReader, partition: int, partitions: int) -> PartitionState:
     accounts = AccountProcessor(settings, partitions, trusts=_never)
     payees = PayeeProcessor(settings, _Undecided())
-    inputs = list(accounts.places(partition))
-    profiled = payees.place(partition)
-    account_offsets = _at_rest(
-        reader, inputs, lambda at: accounts.recover(reader, partition, at[inputs[0]], at[inputs[1]])
-    )
-    payee_offsets = _at_rest(reader, [profiled], lambda at: payees.recover(reader, partition, at[profiled]))
+    account_offsets = _at_rest(reader, accounts.inputs(partition), lambda at: accounts.recover(reader, partition, at))
+    payee_offsets = _at_rest(reader, payees.inputs(partition), lambda at: payees.recover(reader, partition, at))
     offsets = {place.topic: offset for place, offset in (account_offsets | payee_offsets).items()}
     core, payee_core = accounts.owned[partition].core, payees.owned[partition].core
     # whether a forgotten row has been taken out already is chance
@@ -96,16 +92,18 @@ def _read_partition(settings: Settings, reader: KafkaReader, partition: int, par
     return PartitionState(partition, offsets, core.table, core.customers, core.told, payee_core.table, payee_core.busy)
 
 
-def _at_rest(reader: KafkaReader, places: list[Place], recover: Callable[[dict[Place, int]], None]) -> dict[Place, int]:
+def _at_rest(
+    reader: KafkaReader, places: Sequence[Place], recover: Callable[[dict[Place, int]], None]
+) -> dict[Place, int]:
     """Recover between two equal readings of the group's offsets; return those offsets."""
     for _ in range(ATTEMPTS):
-        before = group_offsets(reader, places)
+        before = group_offsets(reader, list(places))
         failure = None
         try:
             recover(before)
         except RiskstreamError as error:
             failure = error
-        after = group_offsets(reader, places)
+        after = group_offsets(reader, list(places))
         if before != after:
             continue
         if failure is not None:

@@ -90,10 +90,10 @@ class Oracle:
                 recover(None)
 
         for partition in range(log.partitions):
-            places = (*accounts.places(partition), payees.place(partition))
-            stands = [p.offset for p in reader.positions(places).values()]
-            rebuild(accounts, partition, partial(accounts.recover, reader, partition, stands[0], stands[1]))
-            rebuild(payees, partition, partial(payees.recover, reader, partition, stands[2]))
+            places = (*accounts.inputs(partition), *payees.inputs(partition))
+            stands = {place: at.offset for place, at in reader.positions(places).items()}
+            rebuild(accounts, partition, partial(accounts.recover, reader, partition, stands))
+            rebuild(payees, partition, partial(payees.recover, reader, partition, stands))
         return accounts, payees
 
 

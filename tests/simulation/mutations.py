@@ -25,6 +25,7 @@ from stream.core.table.row_table import RowTable
 from stream.log.mailbox import Mailbox
 from stream.log.records import Place, Position, PublishFailed, Record
 from stream.worker.hops import account_processor as accounts
+from stream.worker.hops import account_rows
 from stream.worker.hops import payee_processor as payees
 from stream.worker.hops.account_processor import AccountProcessor
 from stream.worker.hops.payee_processor import PayeeProcessor
@@ -73,19 +74,19 @@ def marker_outside(patch: pytest.MonkeyPatch) -> None:
         publisher._log.append(place, Record(-1, 0, checkpoint.MARKER_KEY, orjson.dumps(marker)))
         return checkpoint.write_rows(publisher, place, table, marker, *beside)
 
-    patch.setattr(accounts, "write_rows", write)
+    patch.setattr(account_rows, "write_rows", write)
     patch.setattr(payees, "write_rows", write)
 
 
 def no_ring(patch: pytest.MonkeyPatch) -> None:
     """The ring of the last transactions is forgotten: a producer's retry is a payment of its own."""
-    process = AccountProcessor.process
+    process = AccountProcessor._process
 
     def forgetful(self: AccountProcessor, publisher: Any, partition: int, *rest: Any) -> Any:
         self.owned[partition].core.table.rows["recent_transaction"] = 0
         return process(self, publisher, partition, *rest)
 
-    patch.setattr(AccountProcessor, "process", forgetful)
+    patch.setattr(AccountProcessor, "_process", forgetful)
 
 
 def no_generation(patch: pytest.MonkeyPatch) -> None:
@@ -201,7 +202,7 @@ def mended_by_today(patch: pytest.MonkeyPatch) -> None:
             for step in mended_steps(batch)
         )
 
-    patch.setattr(accounts, "mended_steps", another)
+    patch.setattr(account_rows, "mended_steps", another)
 
 
 def marker_without_clock(patch: pytest.MonkeyPatch) -> None:
@@ -222,7 +223,7 @@ def silent_degradation(patch: pytest.MonkeyPatch) -> None:
 def kept_unasked(patch: pytest.MonkeyPatch) -> None:
     """What was owned before a rebalance is owned again, whatever the group did meanwhile."""
 
-    def take_up(self: Any, partition: int, *stands: int) -> bool:
+    def take_up(self: Any, partition: int, offsets: Any) -> bool:
         kept = self.kept.pop(partition, None)
         if kept is not None:
             self.owned[partition] = kept
@@ -326,7 +327,7 @@ def tombstones_uncounted(patch: pytest.MonkeyPatch) -> None:
 
 def limits_of_today(patch: pytest.MonkeyPatch) -> None:
     """A recovery forgets by its own settings, not by those a batch was walked with."""
-    patch.setattr(accounts, "recorded_limits", lambda batch: None)
+    patch.setattr(account_rows, "recorded_limits", lambda batch: None)
 
 
 def payee_limits_of_today(patch: pytest.MonkeyPatch) -> None:

@@ -20,7 +20,7 @@ from stream.core.account import account_walk as account
 from stream.core.decision.decide import Decider
 from stream.core.payee import payee_walk as payee
 from stream.replay.oracle import verify
-from stream.worker.hops import account_processor as accounts
+from stream.worker.hops import account_rows as accounts
 
 Stage = Literal["read", "walk", "payee walk", "decide"]
 AMOUNTS: dict[Stage, int] = {"read": 667, "walk": 666, "payee walk": 668, "decide": 669}

@@ -20,7 +20,6 @@ from stream.log.records import Place, RecordBatch
 from stream.settings import Settings
 from stream.worker.hops.counts import BatchTallies
 from stream.worker.ownership.line import Line, VersionsInForce
-from stream.worker.ownership.recovery import HOPS
 from stream.worker.rows.snapshots import RowSnapshots
 from stream.worker.rows.standbys import Standbys
 
@@ -159,8 +158,8 @@ class SimulatedWorker(Process):
             self.pause()
         elif self._lost or self._generation != self._group.generation:
             self._recover()
-        elif self._fetch() or any(self.line.waits(name) for name in HOPS):
-            for name in HOPS:
+        elif self._fetch() or any(self.line.waits(name) for name in self.line.lanes):
+            for name in self.line.lanes:
                 loop.run_until_complete(self.line.step(name))
         else:
             self.pause()

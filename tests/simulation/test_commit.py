@@ -19,7 +19,7 @@ from stream.core.frame.recorded_rates import RatesLost
 from stream.log.records import Place, PublishFailed, RecordBatch
 from stream.log.transactions import Membership
 from stream.settings import Settings
-from stream.worker.hops import account_processor as accounts
+from stream.worker.hops import account_rows
 from stream.worker.ownership.line import Line
 
 INPUT = Place(TRANSACTIONS, 0)
@@ -235,7 +235,7 @@ def test_rates_that_were_lost_and_accepted_stand_in_the_next_batch(monkeypatch: 
     def lost(batch: Mapping[str, object], before: object, otherwise: object) -> None:
         raise RatesLost("the table of that batch was deleted")
 
-    monkeypatch.setattr(accounts, "recorded_rates", lost)
+    monkeypatch.setattr(account_rows, "recorded_rates", lost)
     monkeypatch.setattr(line.accounts, "rates", lambda: Currencies("EUR"))
     line.accounts.settings = line.settings.model_copy(update={"accept_lost_records": True})
     line.release()

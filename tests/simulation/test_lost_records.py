@@ -128,9 +128,9 @@ def test_a_gap_in_the_log_of_batches_is_not_passed_over() -> None:
     delete(log, Place(BATCHES, 0), first + 1)
     hop = AccountProcessor(Settings(), 2, lambda actor: True)
     reader = SimulatedReader(log, Bystander())
-    transactions, feedback = (p.offset for p in reader.positions(hop.places(0)).values())
+    offsets = {place: at.offset for place, at in reader.positions(hop.inputs(0)).items()}
     with pytest.raises(RecordsLost, match="the rows stand for batch 0, the first one recorded behind them is 2"):
-        hop.recover(reader, 0, transactions, feedback)
+        hop.recover(reader, 0, offsets)
 
 
 def test_rows_half_walked_when_something_broke_are_not_kept() -> None:

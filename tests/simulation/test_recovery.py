@@ -28,8 +28,8 @@ def recover(
     hop = AccountProcessor(settings or Settings(), 1, lambda actor: True)
     hop.topic_ids = topic_ids or {}
     reader = SimulatedReader(log, Bystander())
-    transactions, feedback = (p.offset for p in reader.positions(hop.places(0)).values())
-    hop.recover(reader, 0, transactions, feedback)
+    offsets = {place: at.offset for place, at in reader.positions(hop.inputs(0)).items()}
+    hop.recover(reader, 0, offsets)
     return hop
 
 
@@ -78,7 +78,7 @@ def test_frames_of_a_topic_that_was_made_anew_are_refused(done: SimulatedLog) ->
     done.made["risk.profiled.v1"] = 1
     hop.topic_ids = {"risk.profiled.v1": ConnectedLog(done, Bystander()).identity("risk.profiled.v1")}
     with pytest.raises(TopicMadeAnew, match=r"topic risk.profiled.v1 was deleted"):
-        hop.recover(SimulatedReader(done, Bystander()), 0, 1_000)
+        hop.recover(SimulatedReader(done, Bystander()), 0, {hop.inputs(0)[0]: 1_000})
 
 
 def test_a_group_that_never_took_anything_starts_empty() -> None:
@@ -89,4 +89,4 @@ def test_a_group_that_never_took_anything_starts_empty() -> None:
 def test_frames_offsets_reset_by_hand_are_refused(done: SimulatedLog) -> None:
     hop = PayeeProcessor(Settings(), SwitchingVersions())
     with pytest.raises(RiskstreamError, match="or were offsets reset by hand"):
-        hop.recover(SimulatedReader(done, Bystander()), 0, 0)
+        hop.recover(SimulatedReader(done, Bystander()), 0, {hop.inputs(0)[0]: 0})

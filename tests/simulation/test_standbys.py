@@ -53,8 +53,8 @@ def rows(table: RowTable) -> dict[bytes, bytes]:
 def recovered(log: SimulatedLog, replica: Any) -> dict[bytes, bytes]:
     hop = AccountProcessor(Settings(), 1, lambda actor: True)
     reader = SimulatedReader(log, Bystander())
-    transactions, feedback = (p.offset for p in reader.positions(hop.places(0)).values())
-    hop.recover(reader, 0, transactions, feedback, replica)
+    offsets = {place: at.offset for place, at in reader.positions(hop.inputs(0)).items()}
+    hop.recover(reader, 0, offsets, replica)
     return rows(hop.owned[0].core.table)
 
 

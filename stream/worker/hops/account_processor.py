@@ -8,35 +8,25 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import orjson
 
-from rules.bounded_json import NotReadable
 from rules.exchange_rates import Currencies
-from rules.policy import shipped
 from stream.contracts.feedback import read_feedback
 from stream.contracts.transaction import read_transaction
 from stream.core.account import account_row
 from stream.core.account.account_hop import AccountHop, Profiled
-from stream.core.edge.decode import Decoded, Refusal, decode_feedback, decode_transactions
-from stream.core.frame.batch_record import internal_offsets, mended_steps, read_batch, recorded_limits
-from stream.core.frame.recorded_rates import RatesLost, recorded_rates
-from stream.core.table.forgetting import NEVER, IdleLimits, erased_until
-from stream.core.table.row_table import RowTable
-from stream.errors import RecoveryRefused
-from stream.hop_settings import hop_settings
-from stream.log.made_anew import refuse_anew
-from stream.log.records import Place, Publisher, PublishFailed, Reader, RecordBatch
-from stream.log.set_aside import SetAside
-from stream.settings import Settings
+from stream.core.edge.decode import Decoded, Refusal
+from stream.core.table.forgetting import NEVER, IdleLimits
+from stream.log.records import Place, Publisher, PublishFailed, RecordBatch
+from stream.worker.hops.account_rows import AccountPartition, AccountRows
 from stream.worker.hops.counts import BatchTallies
 from stream.worker.hops.dead_letters import dead_letter
 from stream.worker.hops.foreign_key import explained
 from stream.worker.hops.isolation import (
-    HOUR_MS,
     Culprit,
     PartitionStopped,
     WalkFailed,
@@ -44,47 +34,16 @@ from stream.worker.hops.isolation import (
     message_of,
     refuse_out_of_place,
     refuse_too_many,
-    walking_again,
 )
 from stream.worker.hops.mending_records import FoundSteps, find_steps, recorded
-from stream.worker.rows.changelog import RowsRefused
-from stream.worker.rows.checkpoint import TOMBSTONES, Marker, write_rows
-from stream.worker.rows.lost_records import RecordsLost, refuse_lost
-from stream.worker.rows.replica import Replica
-from stream.worker.rows.row_owner import RowOwner
 
 logger = logging.getLogger("riskstream.accounts")
 DAY_US = 86_400_000_000
 REPEATED = "decided, but not yet in the rows of a checkpoint"
 
 
-@dataclass(slots=True)
-class AccountPartition:
-    """One partition's rows and place in its inputs."""
-
-    core: AccountHop
-    transactions: int
-    """Next offset of the transactions."""
-    feedback: int
-    sequence: int = 0
-    """Number of the last batch."""
-    unwritten: int = 0
-    """Transactions and feedback since the last checkpoint: no fewer than changed rows."""
-    rates: Currencies | None = None
-    """Those of the last batch, None before the first."""
-    batches: int = 0
-    """Offset in the log of batches from which recovery must read at the latest: some batch before the marker's."""
-    tombstones: int = 0
-    """Of forgotten rows, written so far."""
-    internal: list[int] = field(default_factory=list)
-    """Kafka timestamps, ms, of the records left out within the last hour of them: what bounds how many may be."""
-
-    def left_out(self, batch: Mapping[str, Any]) -> None:
-        """Take note of what a recorded batch left out."""
-        added = batch.get("internal", {}).get("at", [])
-        if added:
-            known = [*self.internal, *added]
-            self.internal = [at for at in known if at > max(known) - HOUR_MS]
+NONE = RecordBatch.of([])
+"""Of an input that has nothing in a batch."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,48 +63,21 @@ class _Walked:
 
 
 @dataclass
-class AccountProcessor(RowOwner[AccountPartition]):
-    """See the module.
+class AccountProcessor(AccountRows):
+    """See the module; parameters as of :class:`stream.worker.hops.account_rows.AccountRows`."""
 
-    Parameters
-    ----------
-    trusts
-        Whether the policy in force lists an actor.
-    rates
-        The currency rates in force. Batches name those they were walked with, and hold the table where it is another than
-        the batch's before: rows are computed again with the same.
-    on_wrong_partition
-        Called before a batch with records on a wrong partition is written: it raises, or does not return, where the
-        fault is not the producer's but that partitions were added.
-    aside
-        Where records of its own topics are set aside that are none.
-    broker_ms
-        The broker's time, ms since the epoch, which no event time may be further ahead of; None while it is not known. Batches
-        record it, for rows are computed again with the same.
-    """
+    def process(self, publisher: Publisher, batch: Mapping[Place, RecordBatch]) -> BatchTallies:
+        """See :meth:`stream.worker.hops.hop.Hop.process`."""
+        tallies = BatchTallies()
+        for partition in sorted({place.partition for place in batch}):
+            transactions, feedback = (batch.get(place, NONE) for place in self.inputs(partition))
+            tallies.merge(self._process(publisher, partition, transactions, feedback))
+        return tallies
 
-    settings: Settings
-    partitions: int
-    trusts: Callable[[str], bool]
-    rates: Callable[[], Currencies] = lambda: shipped().common.currencies
-    on_wrong_partition: Callable[[], None] = lambda: None
-    aside: SetAside = field(default_factory=SetAside)
-    broker_ms: Callable[[], int | None] = lambda: None
-    name: str = "accounts"
-
-    def places(self, partition: int) -> tuple[Place, Place]:
-        """The inputs of one partition: transactions, feedback."""
-        topic = self.settings.topic
-        return Place(topic("bank.transactions.v1"), partition), Place(topic("bank.feedback.v1"), partition)
-
-    def inputs(self, partition: int) -> tuple[Place, ...]:
-        """The same, as every hop has them."""
-        return self.places(partition)
-
-    def process(
+    def _process(
         self, publisher: Publisher, partition: int, transactions: RecordBatch, feedback: RecordBatch
     ) -> BatchTallies:
-        """Walk one batch and write what it causes; returns what was counted.
+        """Walk one partition's batch and write what it causes; returns what was counted.
 
         Raises
         ------
@@ -171,7 +103,7 @@ class AccountProcessor(RowOwner[AccountPartition]):
         duplicates = int(np.count_nonzero(walked.profiled.status == account_row.DUPLICATE))
         counts = self._send_all_to_dlq(publisher, partition, walked, duplicates)
         for culprit in walked.internal:
-            records = transactions if culprit.place == self.places(partition)[0] else feedback
+            records = transactions if culprit.place == self.inputs(partition)[0] else feedback
             refusal = Refusal(int(np.searchsorted(records.offsets, culprit.offset)), "internal", culprit.message)
             self._send_to_dlq(publisher, culprit.place, records, [refusal])
             counts.add(culprit.place, dead=1)
@@ -197,10 +129,10 @@ class AccountProcessor(RowOwner[AccountPartition]):
         rates, broker_ms = self.rates(), self.broker_ms()
         if careful:
             internal = self._culprits(owner, partition, (transactions, feedback), rates, broker_ms)
-            left = [[c.offset for c in internal if c.place == place] for place in self.places(partition)]
+            left = [[c.offset for c in internal if c.place == place] for place in self.inputs(partition)]
             transactions, feedback = transactions.without(left[0]), feedback.without(left[1])
         decoded = self._decode_transactions(partition, transactions, broker_ms)
-        found = find_steps(self.places(partition)[1], feedback, broker_ms, self._future_ms)
+        found = find_steps(self.inputs(partition)[1], feedback, broker_ms, self._future_ms)
         outcomes = self._decode_feedback(partition, found.feedback, self.trusts)
         if any(refusal.reason == "wrong_partition" for refusal in (*decoded.refused, *outcomes.refused)):
             self.on_wrong_partition()
@@ -223,7 +155,7 @@ class AccountProcessor(RowOwner[AccountPartition]):
             Refusal(int(decoded.accepted[row]), "id_conflict", "this transaction_id was seen with other content")
             for row in np.flatnonzero(status == account_row.CONFLICT).tolist()
         ]
-        transactions_place, feedback_place = self.places(partition)
+        transactions_place, feedback_place = self.inputs(partition)
         misplaced = explained(decoded.refused, walked.transactions, read_transaction, partition, self.partitions)
         self._send_to_dlq(publisher, transactions_place, walked.transactions, [*misplaced, *conflicts])
         misplaced = explained(outcomes.refused, walked.feedback, read_feedback, partition, self.partitions)
@@ -242,7 +174,7 @@ class AccountProcessor(RowOwner[AccountPartition]):
         """Of each input where the batch begins and ends, which must be where the rows stand."""
         spans = {}
         for place, records, stands in zip(
-            self.places(partition), inputs, (owner.transactions, owner.feedback), strict=True
+            self.inputs(partition), inputs, (owner.transactions, owner.feedback), strict=True
         ):
             if len(records):
                 refuse_out_of_place(place, records.begins, stands)
@@ -260,7 +192,7 @@ class AccountProcessor(RowOwner[AccountPartition]):
         PartitionStopped
             There are too many.
         """
-        places = self.places(partition)
+        places = self.inputs(partition)
         decodes: tuple[Callable[[RecordBatch], Decoded], ...] = (
             lambda records: self._decode_transactions(partition, records, broker_ms),
             lambda records: self._decode_feedback(partition, records, self.trusts),
@@ -286,211 +218,6 @@ class AccountProcessor(RowOwner[AccountPartition]):
         refuse_too_many(self.name, partition, found, owner.internal, self.settings.internal_errors_per_hour)
         return found
 
-    def checkpoint(self, publisher: Publisher, partition: int) -> int:
-        """Write the rows changed since the last checkpoint and a marker of what they stand for."""
-        owner = self.owned[partition]
-        written = publisher.acknowledged.get(self._batches(partition), owner.batches)
-        owner.batches = max(owner.batches, written)
-        core = owner.core
-        if self.may_take_out(partition):
-            self.forgotten += core.forget(self.settings.forget_rows_per_checkpoint)
-        owner.tombstones += sum(len(table.gone()) for table in self.tables(partition)[1])
-        return write_rows(
-            publisher, self.changelog(partition), core.table, self._marker(owner), core.customers, core.told
-        )
-
-    def tables(self, partition: int) -> tuple[Place, tuple[RowTable, ...]]:
-        """The rows of an owned partition, and the changelog they are written to."""
-        core = self.owned[partition].core
-        return self.changelog(partition), (core.table, core.customers, core.told)
-
-    def input_offsets(self, partition: int) -> dict[Place, int]:
-        """Input offsets that the rows stand for."""
-        owner = self.owned[partition]
-        return dict(zip(self.places(partition), (owner.transactions, owner.feedback), strict=True))
-
-    def keep(self, publisher: Publisher | None) -> None:
-        """Set aside what is owned, which is as the last commit left it: it may come back with the next generation."""
-        acknowledged = publisher.acknowledged if publisher is not None else {}
-        for partition, owner in dict(self.owned).items():
-            owner.batches = max(owner.batches, acknowledged.get(self._batches(partition), -1))
-            self.kept[partition] = owner
-
-    def take_up(self, partition: int, transactions: int, feedback: int) -> bool:
-        """Own again what was set aside, if the group still stands where its rows do: then nobody has taken a record
-        since, and there is nothing to recover."""
-        kept = self.kept.pop(partition, None)
-        if kept is None or (kept.transactions, kept.feedback) != (transactions, feedback):
-            return False
-        self.own(partition, kept)
-        return True
-
-    def replica(self, partition: int) -> Replica[AccountHop]:
-        """An empty replica of one partition's rows."""
-        core = AccountHop(partition, hop_settings(self.settings, self.partitions))
-        beside = (core.customers, core.told)
-        return Replica(
-            self.changelog(partition), core, core.table, beside, passed_over=self.aside.refuse,
-            forgotten=lambda table, slots, marker: core.idle(table, slots, erased_until(marker)),
-        )  # fmt: skip
-
-    def recover(
-        self, reader: Reader, partition: int, transactions: int, feedback: int,
-        replica: Replica[AccountHop] | None = None,
-    ) -> None:  # fmt: skip
-        """Rebuild one partition: rows as of the last marker, then the batches recorded after it once more, silently.
-
-        Parameters
-        ----------
-        transactions, feedback
-            Where the group stands: what the batches must add up to.
-        replica
-            Rows to begin with, which are this hop's from now on; without it they are read from the beginning.
-
-        Raises
-        ------
-        RecordsLost
-            What must be walked again is not there any more.
-        TopicMadeAnew
-            An input is another topic than the rows stand for.
-        RowsRefused
-            What the rows rest on cannot be read, or does not belong together.
-        """
-        replica = replica or self.replica(partition)
-        replica.read_on(reader)
-        core, marker = replica.core, replica.marker
-        if not self.settings.accept_lost_records:
-            refuse_anew(marker, self.topic_ids)
-        owner = AccountPartition(core, transactions, feedback)
-        holds: tuple[int, int] | None = None
-        if marker is not None:
-            if not {"highest", "sequence", "batches", "transactions", "feedback"} <= set(marker):
-                raise RowsRefused(replica.place, replica.marked, "a marker of another hop")
-            core.highest[0] = marker["highest"]
-            core.horizons.take(marker)
-            owner.sequence, owner.batches = marker["sequence"], marker["batches"]
-            owner.internal = list(marker.get("internal", []))
-            owner.tombstones = marker.get(TOMBSTONES, 0)
-            holds = marker["transactions"], marker["feedback"]
-            table = marker.get("rates_table")
-            owner.rates = None if table is None else Currencies.from_document(table)
-        batches = self._batches_behind(reader, partition, owner)
-        if batches:
-            holds = batches[-1]["transactions"][1], batches[-1]["feedback"][1]
-        self._refuse_unrecorded(reader, partition, holds, (transactions, feedback))
-        try:
-            with walking_again(self.name, self.places(partition)[0], owner.transactions):
-                self._repeat(reader, partition, owner, batches)
-        except RatesLost as error:
-            raise RowsRefused(self._batches(partition), -1, str(error)) from error
-        self.own(partition, owner)
-
-    def _batches_behind(self, reader: Reader, partition: int, owner: AccountPartition) -> list[dict[str, Any]]:
-        """Batches recorded behind the marker, in order."""
-        batches: list[dict[str, Any]] = []
-        place = self._batches(partition)
-        sequence = owner.sequence
-        for chunk in reader.read(place, owner.batches):
-            for record in chunk:
-                owner.batches = record.offset
-                try:
-                    batch = read_batch(record.value)
-                except NotReadable as error:
-                    # no batch is missing where the numbers of the others go on one by one, which is looked at below
-                    self.aside.refuse(place, record.offset, record.key, record.value, "foreign", str(error))
-                    continue
-                if batch["sequence"] > owner.sequence:
-                    if batches and batch["sequence"] != sequence + 1:
-                        raise RowsRefused(
-                            place, record.offset, f"batch {batch['sequence']} stands behind batch {sequence}"
-                        )  # fmt: skip
-                    sequence = batch["sequence"]
-                    batches.append(batch)
-        if batches and batches[0]["sequence"] != owner.sequence + 1 and not self.settings.accept_lost_records:
-            raise RecordsLost(
-                f"{place.topic}[{partition}]: the rows stand for batch {owner.sequence}, the first one recorded behind "
-                f"them is {batches[0]['sequence']}: those in between were deleted; keep that topic longer "
-                "(retention.ms), and see the operations guide on records lost",
-                place, batches[0]["sequence"] - owner.sequence - 1,
-            )  # fmt: skip
-        return batches
-
-    def _refuse_unrecorded(
-        self, reader: Reader, partition: int, holds: tuple[int, int] | None, stands: tuple[int, int]
-    ) -> None:
-        """Rows and recorded batches must reach exactly where the group stands, or records would be left out unseen."""
-        if holds is None:
-            # nothing was ever taken: then nothing may lie before the group
-            places = zip(self.places(partition), stands, strict=True)
-            passed = any(next(reader.read_many(place, 0, stop), None) for place, stop in places)
-        else:
-            passed = holds != stands and not self._given_up(reader, partition, holds, stands)
-        if passed:
-            raise RecoveryRefused(
-                f"partition {partition}: rows and recorded batches end at offsets {holds}, the group stands at "
-                f"{stands}: the log of batches and the group's offsets do not belong together; was one of the topics "
-                f"{', '.join(place.topic for place in self.places(partition))} deleted and made anew, which takes the "
-                "group's offsets with it, or were offsets reset by hand? Then begin anew with another topic prefix"
-            )
-
-    def _given_up(self, reader: Reader, partition: int, holds: tuple[int, int], stands: tuple[int, int]) -> bool:
-        """Whether all that lies between was deleted, and that was accepted."""
-        return self.settings.accept_lost_records and all(
-            held == at or held < at <= reader.watermarks(place)[0]
-            for place, held, at in zip(self.places(partition), holds, stands, strict=True)
-        )
-
-    def _repeat(self, reader: Reader, partition: int, owner: AccountPartition, batches: list[dict[str, Any]]) -> None:
-        if not batches:
-            return
-        names = ("transactions", "feedback")
-        for place, name in zip(self.places(partition), names, strict=True):
-            if batches[0][name][0] < batches[-1][name][1]:
-                refuse_lost(reader, place, batches[0][name][0], REPEATED, accept=self.settings.accept_lost_records)
-        records = [
-            RecordBatch.joined(list(reader.read_many(place, batches[0][name][0], batches[-1][name][1])))
-            for place, name in zip(self.places(partition), names, strict=True)
-        ]
-        for batch in batches:
-            taken = [
-                known.between(*batch[name]).without(internal_offsets(batch, name))
-                for known, name in zip(records, names, strict=True)
-            ]
-            decoded = self._decode_transactions(partition, taken[0], batch.get("broker_ms"))
-            # who was trusted is part of the record: rows depend on no policy
-            steps = mended_steps(batch)
-            outcomes = self._decode_feedback(partition, taken[1].without({step.offset for step in steps}), None)
-            owner.left_out(batch)
-            trusted = ~np.isin(outcomes.columns["offset"], batch["untrusted"])
-            rates = self._recorded_rates(batch, owner.rates)
-            owner.core.process(decoded.columns, outcomes.columns[trusted], rates, steps, recorded_limits(batch))
-            # where the record names none, or others than it was walked with: the next batch must hold its table
-            owner.rates = rates if rates.version == batch.get("rates") else None
-            owner.sequence = batch["sequence"]
-
-    def _recorded_rates(self, batch: Mapping[str, Any], before: Currencies | None) -> Currencies:
-        try:
-            return recorded_rates(batch, before, self.rates())
-        except RatesLost as error:
-            if not self.settings.accept_lost_records:
-                raise
-            logger.error("%s; lost records are accepted: walked with the rates in force", error)
-            return self.rates()
-
-    @property
-    def _future_ms(self) -> int:
-        return round(self.settings.future_minutes * 60_000)
-
-    def _decode_transactions(self, partition: int, records: RecordBatch, broker_ms: int | None) -> Decoded:
-        return decode_transactions(
-            records.values, records.offsets, records.timestamps, partition, self.partitions,
-            future_ms=self._future_ms, broker_ms=broker_ms,
-        )  # fmt: skip
-
-    def _decode_feedback(self, partition: int, records: RecordBatch, trusts: Callable[[str], bool] | None) -> Decoded:
-        values = [records.value(place) for place in range(len(records))]
-        return decode_feedback(values, records.offsets, records.timestamps, partition, self.partitions, trusted=trusts)
-
     def _send_to_dlq(self, publisher: Publisher, place: Place, records: RecordBatch, refused: list[Refusal]) -> None:
         for refusal in refused:
             at = refusal.index
@@ -503,7 +230,7 @@ class AccountProcessor(RowOwner[AccountPartition]):
     ) -> None:  # fmt: skip
         """Note which offsets this batch took, in which order: what recovery and replay walk again."""
         owner.sequence += 1
-        transactions, feedback = (spans[place] for place in self.places(partition))
+        transactions, feedback = (spans[place] for place in self.inputs(partition))
         owner.transactions, owner.feedback = transactions[1], feedback[1]
         batch: dict[str, Any] = {
             "sequence": owner.sequence, "transactions": transactions, "feedback": feedback, "untrusted": untrusted,
@@ -519,34 +246,13 @@ class AccountProcessor(RowOwner[AccountPartition]):
             batch["rates_table"] = walked.rates.document()
         owner.rates, internal = walked.rates, walked.internal
         if internal:
-            names = dict(zip(self.places(partition), ("transactions", "feedback"), strict=True))
+            names = dict(zip(self.inputs(partition), ("transactions", "feedback"), strict=True))
             batch["internal"] = {
                 **{name: [c.offset for c in internal if c.place == place] for place, name in names.items()},
                 "at": [culprit.timestamp for culprit in internal],
             }
             owner.left_out(batch)
         publisher.send(self._batches(partition).topic, orjson.dumps(batch), partition=partition, tracked=True)
-
-    def _marker(self, owner: AccountPartition) -> Marker:
-        return {
-            "transactions": owner.transactions,
-            "feedback": owner.feedback,
-            "sequence": owner.sequence,
-            "batches": owner.batches,
-            "highest": int(owner.core.highest[0]),
-            **owner.core.horizons.marked(),
-            TOMBSTONES: owner.tombstones,
-            **({"internal": owner.internal} if owner.internal else {}),
-            "rates_table": None if owner.rates is None else owner.rates.document(),
-            **({"topics": self.topic_ids} if self.topic_ids else {}),
-        }
-
-    def changelog(self, partition: int) -> Place:
-        """Where one partition's rows are written to."""
-        return Place(self.settings.topic("riskstream-accounts-rows"), partition)
-
-    def _batches(self, partition: int) -> Place:
-        return Place(self.settings.topic("riskstream-accounts-batches"), partition)
 
 
 class _Trial:

@@ -29,6 +29,7 @@ from stream.log.records import Headers, Place, Publisher, PublishFailed, Reader,
 from stream.log.set_aside import SetAside
 from stream.log.transactions import now_header
 from stream.settings import Settings
+from stream.worker.hops.counts import BatchDecided
 from stream.worker.hops.deciding import DecidedGroup, DeciderSource, Deciding
 from stream.worker.hops.frame_trial import FrameTrial, Originals
 from stream.worker.hops.isolation import (
@@ -85,6 +86,7 @@ class PayeeProcessor(RowOwner[PayeePartition]):
     versions: DeciderSource
     originals: Originals = lambda places: {}
     name: str = "payees"
+    from_own_hop = True
     internal: int = 0
     aside: SetAside = field(default_factory=SetAside)
 
@@ -92,27 +94,23 @@ class PayeeProcessor(RowOwner[PayeePartition]):
         """Decide by what is in force."""
         self.deciding = Deciding(self.versions)
 
-    def place(self, partition: int) -> Place:
+    @property
+    def sources(self) -> tuple[str]:
+        """The input topic: frames."""
+        return (self.settings.topic("risk.profiled.v1"),)
+
+    def inputs(self, partition: int) -> tuple[Place]:
         """The input of one partition."""
-        return Place(self.settings.topic("risk.profiled.v1"), partition)
+        return (Place(self.sources[0], partition),)
 
-    def inputs(self, partition: int) -> tuple[Place, ...]:
-        """The same, as every hop has them."""
-        return (self.place(partition),)
-
-    def process(self, publisher: Publisher, batch: Mapping[int, RecordBatch]) -> list[Decided]:
-        """Walk one batch, records by partition, and write what it causes; returns what was decided.
-
-        Raises
-        ------
-        OutOfPlace, WalkFailed, PartitionStopped
-            As in the accounts hop.
-        """
+    def process(self, publisher: Publisher, batch: Mapping[Place, RecordBatch]) -> BatchDecided:
+        """See :meth:`stream.worker.hops.hop.Hop.process`."""
         decided: list[Decided] = []
         self.internal = 0
+        undecided = self.deciding.undecided
         waiting: list[Received] = []
         came: list[tuple[int, Received]] = []
-        for partition, records in batch.items():
+        for (_, partition), records in batch.items():
             owner = self.owned[partition]
             received = self._receive(publisher, owner, partition, records)
             owner.profiled = records.next_offset
@@ -128,11 +126,11 @@ class PayeeProcessor(RowOwner[PayeePartition]):
         # a label of this batch's own payment comes behind the payment's features
         for partition, received in came:
             self._forward_labels(publisher, partition, received)
-        return decided
+        return BatchDecided(decided, self.internal, self.deciding.undecided - undecided)
 
     def _receive(self, publisher: Publisher, owner: PayeePartition, partition: int, records: RecordBatch) -> Received:
         """Walk the frames of one partition; what cannot be is left out, once that is recorded."""
-        place = self.place(partition)
+        place = self.inputs(partition)[0]
         refuse_out_of_place(place, records.begins, owner.profiled)
         spans = {place: (owner.profiled, records.next_offset)}
         careful = self.is_suspect(partition, {place: owner.profiled})
@@ -157,7 +155,7 @@ class PayeeProcessor(RowOwner[PayeePartition]):
 
     def _leave_out(self, publisher: Publisher, owner: PayeePartition, partition: int, records: RecordBatch) -> None:
         """Find what cannot be read or walked, send it to the dead letters, and record that it is left out."""
-        frames = FrameTrial(self.name, self.place(partition), records, owner.core)
+        frames = FrameTrial(self.name, self.inputs(partition)[0], records, owner.core)
         found = frames.culprits()
         skips = frames.skips(found)
         known = [skip.at for skip in owner.skips.by_frame.values() for _ in range(skip.errors)]
@@ -193,16 +191,16 @@ class PayeeProcessor(RowOwner[PayeePartition]):
 
     def input_offsets(self, partition: int) -> dict[Place, int]:
         """Input offsets that the rows stand for."""
-        return {self.place(partition): self.owned[partition].profiled}
+        return {self.inputs(partition)[0]: self.owned[partition].profiled}
 
     def keep(self, publisher: Publisher | None) -> None:
         """Set aside what is owned, which is as the last commit left it: it may come back with the next generation."""
         self.kept.update(dict(self.owned))
 
-    def take_up(self, partition: int, profiled: int) -> bool:
+    def take_up(self, partition: int, offsets: Mapping[Place, int]) -> bool:
         """Own again what was set aside, if the group still stands where its rows do."""
         kept = self.kept.pop(partition, None)
-        if kept is None or kept.profiled != profiled:
+        if kept is None or kept.profiled != offsets[self.inputs(partition)[0]]:
             return False
         self.own(partition, kept)
         return True
@@ -216,13 +214,13 @@ class PayeeProcessor(RowOwner[PayeePartition]):
         )  # fmt: skip
 
     def recover(
-        self, reader: Reader, partition: int, profiled: int, replica: Replica[PayeeHop] | None = None
+        self, reader: Reader, partition: int, offsets: Mapping[Place, int], replica: Replica[PayeeHop] | None = None
     ) -> None:  # fmt: skip
         """Rebuild one partition: rows as of the last marker, then the frames behind it once more, silently.
 
         Parameters
         ----------
-        profiled
+        offsets
             Where the group stands.
         replica
             As for the accounts hop.
@@ -234,6 +232,7 @@ class PayeeProcessor(RowOwner[PayeePartition]):
         TopicMadeAnew
             The input is another topic than the rows stand for.
         """
+        profiled = offsets[self.inputs(partition)[0]]
         replica = replica or self.replica(partition)
         replica.read_on(reader)
         if not self.settings.accept_lost_records:
@@ -241,7 +240,7 @@ class PayeeProcessor(RowOwner[PayeePartition]):
         if replica.marker is not None and "profiled" not in replica.marker:
             raise RowsRefused(replica.place, replica.marked, "a marker of another hop")
         start = replica.marker["profiled"] if replica.marker is not None else 0
-        place = self.place(partition)
+        place = self.inputs(partition)[0]
         if start > profiled:
             raise RecoveryRefused(
                 f"{place.topic}[{partition}]: the rows stand for offset {start}, the group stands at "
@@ -325,7 +324,7 @@ class PayeeProcessor(RowOwner[PayeePartition]):
             publisher.send(topic("riskstream-challenges"), challenge, rendered.keys[row], headers=headers)
 
     def _forward_labels(self, publisher: Publisher, partition: int, received: Received) -> None:
-        profiled_topic = self.place(partition).topic
+        profiled_topic = self.inputs(partition)[0].topic
         source_topic = self.settings.topic("bank.feedback.v1")
         places = zip(received.feedback_frame.tolist(), received.feedback_place.tolist(), strict=True)
         for record, (frame, place) in zip(received.feedback, places, strict=True):

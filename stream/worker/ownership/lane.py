@@ -3,50 +3,21 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass, field
-from typing import Protocol
 
-from stream.core.table.row_table import RowTable
 from stream.log.mailbox import Mailbox
-from stream.log.records import Place, Publisher
+from stream.log.records import Publisher
+from stream.worker.hops.hop import Hop
 from stream.worker.ownership.commits import CommitThread
-
-
-class _WalkingHop(Protocol):
-    suspects: dict[int, dict[Place, int]]
-
-    @property
-    def walked(self) -> int: ...
-
-    @property
-    def owned(self) -> Mapping[int, object]: ...
-
-    def keep(self, publisher: Publisher | None) -> None: ...
-
-    def forget_kept(self, but: Sequence[int]) -> None: ...
-
-    def tables(self, partition: int) -> tuple[Place, tuple[RowTable, ...]]: ...
-
-    def checkpoint(self, publisher: Publisher, partition: int) -> int: ...
-
-    def written(self, partition: int) -> None: ...
-
-    def dirty(self, partition: int) -> bool: ...
-
-    def unwritten(self, partition: int) -> int: ...
-
-    def input_offsets(self, partition: int) -> dict[Place, int]: ...
 
 
 @dataclass
 class Lane:
     """What one hop needs to run: its mailbox, its publisher of this generation, when its rows are due."""
 
-    name: str
+    hop: Hop
     mailbox: Mailbox
-    hop: _WalkingHop
     publisher: Publisher | None = None
     asked: bool = False
     """Whether it was told to step and has not ended: told again and again its queue would fill, and Faust would wait
@@ -70,3 +41,8 @@ class Lane:
     """Where commits are waited for."""
     waits: asyncio.Event | None = None
     """Set when the commit under way has ended, or is to be given up now."""
+
+    @property
+    def name(self) -> str:
+        """The hop's."""
+        return self.hop.name

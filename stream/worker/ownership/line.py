@@ -23,14 +23,13 @@ from stream.log.transactions import Membership
 from stream.settings import Settings
 from stream.worker.health.line_metrics import Metrics
 from stream.worker.hops.account_processor import AccountProcessor
-from stream.worker.hops.counts import BatchTallies
 from stream.worker.hops.deciding import DeciderSource
 from stream.worker.hops.frame_trial import runs
+from stream.worker.hops.hop import Hop
 from stream.worker.hops.isolation import OutOfPlace, PartitionStopped, WalkFailed
 from stream.worker.hops.payee_processor import PayeeProcessor
 from stream.worker.ownership.commits import CommitThread
 from stream.worker.ownership.lane import Lane
-from stream.worker.ownership.recovery import HOPS as HOPS
 from stream.worker.ownership.recovery import LineLog, Recovery
 from stream.worker.rows.changelog import RowsRefused
 from stream.worker.rows.lost_records import RecordsLost
@@ -38,7 +37,6 @@ from stream.worker.rows.snapshots import RowSnapshots
 from stream.worker.rows.standbys import Standbys
 
 logger = logging.getLogger("riskstream.line")
-NONE = RecordBatch.of([])
 BEHIND_RECORDS = 2_000
 """A transaction of so many records says that the hop does not keep up: it does not rest, and writes rows less often."""
 RESTLESS_RECORDS = 128
@@ -90,11 +88,9 @@ class Line:
         self.payees = PayeeProcessor(settings, versions, self._originals)
         if standbys is not None:
             standbys.hops = (self.accounts, self.payees)
+        self.hops: tuple[Hop, ...] = (self.accounts, self.payees)
         room = 2 * settings.batch_records, 2 * settings.batch_bytes  # one batch waits while one is walked
-        self.lanes = {
-            "accounts": Lane("accounts", Mailbox(*room), self.accounts),
-            "payees": Lane("payees", Mailbox(*room), self.payees),
-        }
+        self.lanes = {hop.name: Lane(hop, Mailbox(*room)) for hop in self.hops}
         self._many = min(BEHIND_RECORDS, settings.batch_records)
         self.ready = False
         self.snapshots = snapshots
@@ -124,11 +120,7 @@ class Line:
         """Called when a transaction failed: rows are no longer to be trusted."""
         self.commit_limit_s = 3 * settings.transaction_timeout_ms / 1000
         """A commit that lasts longer (each of its two requests may take the time-out) never ends: see ``commits.py``."""
-        self._lane_of = {
-            settings.topic("bank.transactions.v1"): "accounts",
-            settings.topic("bank.feedback.v1"): "accounts",
-            settings.topic("risk.profiled.v1"): "payees",
-        }
+        self._lane_of = {topic: lane for lane in self.lanes.values() for topic in lane.hop.sources}
 
     @property
     def topics(self) -> list[str]:
@@ -138,7 +130,7 @@ class Line:
     @property
     def owned(self) -> list[int]:
         """Partitions whose rows are here; during a recovery those that are done."""
-        return sorted(set(self.accounts.owned) & set(self.payees.owned))
+        return sorted(set.intersection(*(set(hop.owned) for hop in self.hops)))
 
     @property
     def inputs(self) -> list[Place]:
@@ -149,11 +141,11 @@ class Line:
     def positions(self) -> dict[Place, int]:
         """Next offset to take of every input partition whose rows are here."""
         found: dict[Place, int] = {}
-        for partition, accounts in list(self.accounts.owned.items()):
-            transactions, feedback = self.accounts.places(partition)
-            found |= {transactions: accounts.transactions, feedback: accounts.feedback}
-        for partition, payees in list(self.payees.owned.items()):
-            found[self.payees.place(partition)] = payees.profiled
+        for hop in self.hops:
+            for partition in list(hop.owned):
+                # another thread may let go of it between two looks
+                with suppress(KeyError):
+                    found |= hop.input_offsets(partition)
         return found
 
     @property
@@ -174,7 +166,7 @@ class Line:
         recovery = self._recovering
         blocks = self.snapshots.blocks_read - self._blocks_before if self.snapshots and recovery else 0
         read = (recovery.records_read if recovery else 0) + blocks
-        return len(self.accounts.owned) + len(self.payees.owned) + read
+        return sum(len(hop.owned) for hop in self.hops) + read
 
     @property
     def internal_trouble(self) -> str:
@@ -189,7 +181,7 @@ class Line:
 
     def lane_of(self, topic: str) -> Lane:
         """The lane that an input topic belongs to."""
-        return self.lanes[self._lane_of[topic]]
+        return self._lane_of[topic]
 
     def recover(self, partitions: Iterable[int], membership: Membership) -> dict[Place, int]:
         """Become the owner of partitions: fence who had them, rebuild their rows; blocks.
@@ -223,7 +215,7 @@ class Line:
             lane.sound = True
         sources = [source for source in (self.standbys, self.snapshots) if source is not None]
         self._blocks_before = self.snapshots.blocks_read if self.snapshots else 0
-        self._recovering = Recovery(self._log, self.accounts, self.payees, sources)
+        self._recovering = Recovery(self._log, self.hops, sources, accept_lost=self.settings.accept_lost_records)
         try:
             recovered = self._recovering.run(owned, self._names(membership), membership, self.stopped)
         finally:
@@ -252,12 +244,11 @@ class Line:
 
     def rows(self) -> dict[tuple[str, int], int]:
         """Rows of the fullest table, by hop and partition."""
-        hops = (self.accounts, self.payees)
-        return {(hop.name, partition): hop.fullest(partition) for hop in hops for partition in list(hop.owned)}
+        return {(hop.name, partition): hop.fullest(partition) for hop in self.hops for partition in list(hop.owned)}
 
     def rows_forgotten(self) -> dict[str, int]:
         """Forgotten rows that each hop took out so far."""
-        return {hop.name: hop.forgotten for hop in (self.accounts, self.payees)}
+        return {hop.name: hop.forgotten for hop in self.hops}
 
     def resume(self) -> None:
         """Take batches: rows are recovered and the consumer stands where they do."""
@@ -290,8 +281,8 @@ class Line:
             if lane.publisher is not None:
                 lane.publisher.close()
                 lane.publisher = None
-        self.accounts.owned.clear()
-        self.payees.owned.clear()
+        for hop in self.hops:
+            hop.owned.clear()
 
     async def pause(self, budget_s: float | None = None) -> None:
         """Take no more batches, and wait until none is between its first record and its commit: a batch that is walked
@@ -368,7 +359,7 @@ class Line:
             offsets = self._offsets(lane, batch, due)
             # which offsets the batch takes is known before it is walked: the requests that say so run beside the walk
             taken = lane.commits.submit(publisher.take, offsets)
-            after = self._walk(lane, publisher, batch)
+            processed = lane.hop.process(publisher, batch)
             for partition in due:
                 lane.hop.checkpoint(publisher, partition)
             await self._commit(lane, publisher, offsets, taken)
@@ -390,7 +381,7 @@ class Line:
         lane.sound = True
         self.commits += 1
         self.trouble = ""
-        after()
+        processed.count(self.metrics)
 
     async def _give_up(self, lane: Lane, error: Exception, taken: Future[None] | None) -> None:
         """A batch was not committed: its rows are dropped, and what the log holds is recovered."""
@@ -486,35 +477,6 @@ class Line:
         lane.commits, lane.publisher = CommitThread(), None
         return False
 
-    def _walk(self, lane: Lane, publisher: Publisher, batch: Mapping[Place, RecordBatch]) -> Callable[[], None]:
-        """Process a batch; returns what to count once it is committed."""
-        if lane.name == "accounts":
-            return self._walk_accounts(publisher, batch)
-        before = self.payees.deciding.undecided
-        decided = self.payees.process(publisher, {place.partition: records for place, records in batch.items()})
-        left_out, undecided = self.payees.internal, self.payees.deciding.undecided - before
-
-        def count() -> None:
-            self.metrics.decided(decided)
-            self.metrics.internal_error("payees", "dead_letter", left_out)
-            self.metrics.internal_error("payees", "undecided", undecided)
-
-        return count
-
-    def _walk_accounts(self, publisher: Publisher, batch: Mapping[Place, RecordBatch]) -> Callable[[], None]:
-        counts = BatchTallies()
-        for partition in sorted({place.partition for place in batch}):
-            transactions, feedback = self.accounts.places(partition)
-            counts.merge(
-                self.accounts.process(publisher, partition, batch.get(transactions, NONE), batch.get(feedback, NONE))
-            )
-
-        def count() -> None:
-            self.metrics.counted(counts)
-            self.metrics.internal_error("accounts", "dead_letter", counts.internal)
-
-        return count
-
     def is_own(self, transactional_id: str) -> bool:
         """Whether a transactional id is, or was, one of this worker's."""
         return transactional_id.startswith(self._id_prefix)
@@ -525,7 +487,7 @@ class Line:
 
     def _names(self, membership: Membership) -> dict[str, str]:
         """Transactional ids of this worker in this generation of the group, by hop."""
-        return {name: f"{self._id_prefix}{membership.generation}-{name}" for name in HOPS}
+        return {name: f"{self._id_prefix}{membership.generation}-{name}" for name in self.lanes}
 
     def _schedule_checkpoints(self) -> None:
         """Let the partitions take turns, so that their rows do not come in one burst."""

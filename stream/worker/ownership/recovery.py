@@ -27,9 +27,8 @@ from stream.core.frame.frame import BrokenFrame
 from stream.core.table.row_table import RowsFull, UnknownSchema
 from stream.errors import RecoveryRefused, RiskstreamError
 from stream.log.records import Place, Publisher, Reader
-from stream.worker.hops.account_processor import AccountProcessor
+from stream.worker.hops.hop import Hop
 from stream.worker.hops.isolation import PartitionStopped
-from stream.worker.hops.payee_processor import PayeeProcessor
 from stream.worker.rows.changelog import RowsRefused
 from stream.worker.rows.lost_records import RecordsLost, refuse_lost
 from stream.worker.rows.replica import Replica, RowHop, RowSource
@@ -38,7 +37,6 @@ if TYPE_CHECKING:
     from stream.log.transactions import Membership
 
 logger = logging.getLogger("riskstream.recovery")
-HOPS = ("accounts", "payees")
 UNREAD = "to be decided"
 FOR_GOOD = (RecoveryRefused, UnknownSchema, RowsFull, BrokenFrame)
 """What another attempt would only find again."""
@@ -111,18 +109,20 @@ class Recovery:
     ----------
     log
         Where the line lives.
-    accounts, payees
-        The hops whose rows are rebuilt; nothing is owned in them yet.
+    hops
+        Those whose rows are rebuilt, in the order of the line; nothing is owned in them yet.
     sources
         Where rows may be had faster than from the changelog's beginning, the best first.
+    accept_lost
+        Whether what was deleted unread is passed over.
     """
 
     def __init__(
-        self, log: LineLog, accounts: AccountProcessor, payees: PayeeProcessor, sources: Sequence[RowSource] = ()
+        self, log: LineLog, hops: Sequence[Hop], sources: Sequence[RowSource] = (), *, accept_lost: bool = False
     ) -> None:  # fmt: skip
         self._log = log
-        self._hops = (accounts, payees)
-        self._accept = accounts.settings.accept_lost_records
+        self._hops = hops
+        self._accept = accept_lost
         self._sources = sources
         self._came: list[str] = []
         self.doing = ""
@@ -189,7 +189,7 @@ class Recovery:
         }
         return Recovered(publishers, left, refused, self._came)
 
-    def _know_topics(self, hop: AccountProcessor | PayeeProcessor, partitions: Sequence[int]) -> None:
+    def _know_topics(self, hop: Hop, partitions: Sequence[int]) -> None:
         """Let a hop know its inputs by their ids; rows that it kept of others are of no use any more."""
         topics = sorted({place.topic for partition in partitions for place in hop.inputs(partition)})
         ids = {topic: known for topic in topics if (known := self._log.identity(topic))}
@@ -202,45 +202,42 @@ class Recovery:
         publishers: dict[str, Publisher], refused: Refused,
     ) -> dict[Place, int]:  # fmt: skip
         inputs = {hop.name: [place for p in partitions for place in hop.inputs(p)] for hop in self._hops}
-        places = [place for hop in HOPS for place in inputs[hop]]
+        places = [place for its_places in inputs.values() for place in its_places]
         previous = (
             sorted(set(reader.owners(places).values()) - {*names.values(), ""}) if self._log.transactional else []
         )
-        for hop in HOPS:
-            publishers[hop] = self._log.publisher(names[hop], membership)
+        for name in inputs:
+            publishers[name] = self._log.publisher(names[name], membership)
         for transactional_id in previous:
             self._log.fence(transactional_id)
         stands = {place: position.offset for place, position in reader.positions(places).items()}
         offsets = {}
-        for hop in HOPS:
-            for place in inputs[hop]:
-                if isinstance(refused.get((hop, place.partition)), PartitionStopped):
+        for name, its_places in inputs.items():
+            for place in its_places:
+                if isinstance(refused.get((name, place.partition)), PartitionStopped):
                     offsets[place] = stands[place]
                     continue
                 try:
                     offsets[place] = refuse_lost(reader, place, stands[place], UNREAD, accept=self._accept)
                 except RecordsLost as error:
-                    refused.setdefault((hop, place.partition), error)
-        for hop in HOPS:
-            publishers[hop].begin()
-            mine = {place: offsets[place] for place in inputs[hop] if (hop, place.partition) not in refused}
-            publishers[hop].commit(mine)
+                    refused.setdefault((name, place.partition), error)
+        for name, its_places in inputs.items():
+            publishers[name].begin()
+            mine = {place: offsets[place] for place in its_places if (name, place.partition) not in refused}
+            publishers[name].commit(mine)
         return offsets
 
     def _have(
-        self, reader: RecoveryReader, hop: AccountProcessor | PayeeProcessor, partition: int, number: str,
+        self, reader: RecoveryReader, hop: Hop, partition: int, number: str,
         offsets: Mapping[Place, int], refused: Refused,
     ) -> None:  # fmt: skip
         """One hop's rows of one partition."""
         self.doing = f"{hop.name} of partition {partition} ({number})"
-        stands = [offsets[place] for place in hop.inputs(partition)]
-        recover: Callable[..., None] = hop.recover  # each hop has as many inputs as it has
+        stands = {place: offsets[place] for place in hop.inputs(partition)}
         came = "kept"
         try:
-            if not hop.take_up(partition, *stands):
-                came = self._rebuild(
-                    hop, partition, lambda replica: recover(reader, partition, *stands, replica=replica)
-                )
+            if not hop.take_up(partition, stands):
+                came = self._rebuild(hop, partition, lambda replica: hop.recover(reader, partition, stands, replica))
         except (RecordsLost, PartitionStopped, RowsRefused) as error:
             refused[hop.name, partition] = error
             return

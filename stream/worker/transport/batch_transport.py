@@ -32,7 +32,7 @@ from stream.log import credentials
 from stream.log.fetcher import Fetcher
 from stream.log.records import Place
 from stream.log.transactions import Membership
-from stream.worker.ownership.line import HOPS, Line
+from stream.worker.ownership.line import Line
 from stream.worker.ownership.recovery import Superseded
 from stream.worker.ownership.recovery_failure import reason_of
 from stream.worker.transport.assignor import LineAssignor
@@ -126,11 +126,11 @@ class LineConsumer(KafkaConsumer):
 
         self.fetchers = {
             name: Fetcher(
-                self.line.settings, self.line.lanes[name].mailbox, arrived, deleted, failed,
+                self.line.settings, lane.mailbox, arrived, deleted, failed,
                 name=f"fetch {name}", restarted=self.line.metrics.thread_restarted,
-                committed=name == "payees" and self.line.transactional,
+                committed=lane.hop.from_own_hop and self.line.transactional,
             )
-            for name in HOPS
+            for name, lane in self.line.lanes.items()
         }  # fmt: skip
         self._fetch_failures = 0
         self.line.fetch_failure = lambda: "; ".join(
@@ -171,8 +171,7 @@ class LineConsumer(KafkaConsumer):
         self._arrived.clear()
         if self.should_stop or not self.line.ready:
             return
-        for name in HOPS:
-            lane = self.line.lanes[name]
+        for name, lane in self.line.lanes.items():
             if not lane.asked and self.line.waits(name):
                 lane.asked = True
                 yield self._signal(name)
@@ -185,7 +184,7 @@ class LineConsumer(KafkaConsumer):
 
     def _signal(self, name: str) -> tuple[TP, ConsumerMessage]:
         """A message that says "look into the mailbox"; it carries no record."""
-        topic = next(t for t in self.line.topics if self.line.lane_of(t).name == name)
+        topic = self.line.lanes[name].hop.sources[0]
         tp = next(tp for tp in self.assignment() if tp.topic == topic)
         self._signals += 1
         message = ConsumerMessage(
