@@ -57,8 +57,8 @@ class Fetcher:
     """
 
     def __init__(
-        self, settings: Settings, mailbox: Mailbox, arrived: Callable[[], None], deleted: Callable[[Place], None],
-        failed: Callable[[str], None], *, name: str, restarted: Callable[[str], None] = lambda name: None,
+        self, settings: Settings, mailbox: Mailbox, arrived: Callable[[], object], deleted: Callable[[Place], None],
+        failed: Callable[[str], object], *, name: str, restarted: Callable[[str], None] = lambda name: None,
         committed: bool = False,
     ) -> None:  # fmt: skip
         self._settings = settings

@@ -20,7 +20,7 @@ from simulation.traffic import FORGOTTEN_H, Bank, Event
 
 from stream.settings import Settings
 
-FaultKind = Literal["kill", "freeze", "start", "end", "switch", "disk", "fence", "fetch"]
+FaultKind = Literal["kill", "freeze", "start", "end", "switch", "disk", "fence", "fetch", "throw", "thread"]
 DISKS = 2
 """Machines: a worker that starts finds what one before it has left there."""
 MOST_WORKERS = 4
@@ -121,6 +121,12 @@ def draw(seed: int, most_events: int = 40, most_faults: int = 7) -> Schedule:
             stray.randint(1, 10 * most_events), "fetch", stray.randrange(MOST_WORKERS), stray.choice((-4, -2, -1, 1, 2))
         )
         for _ in range(stray.choice((0, 0, 1, 2)))
+    ]
+    # what nobody expects is thrown where fetching begins, and threads that fetch die
+    owning = random.Random(f"ownership {seed}")
+    faults += [
+        Fault(owning.randint(1, 10 * most_events), owning.choice(("throw", "thread")), owning.randrange(MOST_WORKERS))
+        for _ in range(owning.choice((0, 0, 1, 2)))
     ]
     return Schedule(
         seed, partitions, workers, batch, checkpoint, events, tuple(sorted(faults, key=lambda fault: fault.turn)),
@@ -268,6 +274,12 @@ class Simulation:
         elif fault.kind == "fetch":
             for worker in self.alive[fault.worker % max(len(self.alive), 1) :][:1]:
                 worker.fetch_from_elsewhere(self._random, fault.turns)
+        elif fault.kind in ("throw", "thread"):
+            for worker in self.alive[fault.worker % max(len(self.alive), 1) :][:1]:
+                if fault.kind == "throw":
+                    worker.throws += 1
+                else:
+                    worker.lose_fetch(self._random)
         elif fault.kind == "start" or not self.alive:
             if len(self.alive) < MOST_WORKERS:
                 self._start()

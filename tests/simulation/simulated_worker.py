@@ -1,4 +1,4 @@
-"""A worker of the simulation: the real line, driven as Faust's consumer drives it (``batch_transport.py``)."""
+"""A worker of the simulation: the real line and its real owner, told of rebalances as Faust's consumer tells it."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import Executor, Future
 from typing import Any
 
-from simulation.process import Process
+from simulation.process import Killed, Process
 from simulation.simulated_disk import SimulatedDisk
 from simulation.simulated_group import SimulatedGroup
 from simulation.simulated_log import OPEN, ConnectedLog, SimulatedLog
@@ -20,6 +20,8 @@ from stream.log.records import Place, RecordBatch
 from stream.settings import Settings
 from stream.worker.hops.counts import BatchTallies
 from stream.worker.ownership.line import Line, VersionsInForce
+from stream.worker.ownership.owner import Owner
+from stream.worker.ownership.ownership import Phase
 from stream.worker.rows.snapshots import RowSnapshots
 from stream.worker.rows.standbys import Standbys
 
@@ -31,8 +33,17 @@ BESIDE = 0.2
 """How often one of the threads beside the hops has a turn."""
 
 
+UNDER_WAY = (Phase.RECOVERING, Phase.STARTING)
+MOST_STEPS = 50
+"""Of the event loop, in which an owner that gets on has done what it was told."""
+
+
 class Violation(AssertionError):
     """An invariant does not hold."""
+
+
+class Thrown(Exception):
+    """What nobody expects, raised where a schedule says so."""
 
 
 class UncountedMetrics:
@@ -115,7 +126,10 @@ class SimulatedWorker(Process):
         self._log = log
         self._group = group
         self._generation = -1
-        self._lost = False
+        self._retry: Callable[[], None] | None = None
+        self._unexpected: Exception | None = None
+        self.throws = 0
+        """So many recoveries to come raise what nobody expects."""
         self._next: dict[Place, int] = {}
         self._reached: dict[Place, int] = {}
         """Behind the last record that was fetched; what was looked at behind it were gaps."""
@@ -131,17 +145,22 @@ class SimulatedWorker(Process):
         self.line.accounts.broker_ms = lambda: log.broker_ms
         for lane in self.line.lanes.values():
             lane.commits = AtOnce()
-        self.line.on_lost = self._on_lost
+        self.line.recovery_failed = self._recovery_failed  # type: ignore[method-assign]
         super().__init__(name, self._live)
 
     def _live(self) -> None:
         loop = asyncio.new_event_loop()
+        asyncio.set_event_loop(loop)
+        self.owner = Owner(
+            self.line, self, AtOnce(), self.line.settings.revoke_budget_ms / 1000, later=self._try_later
+        )  # fmt: skip
         try:
             while not self.asked_to_end:
                 self._poll(loop)
                 self.operation()
             loop.run_until_complete(self.line.checkpoint_all())
-            self.line.release()
+            loop.run_until_complete(self.owner.revoked())
+            self.owner.end()
             self._group.leave(self.name)
         finally:
             loop.close()
@@ -152,34 +171,72 @@ class SimulatedWorker(Process):
         if self._log.random.random() < BESIDE:
             self.standbys.step()
         if self._group.must_join(self.name):
-            self.line.release()
+            loop.run_until_complete(self.owner.revoked())
             self._group.join(self.name, self._log.now(), self.standbys.warm)
         if self._group.rebalancing:
             self.pause()
-        elif self._lost or self._generation != self._group.generation:
-            self._recover()
+        elif self._generation != self._group.generation:
+            membership = self._group.membership(self.name)
+            self._generation = membership.generation
+            self.owner.assigned(self._group.assignment[self.name], membership)
+            self._settle(loop)
+        elif self._retry is not None:
+            again, self._retry = self._retry, None
+            again()
+            self._settle(loop)
+        elif self.owner.ownership.phase in UNDER_WAY:
+            self._settle(loop)
         elif self._fetch() or any(self.line.waits(name) for name in self.line.lanes):
             for name in self.line.lanes:
                 loop.run_until_complete(self.line.step(name))
         else:
             self.pause()
 
-    def _recover(self) -> None:
-        membership = self._group.membership(self.name)
-        partitions = self._group.assignment[self.name]
-        self._lost = False
-        try:
-            self._next = self.line.recover(partitions, membership)
-        except RiskstreamError:
-            self._lost = True  # as the transport does: try again, later
-            self.pause()
-            return
-        self._reached = dict(self._next)
-        self._generation = membership.generation
+    def _settle(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Let the owner carry out what it was told."""
+        for _ in range(MOST_STEPS):
+            loop.run_until_complete(asyncio.sleep(0))
+            if self.killed:
+                raise Killed
+            if self._unexpected is not None:
+                raise self._unexpected
+            if self.owner.ownership.phase not in UNDER_WAY:
+                if self._retry is not None:
+                    self.pause()
+                return
+        raise Violation(f"{self.name}: what the owner was told is not carried out")
+
+    def _try_later(self, seconds: float, again: Callable[[], None]) -> None:
+        self._retry = again
+
+    def _recovery_failed(self, error: Exception, reason: str) -> None:
+        # what no schedule makes happen must not be tried again in silence
+        if not isinstance(error, RiskstreamError | Thrown):
+            self._unexpected = error
+
+    def start(self, partitions: frozenset[int], offsets: Mapping[Place, int]) -> None:
+        """Fetch from where the rows stand."""
+        if self.throws:
+            self.throws -= 1
+            raise Thrown(f"{self.name}: thrown by the schedule")
+        self._next, self._reached = dict(offsets), dict(offsets)
         self.standbys.keep(self._group.copies.get(self.name, ()))
+        membership = self.owner.ownership.membership
         if self._group.valid(membership):
-            self._refuse_blocked(partitions)
-        self.line.resume()
+            try:
+                self._refuse_blocked(tuple(sorted(partitions)))
+            except Violation as error:
+                self._unexpected = error
+
+    def stop(self) -> None:
+        """Fetch nothing more."""
+        self._next = {}
+
+    def lose_fetch(self, chance: random.Random) -> None:
+        """The thread that fetches one of the inputs dies, and says so."""
+        if self._next:
+            del self._next[chance.choice(sorted(self._next))]
+            self.owner.fetch_lost("a thread died")
 
     def _refuse_blocked(self, partitions: tuple[int, ...]) -> None:
         """An open transaction never blocks readers until its time-out: whoever takes over has fenced its owner."""
@@ -212,6 +269,3 @@ class SimulatedWorker(Process):
             at, end = max(self._next[place] + by, 0), self._log.stable_end(place)
             if at != self._next[place] and self._log.committed(place, at, end):
                 self._next[place] = self._reached[place] = at
-
-    def _on_lost(self, reason: str) -> None:
-        self._lost = True

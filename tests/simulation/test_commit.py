@@ -191,7 +191,7 @@ def test_a_budget_bounds_a_batch_that_failed_while_the_coordinator_does_not_answ
     def fails(*arguments: object) -> None:
         raise ValueError("a walk that fails")
 
-    monkeypatch.setattr(line, "_walk", fails)
+    monkeypatch.setattr(line.accounts, "process", fails)
 
     async def revoke_in_a_failed_batch() -> bool:
         stepping = asyncio.create_task(line.step("accounts"))

@@ -30,7 +30,7 @@ from stream.worker.hops.isolation import OutOfPlace, PartitionStopped, WalkFaile
 from stream.worker.hops.payee_processor import PayeeProcessor
 from stream.worker.ownership.commits import CommitThread
 from stream.worker.ownership.lane import Lane
-from stream.worker.ownership.recovery import LineLog, Recovery
+from stream.worker.ownership.recovery import LineLog, Recovery, Superseded
 from stream.worker.rows.changelog import RowsRefused
 from stream.worker.rows.lost_records import RecordsLost
 from stream.worker.rows.snapshots import RowSnapshots
@@ -183,8 +183,11 @@ class Line:
         """The lane that an input topic belongs to."""
         return self._lane_of[topic]
 
-    def recover(self, partitions: Iterable[int], membership: Membership) -> dict[Place, int]:
-        """Become the owner of partitions: fence who had them, rebuild their rows; blocks.
+    def recover(
+        self, partitions: Iterable[int], membership: Membership, wanted: Callable[[], bool] = lambda: True
+    ) -> dict[Place, int]:
+        """Become the owner of partitions: fence who had them, rebuild their rows; blocks. ``wanted`` is asked when its turn has
+        come, as for :meth:`release`.
 
         Returns
         -------
@@ -196,6 +199,8 @@ class Line:
             The broker does not give what is needed, or another generation has begun.
         """
         with self._alone():
+            if not wanted():
+                raise Superseded("a recovery was overtaken before it began")
             self._release()
             return self._recover(sorted(partitions), membership)
 
