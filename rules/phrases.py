@@ -87,7 +87,7 @@ def phrase(item: Evidence, language: str, reader: str, money: MoneyForm) -> str:
     """The words for one piece of evidence, empty where ``reader`` (``customer`` or ``reviewer``) is told nothing.
 
     >>> item = {"feature": "device_change_days", "value": "0.0516", "normal": None, "contribution_milli": 900}
-    >>> phrase(item, "en", "reviewer", MoneyForm("EUR")), phrase(item, "zh", "reviewer", Money("EUR"))
+    >>> phrase(item, "en", "reviewer", MoneyForm("EUR")), phrase(item, "zh", "reviewer", MoneyForm("EUR"))
     ('the account changed to a new device 74 minutes ago', '该账户 74 分钟前更换设备')
     """
     return told(item, money).words(language, reader)
@@ -103,7 +103,7 @@ class Phrase:
     tells
         Whether the value is worth telling as a reason: not one that is as it should be, though it may weigh a little.
 
-    >>> Phrase("count_hour", "1", None, MoneyForm("CNY")).tells, Told("count_hour", "4", None, Money("CNY")).tells
+    >>> Phrase("count_hour", "1", None, MoneyForm("CNY")).tells, Phrase("count_hour", "4", None, MoneyForm("CNY")).tells
     (False, True)
     """
 
@@ -165,7 +165,7 @@ def plural(template: str, value: str) -> str:
 def amount(minor: float, money: MoneyForm, text: Mapping[str, Any]) -> str:
     """An amount as people of this language write it.
 
-    >>> amount(123456789, MoneyForm("CNY"), texts("en")), amount(123456789, Money("CNY"), texts("zh"))
+    >>> amount(123456789, MoneyForm("CNY"), texts("en")), amount(123456789, MoneyForm("CNY"), texts("zh"))
     ('CNY 1,234,567.89', '人民币 1,234,567.89 元')
     """
     whole, rest = divmod(round(minor), 10**money.digits)

@@ -59,7 +59,7 @@ def mended_steps(batch: Mapping[str, Any]) -> tuple[MendingStep, ...]:
     """Steps that mended times in a recorded batch.
 
     >>> mended_steps({"mended": [[7, 1_000, 2_000]]})
-    (Step(offset=7, until=1000, limit=2000),)
+    (MendingStep(offset=7, until=1000, limit=2000),)
     """
     return tuple(MendingStep(*said) for said in batch.get("mended", ()))
 

@@ -11,7 +11,7 @@ import pytest
 from pydantic import ValidationError
 
 from rules.iso_4217 import ALWAYS_US, CODES
-from stream.contracts import decision, feedback, schema, transaction
+from stream.contracts import decision, feedback, transaction
 from stream.contracts.alert import Alert
 from stream.contracts.country import COUNTRIES
 from stream.contracts.currency import MINOR_UNIT_DIGITS
@@ -21,6 +21,7 @@ from stream.contracts.feedback import read_feedback
 from stream.contracts.offset import Offset
 from stream.contracts.refusal import Refused
 from stream.core import columns
+from tools import schemas
 
 DECISION = {
     "transaction_id": "t-1", "customer_id": "c-1", "account_id": "a-1", "payee_id": None,
@@ -38,19 +39,19 @@ FEEDBACK = {
 
 
 def test_the_files_hold_the_models_schemas() -> None:
-    assert schema.differing() == []
+    assert [name for place in schemas.PLACES for name in schemas.differing(place)] == []
 
 
 def test_a_schema_that_differs_is_found(tmp_path: Path) -> None:
-    for name in schema.CONTRACTS:
-        (tmp_path / f"{name}.schema.json").write_text(schema.text_of(name), "utf-8")
-    (tmp_path / "alert.schema.json").write_text("{}", "utf-8")
-    assert schema.differing(tmp_path) == ["alert"]
+    for name in schemas.CONTRACTS:
+        (tmp_path / f"{name}.schemas.json").write_text(schemas.text_of(name), "utf-8")
+    (tmp_path / "alert.schemas.json").write_text("{}", "utf-8")
+    assert schemas.differing(tmp_path) == ["alert"]
 
 
-@pytest.mark.parametrize("name", schema.CONTRACTS)
+@pytest.mark.parametrize("name", schemas.CONTRACTS)
 def test_every_schema_is_valid_and_every_field_is_described(name: str) -> None:
-    document = json.loads(schema.text_of(name))
+    document = json.loads(schemas.text_of(name))
     jsonschema.Draft202012Validator.check_schema(document)
     for model in [document, *document.get("$defs", {}).values()]:
         for field, description in model["properties"].items():
@@ -58,7 +59,7 @@ def test_every_schema_is_valid_and_every_field_is_described(name: str) -> None:
 
 
 def test_a_decision_satisfies_model_and_schema() -> None:
-    jsonschema.validate(DECISION, json.loads(schema.text_of("decision")))
+    jsonschema.validate(DECISION, json.loads(schemas.text_of("decision")))
     assert json.loads(Decision.model_validate_json(json.dumps(DECISION)).model_dump_json()) == DECISION
 
 
@@ -79,7 +80,7 @@ def test_a_decision_outside_the_contract_is_refused_by_both(change: dict[str, ob
     with pytest.raises(ValidationError):
         Decision.model_validate_json(json.dumps(document))
     with pytest.raises(jsonschema.ValidationError):
-        jsonschema.validate(document, json.loads(schema.text_of("decision")))
+        jsonschema.validate(document, json.loads(schemas.text_of("decision")))
 
 
 def test_an_alert_embeds_its_decision() -> None:
@@ -88,7 +89,7 @@ def test_an_alert_embeds_its_decision() -> None:
         "hold_expires_at": "2026-11-25T00:00:00Z", "on_expiry": "release", "amount_minor": 1250, "currency": "CNY",
         "channel": "app", "payee_kind": None, "four_eyes": False,
     }  # fmt: skip
-    jsonschema.validate(alert, json.loads(schema.text_of("alert")))
+    jsonschema.validate(alert, json.loads(schemas.text_of("alert")))
     assert Alert.model_validate_json(json.dumps(alert)).decision.transaction_id == "t-1"
 
 
