@@ -101,7 +101,7 @@ def _transactions() -> npt.NDArray[np.void]:
     """The transactions as columns, without the compiled edge."""
     from stream.contracts.transaction import read_transaction
     from stream.core.edge.decode import fill_row
-    from stream.core.edge.transaction_scan import WORK
+    from stream.core.edge.field_scan import WORK
 
     rows, work = np.zeros(len(_TRANSACTIONS), TRANSACTION), np.zeros(1, WORK)
     for row, value in zip(rows, _TRANSACTIONS, strict=True):

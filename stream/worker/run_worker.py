@@ -73,16 +73,7 @@ def run_worker(
     if clock is not None:
         clock.start()
     aside = SetAside(settings.topic_prefix, metrics.set_aside)
-    versions = Versions(settings, clock.policy_us if clock is not None else now_us, aside)
-
-    def changed(model: str, policy: str) -> None:
-        metrics.versions(model, policy)
-        metrics.alert_load.budgets(versions.decider().compiled.budgets)
-
-    versions.on_change = changed
-    versions.on_wanted = metrics.health.wanted
-    versions.on_set_aside = lambda: metrics.internal_error("payees", "set_aside")
-    versions.on_restart = metrics.thread_restarted
+    versions = _versions(settings, clock.policy_us if clock is not None else now_us, aside, metrics)
     log = KafkaLog(settings) if transactional else EmbeddedLog(settings)
     snapshots = _snapshots(settings, log, metrics) if transactional and settings.snapshot_interval_s else None
     standbys = Standbys(log, settings.standby_limit_mb << 20, metrics) if settings.standby_copies else None
@@ -103,16 +94,7 @@ def run_worker(
         expiry_us=clock.expiry_us if clock is not None else now_us, by_record=True, aside=aside,
         restarted=metrics.thread_restarted,
     )  # fmt: skip
-    parts = {
-        "holds": lambda: holds.failure,
-        "learner": lambda: learner.failure,
-        "versions": lambda: versions.failure or versions.thread.failure,
-        "fetch": lambda: line.fetch_failure(),
-        "clock": lambda: clock.failure if clock is not None else "",
-        "records lost": lambda: "; ".join(line.refused),
-        "stopped": lambda: "; ".join(line.standing),
-        "internal errors": lambda: line.internal_trouble,
-    }
+    parts = _parts(line, versions, holds, learner, clock)
     hanging = _hanging(settings, count, line, log, metrics) if transactional else None
     beside = [service for service in (snapshots, standbys, topology, hanging) if service is not None]
     parts |= {service.thread.name: partial(getattr, service.thread, "failure") for service in beside}
@@ -135,6 +117,37 @@ def run_worker(
         versions.stop()
         if clock is not None:
             clock.stop()
+
+
+def _versions(settings: Settings, now_us: Callable[[], int], aside: SetAside, metrics: Metrics) -> Versions:
+    """What models and policies are in force, told to the metrics."""
+    versions = Versions(settings, now_us, aside)
+
+    def changed(model: str, policy: str) -> None:
+        metrics.versions(model, policy)
+        metrics.alert_load.budgets(versions.decider().compiled.budgets)
+
+    versions.on_change = changed
+    versions.on_wanted = metrics.health.wanted
+    versions.on_set_aside = lambda: metrics.internal_error("payees", "set_aside")
+    versions.on_restart = metrics.thread_restarted
+    return versions
+
+
+def _parts(
+    line: Line, versions: Versions, holds: HoldsAgent, learner: LearnerThread, clock: BrokerClock | None
+) -> dict[str, Callable[[], str]]:
+    """Why a part of the worker does not work now, by its name; empty while it does."""
+    return {
+        "holds": lambda: holds.failure,
+        "learner": lambda: learner.failure,
+        "versions": lambda: versions.failure or versions.thread.failure,
+        "fetch": lambda: line.fetch_failure(),
+        "clock": lambda: clock.failure if clock is not None else "",
+        "records lost": lambda: "; ".join(line.refused),
+        "stopped": lambda: "; ".join(line.standing),
+        "internal errors": lambda: line.internal_trouble,
+    }
 
 
 def _hanging(settings: Settings, count: int, line: Line, log: KafkaLog, metrics: Metrics) -> HangingWatch:

@@ -23,7 +23,15 @@ INJECTED = """
 import os, sys, threading
 from pathlib import Path
 from stream.settings import load
-from stream.worker import fetcher, hanging, learner, probes, snapshots, standbys, topology, versions, run
+from stream.log.fetcher import Fetcher
+from stream.worker.agents.learner_agent import LearnerThread
+from stream.worker.agents.versions_agent import Versions
+from stream.worker.health.probes import Sampler
+from stream.worker.ownership.hanging import HangingWatch
+from stream.worker.rows.snapshots import RowSnapshots
+from stream.worker.rows.standbys import Standbys
+from stream.worker.run_worker import run_worker
+from stream.worker.transport.topology import Topology
 
 trigger = Path(sys.argv[1])
 done = set()
@@ -42,15 +50,15 @@ def breaks(owner, method, name):
     setattr(owner, method, broken)
 
 
-breaks(versions.Versions, "_follow", "versions")
-breaks(fetcher.Fetcher, "_sweep", "fetch")
-breaks(standbys.Standbys, "step", "standbys")
-breaks(snapshots.Snapshots, "step", "snapshots")
-breaks(topology.Topology, "look", "topology")
-breaks(hanging.HangingWatch, "_ends", "hanging")
-breaks(probes.Sampler, "look", "sampler")
-breaks(learner.LearnerThread, "_publish", "learner")
-sys.exit(run.run_worker(load()))
+breaks(Versions, "_follow", "versions")
+breaks(Fetcher, "_sweep", "fetch")
+breaks(Standbys, "step", "standbys")
+breaks(RowSnapshots, "step", "snapshots")
+breaks(Topology, "look", "topology")
+breaks(HangingWatch, "_ends", "hanging")
+breaks(Sampler, "look", "sampler")
+breaks(LearnerThread, "_publish", "learner")
+sys.exit(run_worker(load()))
 """
 THREADS = {
     "versions", "fetch accounts", "fetch payees", "standbys", "snapshots", "topology", "hanging", "sampler", "learner",

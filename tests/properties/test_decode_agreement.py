@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from stream.arrays import rfc3339
 from stream.core.edge import decode
 from stream.core.edge.decode import decode_transactions
-from stream.core.edge.transaction_scan import REFERENCE
+from stream.core.edge.field_scan import REFERENCE
 
 NOW_MS = 1_795_478_400_000
 EXAMPLES = settings(max_examples=250, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])

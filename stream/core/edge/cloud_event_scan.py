@@ -11,6 +11,7 @@ from numba import njit
 from numpy.typing import NDArray
 
 from stream.core.edge import words
+from stream.core.edge.field_scan import REFERENCE, Bytes
 from stream.core.edge.json_scan import (
     CLOSE_OBJECT,
     COLON,
@@ -22,7 +23,6 @@ from stream.core.edge.json_scan import (
     skip_space,
     skip_value,
 )
-from stream.core.edge.transaction_scan import REFERENCE, Bytes
 
 _SPECVERSION, _ID, _SOURCE, _TYPE, _CONTENT, _DATA, _BASE64, _TRANSACTION = range(len(words.ENVELOPE_FIELDS))
 _NEEDED = 1 << _SPECVERSION | 1 << _ID | 1 << _SOURCE | 1 << _TYPE | 1 << _DATA

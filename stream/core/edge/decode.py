@@ -32,8 +32,9 @@ from stream.contracts.transaction import Customer, Transaction, read_transaction
 from stream.core import columns
 from stream.core.edge import words
 from stream.core.edge.cloud_event_scan import open_envelopes
+from stream.core.edge.field_scan import ACCEPTED, REFERENCE, WORK
 from stream.core.edge.partition import partition_of
-from stream.core.edge.transaction_scan import ACCEPTED, REFERENCE, WORK, scan
+from stream.core.edge.transaction_scan import scan
 from stream.core.edge.transaction_seal import FUTURE, WRONG_PARTITION, seal
 
 _TABLES = words.build()

@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 
 from stream.arrays.fingerprint import chain
 from stream.core import columns
+from stream.core.edge.field_scan import ACCEPTED
 from stream.core.edge.partition import murmur2
-from stream.core.edge.transaction_scan import ACCEPTED
 
 WRONG_PARTITION, FUTURE = 2, 3
 """Status of a record that was read and yet is refused; beside those of :mod:`stream.core.edge.transaction_scan`."""

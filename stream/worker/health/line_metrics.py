@@ -86,6 +86,19 @@ class Metrics:
     def __init__(self, settings: Settings | None = None, partitions: int = 0) -> None:
         self.registry = CollectorRegistry()
         registry = self.registry
+        self._make_decision_metrics(registry)
+        self._make_model_metrics(registry)
+        self._make_row_metrics(registry)
+        self._make_failure_metrics(registry)
+        self.alert_load = AlertLoad(registry)
+        self.health = HealthMetrics(registry, partitions)
+        ProcessCollector(registry=registry)
+        self.last_commit = time.monotonic()
+        self._begin()
+        if settings is not None:
+            self._begin_topics(settings, partitions)
+
+    def _make_decision_metrics(self, registry: CollectorRegistry) -> None:
         self._records = Counter(
             "riskstream_records_total", "Input records by what became of them.", ("topic", "result"), registry=registry
         )
@@ -123,6 +136,8 @@ class Metrics:
             ("scenario", "familiar", "outcome"),
             registry=registry,
         )
+
+    def _make_model_metrics(self, registry: CollectorRegistry) -> None:
         self._matured = Counter(
             "riskstream_genuine_matured_total",
             "Transactions that matured without fraud.",
@@ -145,6 +160,8 @@ class Metrics:
         self._version = GaugeTable(
             Gauge("riskstream_version_info", "Versions in force.", ("model", "policy"), registry=registry)
         )
+
+    def _make_row_metrics(self, registry: CollectorRegistry) -> None:
         self._transactions = Counter(
             "riskstream_transactions_total", "Kafka transactions by how they ended.", ("result",), registry=registry
         )
@@ -170,6 +187,8 @@ class Metrics:
             "riskstream_records_lost", "Offsets deleted before they were read; their partition stands.",
             ("topic", "partition"), registry=registry,
         ))  # fmt: skip
+
+    def _make_failure_metrics(self, registry: CollectorRegistry) -> None:
         errors = Counter(
             "riskstream_internal_errors_total",
             "Errors of riskstream itself: batches recovered, records become dead letters, transactions that took the "
@@ -199,13 +218,6 @@ class Metrics:
         )
         for thread in THREADS:
             self._restarts.labels(thread)
-        self.alert_load = AlertLoad(registry)
-        self.health = HealthMetrics(registry, partitions)
-        ProcessCollector(registry=registry)
-        self.last_commit = time.monotonic()
-        self._begin()
-        if settings is not None:
-            self._begin_topics(settings, partitions)
 
     def _begin(self) -> None:
         for scenario, outcome in product(SCENARIOS, OUTCOMES):

@@ -44,8 +44,8 @@ def test_the_files_hold_the_models_schemas() -> None:
 
 def test_a_schema_that_differs_is_found(tmp_path: Path) -> None:
     for name in schemas.CONTRACTS:
-        (tmp_path / f"{name}.schemas.json").write_text(schemas.text_of(name), "utf-8")
-    (tmp_path / "alert.schemas.json").write_text("{}", "utf-8")
+        (tmp_path / f"{name}.schema.json").write_text(schemas.text_of(name), "utf-8")
+    (tmp_path / "alert.schema.json").write_text("{}", "utf-8")
     assert schemas.differing(tmp_path) == ["alert"]
 
 

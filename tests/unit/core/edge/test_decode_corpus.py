@@ -23,8 +23,9 @@ from stream.contracts.transaction import read_transaction
 from stream.core import columns
 from stream.core.edge import decode, words
 from stream.core.edge.decode import Decoded, decode_transactions
+from stream.core.edge.field_scan import ACCEPTED, REFERENCE, WORK
 from stream.core.edge.partition import partition_of
-from stream.core.edge.transaction_scan import ACCEPTED, REFERENCE, WORK, scan
+from stream.core.edge.transaction_scan import scan
 
 NOW = datetime(2026, 11, 24, tzinfo=UTC)
 NOW_MS = int(NOW.timestamp() * 1000)
