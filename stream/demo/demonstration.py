@@ -28,7 +28,7 @@ QUIET_S = 0.3
 """Nothing more is expected when nothing came for so long."""
 
 
-class Phase(Enum):
+class DemonstrationPhase(Enum):
     """Where a demonstration stands."""
 
     STARTING = "starting"
@@ -69,7 +69,7 @@ class Demonstration:
     plan: Plan
     began: float
     words: str = ""
-    phase: Phase = Phase.STARTING
+    phase: DemonstrationPhase = DemonstrationPhase.STARTING
     board: Scoreboard = field(default_factory=Scoreboard)
     traffic: Traffic | None = None
     interrupted: bool = False
@@ -116,7 +116,7 @@ class Demonstration:
         finally:
             watcher.close()
             signal.signal(signal.SIGINT, before)
-        self.phase = Phase.DONE
+        self.phase = DemonstrationPhase.DONE
         show()
 
     def _interrupt(self, number: int, frame: FrameType | None) -> None:
@@ -150,7 +150,7 @@ class Demonstration:
             while not self._over(traffic):
                 look()
         finally:
-            self.phase = Phase.DRAINING
+            self.phase = DemonstrationPhase.DRAINING
             traffic.stop()
         self._drain(watcher, worker, show)
 
@@ -161,7 +161,7 @@ class Demonstration:
             look()
             self._started()
             if self.first_at is not None:
-                self.phase = Phase.LIVING
+                self.phase = DemonstrationPhase.LIVING
         if self.interrupted:
             return
         ends, deadline = watcher.learning_ends(), time.monotonic() + LEARN_TIMEOUT_S
@@ -190,7 +190,7 @@ class Demonstration:
             return False
         if self.live_at is None:
             self.live_at = self.first_at
-        self.phase = Phase.RUNNING
+        self.phase = DemonstrationPhase.RUNNING
         return traffic.caught_up or self.elapsed >= self.plan.seconds
 
     def _drain(self, watcher: Watcher, worker: WorkerProcess, show: Callable[[], None]) -> None:

@@ -15,14 +15,14 @@ from rich.table import Table
 from rich.text import Text
 
 from stream.demo.closing_words import meaning, past_words, story_lines
-from stream.demo.demonstration import Demonstration, Phase
+from stream.demo.demonstration import Demonstration, DemonstrationPhase
 from stream.demo.scoreboard import OUTCOMES, Scoreboard, SeenAlert, catches
 
 REFRESH_S = 0.25
 COLOURS = {"approve": "green", "remind": "cyan", "challenge": "yellow", "review": "magenta", "decline": "red"}
 _ABOVE_ALERTS = 12
 """Lines that are not alerts."""
-WAITING = (Phase.STARTING, Phase.LIVING)
+WAITING = (DemonstrationPhase.STARTING, DemonstrationPhase.LIVING)
 _BAR = "█"
 WIDE = 120
 LINES_IN_FULL = 4
@@ -50,7 +50,7 @@ class Screen:
     def __call__(self) -> None:
         """Draw, if it is time to."""
         now = time.monotonic()
-        if now >= self._due or self._demonstration.phase is Phase.DONE:
+        if now >= self._due or self._demonstration.phase is DemonstrationPhase.DONE:
             self._due = now + REFRESH_S
             self._live.update(ScreenFrame(self._demonstration, now), refresh=True)
 
@@ -92,15 +92,17 @@ def _progress(shown: Demonstration, now: float) -> RenderableType:
 
 
 def _progress_words(shown: Demonstration, now: float) -> str:
-    if shown.phase is Phase.STARTING:
+    if shown.phase is DemonstrationPhase.STARTING:
         waited = now - shown.began
         return f"worker starts, {waited:.0f} s" + (" (a first start compiles)" if waited > 5 else "")
-    if shown.phase is Phase.LIVING:
+    if shown.phase is DemonstrationPhase.LIVING:
         words = f"first the bank lives {shown.plan.history_days} days"
-    elif shown.phase is Phase.RUNNING:
+    elif shown.phase is DemonstrationPhase.RUNNING:
         words = f"{shown.plan.seconds - shown.elapsed:.0f} s left"
     else:
-        words = {Phase.DRAINING: "letting the line run empty", Phase.DONE: "done"}[shown.phase]
+        words = {DemonstrationPhase.DRAINING: "letting the line run empty", DemonstrationPhase.DONE: "done"}[
+            shown.phase
+        ]
     simulated = shown.simulated_time
     return words + (f", simulated day {simulated:%Y-%m-%d}" if simulated else "")
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
-from stream.demo.demonstration import Demonstration, Phase
+from stream.demo.demonstration import Demonstration, DemonstrationPhase
 
 EVERY_S = 2.0
 ALERTS_A_LINE = 2
@@ -26,22 +26,22 @@ class PlainLines:
         now = time.monotonic()
         # a first decision and a first alert are news at once
         shown = self._demonstration
-        first_alert = self._told == 0 and shown.board.alerts > 0 and shown.phase is not Phase.LIVING
-        news = first_alert or shown.phase is Phase.DONE
+        first_alert = self._told == 0 and shown.board.alerts > 0 and shown.phase is not DemonstrationPhase.LIVING
+        news = first_alert or shown.phase is DemonstrationPhase.DONE
         if now < self._due and not news:
             return
         self._due = now + EVERY_S
         self._write(self._standing(now))
-        if shown.phase is Phase.LIVING:  # alerts of the past are not told
+        if shown.phase is DemonstrationPhase.LIVING:  # alerts of the past are not told
             return
         for line in self._new_alerts():
             self._write(line)
 
     def _standing(self, now: float) -> str:
         shown, board = self._demonstration, self._demonstration.board
-        if shown.phase is Phase.STARTING:
+        if shown.phase is DemonstrationPhase.STARTING:
             return f"{now - shown.began:5.1f} s  {shown.words}; the worker starts"
-        if shown.phase is Phase.LIVING:
+        if shown.phase is DemonstrationPhase.LIVING:
             return (
                 f"{now - shown.began:5.1f} s  first the bank lives {shown.plan.history_days} days, so that the line knows its "
                 f"customers: {board.decided:,} decided, {board.models} models learned"

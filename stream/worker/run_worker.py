@@ -104,19 +104,19 @@ def run_worker(
     versions.start()
     learner.start()
     app = build(settings, line)
-    # what was imported lives as long as the process: keep the collector from walking it again and again
-    gc.collect()
-    gc.freeze()
-    sys.setswitchinterval(SWITCH_S)
+    _settle_interpreter()
     try:
         return execute(app, holds, probes)
     finally:
-        for service in beside:
-            service.stop()
-        learner.stop()
-        versions.stop()
-        if clock is not None:
-            clock.stop()
+        for thread in (*beside, learner, versions, *([clock] if clock is not None else [])):
+            thread.stop()
+
+
+def _settle_interpreter() -> None:
+    """What was imported lives as long as the process: keep the collector from walking it again and again."""
+    gc.collect()
+    gc.freeze()
+    sys.setswitchinterval(SWITCH_S)
 
 
 def _versions(settings: Settings, now_us: Callable[[], int], aside: SetAside, metrics: Metrics) -> Versions:

@@ -1,7 +1,7 @@
 """Second hop, second half: a model and a policy turn features into verdicts about single transactions.
 
 ``Decider`` binds one model version and one policy version; a batch is decided by one decider, and both versions
-stand in every decision. It holds no state that a batch could change but a memo of wordings, which changes no result.
+stand in every decision. It holds no state that a batch could change.
 """
 
 from __future__ import annotations
@@ -25,7 +25,6 @@ from rules.priority import below_line
 from stream.core.account.account_features import UNKNOWN_DAY, UNKNOWN_SINCE
 from stream.core.columns import hash_id
 from stream.core.decision.genesis import first_snapshot
-from stream.core.decision.wording import Wording
 from stream.core.features import FEATURES, INDEX, MODEL_COLUMNS, SCHEMA
 from stream.core.frame.frame import reversals_of
 from stream.core.payee.payee_hop import Received
@@ -51,9 +50,6 @@ _WHOLE = np.array(
 """Columns of numbers that history always fills: where one is none, a row is broken and its history says nothing."""
 TRAINED_FRAUDS = 50
 """With so many confirmed frauds behind the model, rules marked ``until_trained`` and familiarity's discount count half."""
-
-MOST_WORDINGS = 8192
-"""Wordings that a decider keeps; of some 500 bytes each."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -192,14 +188,6 @@ class Decider:
         )
         known = snapshot.counts["frauds"]
         self.prior_milli = 1000 * TRAINED_FRAUDS // (TRAINED_FRAUDS + known)
-        self.wordings: dict[bytes, Wording] = {}
-        """What decisions of these versions share word for word, by its key: kept to save work, and changes none."""
-
-    def keep_wording(self, key: bytes, wording: Wording) -> None:
-        """Keep a wording for the batches to come; when there are too many, the kept ones go."""
-        if len(self.wordings) >= MOST_WORDINGS:
-            self.wordings.clear()
-        self.wordings[key] = wording
 
     def decide(self, received: Received) -> Decided:
         """Verdicts of a batch; fills the columns ``scenario``, ``amount_reference`` and ``anomaly_ppm``."""

@@ -29,7 +29,7 @@ from stream.core.decision.decision_writer import (
     write_decisions,
 )
 from stream.core.decision.evidence import EvidenceEntry, evidence
-from stream.core.decision.wording import Wording, wording_keys
+from stream.core.decision.wording import Wording, kept_wordings, wording_keys
 from stream.core.features import INDEX
 from stream.core.hold.challenges import challenge_record
 from stream.core.payee.payee_hop import Received
@@ -100,7 +100,8 @@ def _pieces(decided: Decided, decider: Decider, fragments: Fragments) -> npt.NDA
     """Places in the fragments of everything in a decision that is neither a number nor the payment's own."""
     keys = wording_keys(decided)
     group, members = group_rows(keys)
-    wordings = [decider.wordings.get(keys[row].tobytes()) or _wording(decided, decider, row, keys[row].tobytes())
+    kept = kept_wordings(decider)
+    wordings = [kept.get(keys[row].tobytes()) or kept.setdefault(keys[row].tobytes(), _wording(decided, decider, row))
                 for row in members.tolist()]  # fmt: skip
     of_group = [(fragments.place(wording.words), fragments.place(wording.approved)) for wording in wordings]
     pieces = np.array(of_group, np.int64)[group]
@@ -113,13 +114,13 @@ def _pieces(decided: Decided, decider: Decider, fragments: Fragments) -> npt.NDA
     return pieces
 
 
-def _wording(decided: Decided, decider: Decider, row: int, key: bytes) -> Wording:
-    """What all decisions of one key share; kept, for the same few come again in each batch."""
+def _wording(decided: Decided, decider: Decider, row: int) -> Wording:
+    """What all decisions of one key share."""
     verdict, compiled = decided.verdicts[row], decider.compiled
     hard_rule, fired = int(verdict["hard_rule"]), compiled.fired_rules(verdict["fired"])
     rules = [{"id": rule.id, "weight_milli": rule.applied_milli(decider.prior_milli)} for rule in fired]
     late, sampled = bool(decided.received.transactions["late"][row]), bool(decided.sampled[row])
-    wording = Wording(
+    return Wording(
         b'Z","scenario":"%b","outcome":"%b","step_up":"%b","scope":"transaction","risk_ppm":' % (
             SCENARIOS[verdict["scenario"]].encode(), OUTCOMES[verdict["outcome"]].encode(),
             STEP_UPS[verdict["step_up"]].encode(),
@@ -132,8 +133,6 @@ def _wording(decided: Decided, decider: Decider, row: int, key: bytes) -> Wordin
             decider.policy_version.encode(), decider.model_version.encode(),
         ),
     )  # fmt: skip
-    decider.keep_wording(key, wording)
-    return wording
 
 
 @lru_cache(maxsize=256)

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import Any, Final
+from weakref import WeakKeyDictionary
 
 import numpy as np
 import numpy.typing as npt
 from numba import njit
 
-if TYPE_CHECKING:
-    from stream.core.decision.decide import Decided
+from stream.core.decision.decide import Decided, Decider
+
+MOST_WORDINGS: Final = 8192
+"""Kept of one decider; of some 500 bytes each."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,3 +70,15 @@ def _fill_rest(verdicts: Any, late: Any, sampled: Any, keys: Any) -> None:
         rest = (rest << 1) | np.int64(verdict["young"])
         rest = (rest << 1) | np.int64(late[i] != 0)
         keys[i, 4] = np.uint64((rest << 1) | np.int64(sampled[i]))
+
+
+def kept_wordings(decider: Decider) -> dict[bytes, Wording]:
+    """What decisions of a decider's versions share word for word, by its key: kept to save work, as long as the decider lives; when
+    there are too many, the kept ones go."""
+    found = _KEPT.setdefault(decider, {})
+    if len(found) >= MOST_WORDINGS:
+        found.clear()
+    return found
+
+
+_KEPT: WeakKeyDictionary[Decider, dict[bytes, Wording]] = WeakKeyDictionary()

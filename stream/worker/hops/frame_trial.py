@@ -16,8 +16,6 @@ from stream.worker.hops.isolation import REASON, Culprit, PartitionStopped, mess
 
 logger = logging.getLogger("riskstream.payees")
 PROFILED = "riskstream.profiled"
-GAP = 500
-"""Records that lie so near to each other are read in one go: a request costs more than what it skips."""
 Originals = Callable[[Iterable[tuple[Place, int]]], Mapping[tuple[Place, int], Record]]
 """Records of inputs as they came, by place and offset; those that are gone are missing."""
 TRANSACTIONS, FEEDBACK = "bank.transactions.v1", "bank.feedback.v1"
@@ -49,25 +47,6 @@ class _LeftOut:
     source: Place
     offset: int
     mark: str
-
-
-def runs(wanted: Sequence[tuple[Place, int]]) -> Iterator[tuple[Place, int, int]]:
-    """Spans to read so that each place and offset (sorted) is met, each at most ``GAP`` records further than wanted.
-
-    >>> here, there = Place("in", 0), Place("in", 1)
-    >>> [(at.partition, *span) for at, *span in runs([(here, 7), (here, 9), (here, 5_000), (there, 3)])]
-    [(0, 7, 10), (0, 5000, 5001), (1, 3, 4)]
-    """
-    begun: tuple[Place, int, int] | None = None
-    for place, offset in wanted:
-        if begun is not None and begun[0] == place and offset < begun[2] + GAP:
-            begun = place, begun[1], offset + 1
-            continue
-        if begun is not None:
-            yield begun
-        begun = place, offset, offset + 1
-    if begun is not None:
-        yield begun
 
 
 class FrameTrial:

@@ -13,20 +13,20 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import Future
 from contextlib import contextmanager, suppress
+from functools import partial
 from typing import Protocol
 
 from rules.exchange_rates import Currencies
 from stream.log.mailbox import Mailbox
-from stream.log.reader import ReadFailed
-from stream.log.records import Place, Publisher, PublishFailed, Record, RecordBatch
+from stream.log.records import Place, Publisher, PublishFailed, RecordBatch
 from stream.log.transactions import Membership
 from stream.settings import Settings
 from stream.worker.health.line_metrics import Metrics
 from stream.worker.hops.account_processor import AccountProcessor
 from stream.worker.hops.deciding import DeciderSource
-from stream.worker.hops.frame_trial import runs
 from stream.worker.hops.hop import Hop
 from stream.worker.hops.isolation import OutOfPlace, PartitionStopped, WalkFailed
+from stream.worker.hops.originals import read_originals
 from stream.worker.hops.payee_processor import PayeeProcessor
 from stream.worker.ownership.commits import CommitThread
 from stream.worker.ownership.lane import Lane
@@ -85,7 +85,7 @@ class Line:
         self.transactional = log.transactional
         self.metrics = metrics
         self.accounts = AccountProcessor(settings, partitions, versions.trusts, versions.rates)
-        self.payees = PayeeProcessor(settings, versions, self._originals)
+        self.payees = PayeeProcessor(settings, versions, partial(read_originals, log.reader))
         if standbys is not None:
             standbys.hops = (self.accounts, self.payees)
         self.hops: tuple[Hop, ...] = (self.accounts, self.payees)
@@ -427,23 +427,6 @@ class Line:
         self.stopped[error.hop, error.partition] = error
         self.metrics.internal_error(error.hop, "stopped")
         logger.critical("%s", error, exc_info=cause)
-
-    def _originals(self, places: Iterable[tuple[Place, int]]) -> dict[tuple[Place, int], Record]:
-        """Records of inputs as they came, by place and offset; those that are not there any more are missing."""
-        wanted = sorted(set(places))
-        found: dict[tuple[Place, int], Record] = {}
-        reader = self._log.reader()
-        try:
-            for place, start, end in runs(wanted):
-                low, _ = reader.watermarks(place)
-                for chunk in reader.read(place, max(low, start), end):
-                    found.update({(place, record.offset): record for record in chunk})
-        except ReadFailed as error:
-            # the broker's trouble is not the record's: the batch is given up, and tried again
-            raise PublishFailed(f"the records of dead letters cannot be read: {error}") from error
-        finally:
-            reader.close()
-        return {at: found[at] for at in wanted if at in found}
 
     def _offsets(self, lane: Lane, batch: Mapping[Place, RecordBatch], due: Iterable[int]) -> dict[Place, int]:
         """Where a hop stands once a batch is walked. Rows alone are fenced like a batch: by the offsets they stand for."""

@@ -16,7 +16,7 @@ logger = logging.getLogger("riskstream.ownership")
 
 
 class LineFetchers:
-    """See the module; :class:`stream.worker.ownership.owner.Fetchers`.
+    """See the module; :class:`stream.worker.ownership.owner.FetchControl`.
 
     Parameters
     ----------

@@ -74,7 +74,7 @@ class OwnedLine(Protocol):
         """Take batches."""
 
 
-class Fetchers(Protocol):
+class FetchControl(Protocol):
     """What fetches records into a line's mailboxes."""
 
     def start(self, partitions: frozenset[int], offsets: Mapping[Place, int]) -> None:
@@ -102,7 +102,7 @@ class Owner:
     """
 
     def __init__(
-        self, line: OwnedLine, fetchers: Fetchers, threads: Executor, revoke_budget_s: float,
+        self, line: OwnedLine, fetchers: FetchControl, threads: Executor, revoke_budget_s: float,
         on_owned: Callable[[], None] = lambda: None, later: Callable[[float, Callable[[], None]], object] | None = None,
     ) -> None:  # fmt: skip
         self.ownership = Ownership()

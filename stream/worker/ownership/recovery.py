@@ -81,7 +81,7 @@ class LineLog(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Recovered:
+class RecoveredLine:
     """What a recovery gives.
 
     Parameters
@@ -142,7 +142,7 @@ class Recovery:
     def run(
         self, partitions: Sequence[int], names: Mapping[str, str], membership: Membership,
         stopped: Mapping[tuple[str, int], PartitionStopped] = MappingProxyType({}),
-    ) -> Recovered:  # fmt: skip
+    ) -> RecoveredLine:  # fmt: skip
         """Take partitions over; blocks.
 
         Parameters
@@ -187,7 +187,7 @@ class Recovery:
             if (hop.name, partition) not in refused
             for place in hop.inputs(partition)
         }
-        return Recovered(publishers, left, refused, self._came)
+        return RecoveredLine(publishers, left, refused, self._came)
 
     def _know_topics(self, hop: Hop, partitions: Sequence[int]) -> None:
         """Let a hop know its inputs by their ids; rows that it kept of others are of no use any more."""

@@ -13,7 +13,7 @@ import pytest
 from rich.cells import cell_len
 from rich.console import Console
 
-from stream.demo.demonstration import Demonstration, Past, Phase, Plan
+from stream.demo.demonstration import Demonstration, DemonstrationPhase, Past, Plan
 from stream.demo.demonstration_screen import ScreenFrame, summary
 from stream.demo.demonstration_traffic import chargeback, first_day
 from stream.demo.picture import write_picture
@@ -54,8 +54,8 @@ def drawn(demonstration: Demonstration, width: int, height: int) -> list[str]:
 
 @pytest.mark.parametrize(("width", "height"), [(80, 24), (100, 30), (200, 60)])
 @pytest.mark.parametrize("alerts", [0, 1, 30])
-@pytest.mark.parametrize("phase", list(Phase))
-def test_a_frame_fits_its_terminal(width: int, height: int, alerts: int, phase: Phase) -> None:
+@pytest.mark.parametrize("phase", list(DemonstrationPhase))
+def test_a_frame_fits_its_terminal(width: int, height: int, alerts: int, phase: DemonstrationPhase) -> None:
     demonstration = shown(alerts)
     demonstration.phase = phase
     lines = drawn(demonstration, width, height)
