@@ -43,3 +43,22 @@ class RecoveryRefused(RiskstreamError):
     """Rows that no retry can rebuild: what is stored does not fit what the group took, or this version; exit status 4."""
 
     exit_status = 4
+
+
+class SeamBroken(RiskstreamError):
+    """What one part of the line hands to the next is not what the next was promised: an error of riskstream's own. The batch is given
+    up as a whole, and tried again from the log."""
+
+
+def require_seam(holds: bool, what: str) -> None:
+    """Hold both sides of a seam to what they agreed on; cheap enough to stay on in production.
+
+    Raises
+    ------
+    SeamBroken
+        It does not hold.
+
+    >>> require_seam(1 + 1 == 2, "arithmetic")
+    """
+    if not holds:
+        raise SeamBroken(f"internal: {what}")

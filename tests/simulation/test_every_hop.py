@@ -13,13 +13,18 @@ from simulation.simulated_log import ConnectedLog, SimulatedLog, SimulatedPublis
 from simulation.simulated_worker import UncountedMetrics
 from simulation.traffic import TRANSACTIONS, Bank
 
+from stream.core.frame.frames import FrameRoom
+from stream.errors import SeamBroken
+from stream.log.mailbox import Mailbox
 from stream.log.records import Place, RecordBatch
 from stream.log.transactions import Membership
 from stream.settings import Settings
 from stream.worker.hops.account_processor import AccountProcessor
+from stream.worker.hops.deciding import Deciding
 from stream.worker.hops.hop import Hop
-from stream.worker.hops.isolation import OutOfPlace
+from stream.worker.hops.isolation import OutOfPlace, WalkFailed
 from stream.worker.hops.payee_processor import PayeeProcessor
+from stream.worker.ownership.lane import Lane
 
 PAYMENTS = 12
 NAMES = ("accounts", "payees")
@@ -181,3 +186,28 @@ def test_what_is_not_committed_leaves_nothing_in_the_log(world: World, name: str
     after = {place: world.log.committed(place, 0, world.log.end(place)) for place in before}
     assert after == before
     assert TRANSACTIONS in {place.topic for place in before}
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_line_commits_only_where_the_rows_stand(world: World, name: str) -> None:
+    hop = world.owning(name)
+    lane = Lane(hop, Mailbox(100, 1 << 20))
+    lane.require_taken(hop.input_offsets(0))
+    for wrong in ({place: at + 1 for place, at in hop.input_offsets(0).items()}, {hop.changelog(0): 1}):
+        with pytest.raises(SeamBroken, match="other offsets"):
+            lane.require_taken(wrong)
+
+
+def test_frames_hold_what_was_decided_on(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    hop = world.owning("accounts")
+    monkeypatch.setattr(FrameRoom, "__len__", lambda room: 10_000)
+    with pytest.raises(WalkFailed, match="SeamBroken"):
+        world.take(hop)
+
+
+def test_what_came_in_frames_is_what_is_decided(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    hop = world.owning("payees")
+    decide = Deciding.decide
+    monkeypatch.setattr(Deciding, "decide", lambda self, received: decide(self, received)[1:])
+    with pytest.raises(SeamBroken, match="other payments"):
+        world.take(hop)

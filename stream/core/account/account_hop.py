@@ -28,6 +28,7 @@ from stream.core.frame.frames import FrameRoom
 from stream.core.frame.mended_step import MendingStep, forwarded_step
 from stream.core.table.forgetting import BEFORE_ALL, NEVER, Horizons, Idle, IdleLimits, Sweep
 from stream.core.table.row_table import MOST_ROWS, RowTable
+from stream.errors import require_seam
 
 _NOTHING_FORWARDED = np.zeros(0, FORWARDED)
 _FORWARDED_AS_TOLD = (
@@ -132,6 +133,10 @@ class AccountHop:
         limits = (self.settings.idle if idle is None else idle).numbers()
         horizons = self.horizons.advance(np.ascontiguousarray(transactions["event_time"]), limits, reached)
         status = self._profile(transactions, frames, rates or shipped().common.currencies, reversals, horizons)
+        require_seam(
+            len(frames) == np.count_nonzero(status == account_row.DECIDED),
+            "frames hold other payments than were decided on",
+        )
         forwarded, repeated = self._learn(feedback)
         if steps:
             forwarded = np.concatenate([forwarded, *(self._mend(step, limits) for step in steps)])

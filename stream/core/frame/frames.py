@@ -56,6 +56,10 @@ class FrameRoom:
         _lay_out(transactions, self.to, self.next)
         self._first = self.next.copy()
 
+    def __len__(self) -> int:
+        """Records that were put so far."""
+        return int((self.next - self._first).sum())
+
     def encoded(self, forwarded: npt.NDArray[np.void]) -> tuple[tuple[int, bytes], ...]:
         """Payee partition and bytes of each frame that is not empty, ascending.
 

@@ -23,7 +23,7 @@ from stream.core.payee.idle_payees import known_frauds
 from stream.core.payee.payee_hop import PayeeHop, Received, together
 from stream.core.table.forgetting import erased_until
 from stream.core.table.row_table import RowTable
-from stream.errors import RecoveryRefused
+from stream.errors import RecoveryRefused, require_seam
 from stream.log.made_anew import refuse_anew
 from stream.log.records import Headers, Place, Publisher, PublishFailed, Reader, RecordBatch
 from stream.log.set_aside import SetAside
@@ -278,6 +278,10 @@ class PayeeProcessor(RowOwner[PayeePartition]):
 
     def _decide(self, publisher: Publisher, parts: Sequence[Received]) -> list[Decided]:
         verdicts = self.deciding.decide(together(parts))
+        require_seam(
+            sum(len(each.decided.verdicts) for each in verdicts) == sum(len(part.transactions) for part in parts),
+            "other payments were decided than came in frames",
+        )
         for verdict in verdicts:
             self._publish(publisher, verdict)
         return [verdict.decided for verdict in verdicts]

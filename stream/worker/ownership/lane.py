@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Mapping
 from concurrent.futures import Executor
 from dataclasses import dataclass, field
 
+from stream.errors import require_seam
 from stream.log.mailbox import Mailbox
-from stream.log.records import Publisher
+from stream.log.records import Place, Publisher
 from stream.worker.hops.hop import Hop
 from stream.worker.ownership.commits import CommitThread
 
@@ -46,3 +48,16 @@ class Lane:
     def name(self) -> str:
         """The hop's."""
         return self.hop.name
+
+    def require_taken(self, offsets: Mapping[Place, int]) -> None:
+        """What is committed is where the rows stand now: neither the line nor the hop may know of more or less.
+
+        Raises
+        ------
+        SeamBroken
+            One does.
+        """
+        stands: dict[Place, int] = {}
+        for partition in {place.partition for place in offsets}:
+            stands |= self.hop.input_offsets(partition)
+        require_seam(stands == offsets, f"{self.name}: rows stand at other offsets than are committed")

@@ -365,6 +365,7 @@ class Line:
             # which offsets the batch takes is known before it is walked: the requests that say so run beside the walk
             taken = lane.commits.submit(publisher.take, offsets)
             processed = lane.hop.process(publisher, batch)
+            lane.require_taken(offsets)
             for partition in due:
                 lane.hop.checkpoint(publisher, partition)
             await self._commit(lane, publisher, offsets, taken)
@@ -493,8 +494,7 @@ class Line:
         """
         if not self.transactional:
             return []
-        now = self._clock()
-        due = [partition for partition, at in lane.due.items() if at <= now]
+        due = [partition for partition, at in lane.due.items() if at <= self._clock()]
         if due or lane.behind or not lane.due or lane.hop.walked < lane.wrote + self.settings.checkpoint_records:
             return due
         return [max(lane.due, key=lane.hop.unwritten)]
