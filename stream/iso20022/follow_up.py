@@ -145,12 +145,17 @@ def _recalls(
     if not found:
         raise Unreadable("missing", body, "is absent", "Undrlyg", "TxInf")
     counted(body, len(found), "CtrlData", "NbOfTxs")
+    summed(body, (_recalled(element) for element, _ in found), "CtrlData", "CtrlSum")
     assignment = _assignment(body, terms)
     for number, (element, block) in enumerate(found, 1):
         try:
             yield element, _recall(element, block, number, assignment, terms, originals)
         except Unreadable as error:
             yield element, error
+
+
+def _recalled(element: Element) -> str | None:
+    return element.value("OrgnlIntrBkSttlmAmt") or element.value("OrgnlTxRef", "IntrBkSttlmAmt")
 
 
 def _recall(

@@ -15,11 +15,13 @@ PAYMENT: Final = (
 PARTY: Final = "Id IBAN Othr Prxy Tp SchmeNm Issr Nm PstlAdr Ctry CtryOfRes OrgId AnyBIC BICOrBEI PrvtId DtAndPlcOfBirth BirthDt Pty"
 FOLLOW_UP: Final = (
     "TxInf RtrId OrgnlUETR OrgnlTxId OrgnlInstrId OrgnlEndToEndId OrgnlGrpInf OrgnlMsgId OrgnlGrpInfAndCxl OrgnlGrpInfAndSts "
-    "GrpCxl RtrdInstdAmt RtrdIntrBkSttlmAmt OrgnlTxRef Assgnmt Assgnr Assgne Agt CtrlData Undrlyg CxlId CxlRsnInf Rsn CxlDtls "
+    "GrpCxl OrgnlIntrBkSttlmAmt RtrdInstdAmt RtrdIntrBkSttlmAmt OrgnlTxRef Assgnmt Assgnr Assgne Agt CtrlData Undrlyg CxlId CxlRsnInf Rsn CxlDtls "
     "TxInfAndSts TxCxlSts CxlStsId Sts Conf"
 )
 NAMES: Final = frozenset(" ".join((HEADER, BANK, GROUP, PAYMENT, PARTY, FOLLOW_UP)).split())
-AMOUNTS: Final = frozenset(("InstdAmt", "IntrBkSttlmAmt", "Amt", "RtrdInstdAmt", "RtrdIntrBkSttlmAmt"))
+AMOUNTS: Final = frozenset(
+    ("InstdAmt", "IntrBkSttlmAmt", "Amt", "OrgnlIntrBkSttlmAmt", "RtrdInstdAmt", "RtrdIntrBkSttlmAmt")
+)
 """Of these, those that have a currency."""
 TRANSACTIONS: Final = frozenset(("CdtTrfTxInf", "TxInf", "TxInfAndSts"))
 """Of these, those whose line in the document is kept."""

@@ -82,3 +82,52 @@ def test_a_return_of_another_sum_is_refused() -> None:
     )
     (refused,) = read(document).refused
     assert refused.path == "/Document/PmtRtr/GrpHdr/CtrlSum"
+
+
+def recall(control: str, *amounts: str, count: int | None = None, copy: bool = False) -> str:
+    """A camt.056 that asks for payments of these amounts, which stand in the copy of the payment where ``copy`` says so."""
+    transactions = ""
+    for n, amount in enumerate(amounts):
+        own, inside = (
+            f"<OrgnlIntrBkSttlmAmt Ccy='EUR'>{amount}</OrgnlIntrBkSttlmAmt>",
+            f"<IntrBkSttlmAmt Ccy='EUR'>{amount}</IntrBkSttlmAmt>",
+        )
+        transactions += (
+            f"<TxInf><CxlId>C-{n}</CxlId><OrgnlTxId>T-{n}</OrgnlTxId>{own if amount and not copy else ''}"
+            f"<CxlRsnInf><Rsn><Cd>FRAD</Cd></Rsn></CxlRsnInf><OrgnlTxRef>{inside if amount and copy else ''}<DbtrAgt><FinInstnId>"
+            f"<BICFI>COBADEFF</BICFI></FinInstnId></DbtrAgt><DbtrAcct><Id><IBAN>{IBAN}</IBAN></Id></DbtrAcct></OrgnlTxRef></TxInf>"
+        )
+    return (
+        f"<Document xmlns='{NAMESPACE}camt.056.001.08'><FIToFIPmtCxlReq><Assgnmt><Id>A</Id><Assgnr><Agt><FinInstnId><BICFI>COBADEFF</BICFI>"
+        "</FinInstnId></Agt></Assgnr><CreDtTm>2026-03-02T10:00:00Z</CreDtTm></Assgnmt>"
+        f"<CtrlData><NbOfTxs>{len(amounts) if count is None else count}</NbOfTxs><CtrlSum>{control}</CtrlSum></CtrlData>"
+        f"<Undrlyg>{transactions}</Undrlyg></FIToFIPmtCxlReq></Document>"
+    )
+
+
+@pytest.mark.parametrize("copy", [False, True])
+def test_a_recall_of_the_sum_that_it_says_is_read(copy: bool) -> None:
+    conversion = read(recall("42.50", "40", "2.5", copy=copy))
+    assert conversion.refused == []
+    assert len(conversion.records) == 2
+
+
+def test_a_recall_that_leaves_an_amount_out_is_not_measured_by_its_sum() -> None:
+    conversion = read(recall("42.50", "40", ""))
+    assert (len(conversion.records), conversion.refused) == (2, [])
+
+
+@pytest.mark.parametrize(
+    ("document", "name"),
+    [
+        (recall("42.51", "40", "2.5"), "CtrlSum"),
+        (recall("42.51", "40", "2.5", copy=True), "CtrlSum"),
+        (recall("42,50", "40", "2.5"), "CtrlSum"),
+        (recall("42.50", "40", "2.5", count=3), "NbOfTxs"),
+    ],
+)
+def test_a_recall_of_another_sum_or_number_is_refused_whole(document: str, name: str) -> None:
+    conversion = read(document)
+    assert conversion.records == []
+    ((reason, path),) = [(one.reason, one.path) for one in conversion.refused]
+    assert (reason, path) == ("out_of_range", f"/Document/FIToFIPmtCxlReq/CtrlData/{name}")
