@@ -20,6 +20,7 @@ from stream.log.records import Place, PublishFailed, RecordBatch
 from stream.log.transactions import Membership
 from stream.settings import Settings
 from stream.worker.hops import account_rows
+from stream.worker.hops.isolation import PartitionStopped
 from stream.worker.ownership.line import Line
 
 INPUT = Place(TRANSACTIONS, 0)
@@ -249,3 +250,13 @@ def test_a_line_that_is_never_stepped_starts_no_thread() -> None:
     lines = [a_day()[1] for _ in range(3)]
     assert threading.active_count() == before
     assert len(lines) == 3
+
+
+def test_partitions_that_stop_one_after_the_other_are_progress_each_once() -> None:
+    """A worker with bad frames in every partition stops one after the other, and each stop ends in a recovery: it lives."""
+    _, line = a_day()
+    for _ in range(2):
+        for partition in range(4):
+            place = Place("risk.profiled.v1", partition)
+            line._note(line.lanes["payees"], PartitionStopped("payees", partition, place, 5, "too many bad frames"))
+    assert line.commits == 4

@@ -102,7 +102,7 @@ class Line:
         self.trouble = ""
         """What the last attempt to recover or commit failed of; empty once a batch was committed or rows are here."""
         self.failures = self.commits = 0
-        """Attempts to recover or commit that failed (another owner's coming is none), and batches that were committed."""
+        """Attempts to recover or commit that failed (another owner's coming is none); batches that were committed, partitions that stopped."""
         self._blocks_before = 0
         self.standing: list[str] = []
         """Why partitions that this worker was given stand at a record."""
@@ -165,8 +165,7 @@ class Line:
         """A number that grows while a recovery gets on: partitions done, records and blocks read; of this attempt alone."""
         recovery = self._recovering
         blocks = self.snapshots.blocks_read - self._blocks_before if self.snapshots and recovery else 0
-        read = (recovery.records_read if recovery else 0) + blocks
-        return sum(len(hop.owned) for hop in self.hops) + read
+        return sum(len(hop.owned) for hop in self.hops) + (recovery.records_read if recovery else 0) + blocks
 
     @property
     def internal_trouble(self) -> str:
@@ -342,9 +341,8 @@ class Line:
 
     def _asks(self, lane: Lane, partition: int) -> bool:
         """Whether a partition has changed rows to write, or a snapshot that waits for its marker."""
-        if lane.hop.dirty(partition):
-            return True
-        return self.snapshots is not None and self.snapshots.awaits(lane.hop.tables(partition)[0])
+        awaited = self.snapshots is not None and self.snapshots.awaits(lane.hop.tables(partition)[0])
+        return awaited or lane.hop.dirty(partition)
 
     async def checkpoint_all(self) -> None:
         """Write every changed row now: the last act of a worker that is asked to end."""
@@ -425,6 +423,8 @@ class Line:
             logger.error("%s: a batch could not be written; recovering", lane.name, exc_info=error)
 
     def _stop(self, error: PartitionStopped, cause: Exception) -> None:
+        # each stop is progress: however many partitions come to it, no attempt fails again and again
+        self.commits += (error.hop, error.partition) not in self.stopped
         self.stopped[error.hop, error.partition] = error
         self.metrics.internal_error(error.hop, "stopped")
         logger.critical("%s", error, exc_info=cause)
