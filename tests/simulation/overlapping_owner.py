@@ -26,6 +26,8 @@ SPIN_S = 0.02
 """What one turn of the event loop takes, of simulated time."""
 BUDGET_S = 0.5
 STEPS, MOST_DRAINING = 150, 600
+SLEEPS, MOST_SLEEP = 0.1, 60
+"""So often a thread that was given something has no turn for long: its machine is busy, or it waits for a lock."""
 HAPPENS = {"job": 8, "turn": 12, "group": 1, "fetch": 4, "batch": 6, "trouble": 1, "retry": 3}
 """Weights of what happens next."""
 
@@ -52,6 +54,8 @@ class Job:
 
     result: Future[Any]
     run: Callable[[], Any] | None
+    sleeps: int = 0
+    """How often others have a turn before its thread has one."""
     outcome: Callable[[], object] | None = None
 
     def step(self) -> bool:
@@ -72,15 +76,26 @@ class Job:
 
 @dataclass
 class SlowThreads(Executor):
-    """Jobs in the order in which they were handed in; a schedule takes any of them on."""
+    """Jobs in the order in which they were handed in; a schedule takes any of them on, but those that sleep."""
 
+    chance: random.Random
     jobs: list[Job] = field(default_factory=list)
 
     def submit(self, fn: Callable[..., Any], /, *arguments: Any, **named: Any) -> Future[Any]:
         """Let it wait."""
-        job = Job(Future(), lambda: fn(*arguments, **named))
+        sleeps = self.chance.randint(1, MOST_SLEEP) if self.chance.random() < SLEEPS else 0
+        job = Job(Future(), lambda: fn(*arguments, **named), sleeps)
         self.jobs.append(job)
         return job.result
+
+    def take_on(self) -> None:
+        """Let any that does not sleep go on by a step."""
+        for job in self.jobs:
+            job.sleeps = max(0, job.sleeps - 1)
+        if awake := [job for job in self.jobs if not job.sleeps]:
+            job = self.chance.choice(awake)
+            if job.step():
+                self.jobs.remove(job)
 
 
 class World:
@@ -117,16 +132,16 @@ class World:
         self.retries: list[Callable[[], None]] = []
         self.failing: list[Exception] = []
         """What the next recoveries end in."""
-        self.threads = SlowThreads()
+        self.threads = SlowThreads(self.chance)
         self.owner = Owner(self, self, self.threads, BUDGET_S, later=lambda seconds, again: self.retries.append(again))
 
     # --- the line
 
     def recover(self, partitions: Iterable[int], membership: Any, wanted: Callable[[], bool]) -> dict[Place, int]:
         """Rebuild the rows of a generation."""
-        self._let_go_of()
         if not wanted():
             raise Superseded("overtaken")
+        self._let_go_of()
         if self.failing:
             raise self.failing.pop()
         self.attempts += 1
@@ -207,10 +222,7 @@ class World:
             self.revoking = None
 
     def _job(self) -> None:
-        if self.threads.jobs:
-            job = self.chance.choice(self.threads.jobs)
-            if job.step():
-                self.threads.jobs.remove(job)
+        self.threads.take_on()
 
     def _group(self) -> None:
         if self.revoking is not None:

@@ -17,6 +17,7 @@ from stream.log.records import Place
 from stream.log.transactions import Membership
 from stream.settings import Settings
 from stream.worker.ownership.line import Line
+from stream.worker.ownership.recovery import Superseded
 
 
 class Gate(Bystander):
@@ -84,3 +85,38 @@ def test_rows_are_let_go_of_after_a_recovery_that_was_left_has_ended() -> None:
         letting_go.result(30)
     assert line.owned == []
     assert all(lane.publisher is None for lane in line.lanes.values())
+
+
+def test_a_recovery_whose_turn_comes_late_does_not_end_the_one_that_overtook_it() -> None:
+    log = SimulatedLog(2, random.Random(1), lambda: 0.0, lambda membership: True)
+    connected = GatedLog(log, Bystander())
+    connected.gate = Gate()
+    line = Line(Settings(), 2, "w1", SwitchingVersions(), UncountedMetrics(), connected, lambda: 0.0)  # type: ignore[arg-type]
+    with ThreadPoolExecutor(1) as threads:
+        newest = threads.submit(line.recover, [0, 1], Membership("riskstream", 2, "w1"))
+        assert connected.gate.reached.wait(30)
+        with pytest.raises(Superseded, match="overtaken"):
+            line.recover([0], Membership("riskstream", 1, "w1"), lambda: False)
+        line.release(lambda: False)
+        connected.gate.let_go.set()
+        newest.result(30)
+    assert line.owned == [0, 1]
+
+
+def test_a_recovery_that_is_overtaken_before_it_reads_anything_ends_at_once() -> None:
+    log = SimulatedLog(2, random.Random(1), lambda: 0.0, lambda membership: True)
+    connected = ConnectedLog(log, Bystander())
+    line = Line(Settings(), 2, "w1", SwitchingVersions(), UncountedMetrics(), connected, lambda: 0.0)  # type: ignore[arg-type]
+    line.recover([0, 1], Membership("riskstream", 1, "w1"))
+    newest = [2]
+
+    def overtaken() -> None:
+        newest.append(3)
+        line.abandon()  # as the next recovery does, which then waits for its turn
+
+    publisher = line.lanes["accounts"].publisher
+    assert publisher is not None
+    publisher.close = overtaken  # type: ignore[method-assign]
+    with pytest.raises(Superseded):
+        line.recover([0, 1], Membership("riskstream", 2, "w1"), lambda: newest[-1] == 2)
+    assert line.owned == []

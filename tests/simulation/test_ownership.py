@@ -44,7 +44,7 @@ def old_epoch_accepted(patch: pytest.MonkeyPatch) -> None:
 
 def fetcher_not_stopped(patch: pytest.MonkeyPatch) -> None:
     """Records go on to come while rows change hands."""
-    patch.setattr(Owner, "_stop_fetching", lambda self: None)
+    patch.setattr(Owner, "_stop_fetching", lambda self, epoch: None)
 
 
 def revoke_without_pause(patch: pytest.MonkeyPatch) -> None:
@@ -79,6 +79,11 @@ def late_start(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(Owner, "_is_wanted", lambda self, epoch: True)
 
 
+def late_stop(patch: pytest.MonkeyPatch) -> None:
+    """A thread whose turn comes late stops what a later epoch fetches."""
+    patch.setattr(Owner, "_stop_fetching", lambda self, epoch: self._fetchers.stop())
+
+
 def failure_forgotten(patch: pytest.MonkeyPatch) -> None:
     """A transaction failed, and batches are taken in the same rows again."""
     patch.setattr(Owner, "rows_lost", lambda self, reason: None)
@@ -87,7 +92,7 @@ def failure_forgotten(patch: pytest.MonkeyPatch) -> None:
 
 MUTATIONS: tuple[Patch, ...] = (
     old_epoch_accepted, fetcher_not_stopped, revoke_without_pause, unexpected_exception, thread_dies, late_start,
-    failure_forgotten,
+    late_stop, failure_forgotten,
 )  # fmt: skip
 
 

@@ -49,6 +49,17 @@ class Lane:
         """The hop's."""
         return self.hop.name
 
+    def due_by(self, now: float, checkpoint_records: int) -> list[int]:
+        """Partitions whose rows are to be written at a monotonic time, s.
+
+        Those whose time has come; and, while the hop keeps up, after every so many records the one with the most of
+        them behind its last checkpoint: what waits behind a commit with thousands of rows waits long.
+        """
+        due = [partition for partition, at in self.due.items() if at <= now]
+        if due or self.behind or not self.due or self.hop.walked < self.wrote + checkpoint_records:
+            return due
+        return [max(self.due, key=self.hop.unwritten)]
+
     def require_taken(self, offsets: Mapping[Place, int]) -> None:
         """What is committed is where the rows stand now: neither the line nor the hop may know of more or less.
 

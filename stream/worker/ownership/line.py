@@ -197,21 +197,24 @@ class Line:
         RiskstreamError
             The broker does not give what is needed, or another generation has begun.
         """
-        with self._alone():
-            if not wanted():
+        with self._alone(wanted) as has_turn:
+            if not has_turn:
                 raise Superseded("a recovery was overtaken before it began")
             self._release()
-            return self._recover(sorted(partitions), membership)
+            return self._recover(sorted(partitions), membership, wanted)
 
     @contextmanager
-    def _alone(self) -> Iterator[None]:
-        """Whoever changes what the hops own does so alone. Cancelling who awaited a recovery does not end its thread, and
-        it writes into the same hops: it is told to end, and waited for."""
-        self.abandon()
-        with self._one_recovery:
-            yield
+    def _alone(self, wanted: Callable[[], bool]) -> Iterator[bool]:
+        """Whoever changes what the hops own does so alone: a recovery that runs is told to end, and waited for. Only by who is
+        still wanted; and once that one has its turn it is asked again: yields whether it is."""
+        if wanted():
+            self.abandon()
+            with self._one_recovery:
+                yield wanted()
+        else:
+            yield False
 
-    def _recover(self, owned: list[int], membership: Membership) -> dict[Place, int]:
+    def _recover(self, owned: list[int], membership: Membership, wanted: Callable[[], bool]) -> dict[Place, int]:
         began = self._clock()
         for lane in self.lanes.values():
             lane.hop.forget_kept(owned)
@@ -221,6 +224,8 @@ class Line:
         self._blocks_before = self.snapshots.blocks_read if self.snapshots else 0
         self._recovering = Recovery(self._log, self.hops, sources, accept_lost=self.settings.accept_lost_records)
         try:
+            if not wanted():  # what overtook it until now found nothing to abandon
+                raise Superseded("a recovery was overtaken before it began")
             recovered = self._recovering.run(owned, self._names(membership), membership, self.stopped)
         finally:
             self._recovering = None
@@ -267,8 +272,8 @@ class Line:
         """Own nothing any more: what the log holds is the truth. Rows that are as the log has them are set aside, in
         case the group gives them back unchanged; waiting records and publishers are forgotten. Blocks; ``wanted`` is asked
         when its turn has come, which may be after a later recovery's."""
-        with self._alone():
-            if wanted():
+        with self._alone(wanted) as has_turn:
+            if has_turn:
                 self._release()
 
     def _release(self) -> None:
@@ -487,14 +492,5 @@ class Line:
                 lane.due[partition] = self._clock() + interval * (0.1 + share)
 
     def _due(self, lane: Lane) -> list[int]:
-        """Partitions whose rows are to be written now.
-
-        Those whose time has come; and, while the hop keeps up, after every so many records the one with the most of
-        them behind its last checkpoint: what waits behind a commit with thousands of rows waits long.
-        """
-        if not self.transactional:
-            return []
-        due = [partition for partition, at in lane.due.items() if at <= self._clock()]
-        if due or lane.behind or not lane.due or lane.hop.walked < lane.wrote + self.settings.checkpoint_records:
-            return due
-        return [max(lane.due, key=lane.hop.unwritten)]
+        """Partitions whose rows are to be written now."""
+        return lane.due_by(self._clock(), self.settings.checkpoint_records) if self.transactional else []

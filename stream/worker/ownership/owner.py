@@ -198,8 +198,14 @@ class Owner:
 
     def _run(self, step: Callable[[C], Event], command: C) -> None:
         """Take a step on a thread; the event it ends in is handled here."""
-        done: Future[Event] = self._threads.submit(step, command)
-        done.add_done_callback(lambda ended: self._loop.call_soon_threadsafe(self._handle, ended.result()))
+
+        def hand_over(ended: Future[Event]) -> None:
+            event = ended.result()
+            # a worker that ends does not wait for its recovery
+            if not self._loop.is_closed():
+                self._loop.call_soon_threadsafe(self._handle, event)
+
+        self._threads.submit(step, command).add_done_callback(hand_over)
 
     # --- on threads
 
@@ -209,7 +215,7 @@ class Owner:
     def _recover(self, command: Recover) -> Event:
         epoch = command.epoch
         try:
-            self._stop_fetching()
+            self._stop_fetching(epoch)
             offsets = self._line.recover(command.partitions, command.membership, lambda: self._is_wanted(epoch))
         except Exception as error:
             # whatever it was, the attempt must not end in silence: it is told, counted and tried again
@@ -239,14 +245,16 @@ class Owner:
     def _release(self, commands: Iterable[Command]) -> None:
         for command in commands:
             match command:
-                case StopFetching():
-                    self._stop_fetching()
+                case StopFetching(epoch):
+                    self._stop_fetching(epoch)
                 case Release(epoch):
                     self._line.release(partial(self._is_wanted, epoch))
 
-    def _stop_fetching(self) -> None:
+    def _stop_fetching(self, epoch: int) -> None:
         with self._fetch:
-            self._fetchers.stop()
+            # a thread whose turn comes late would stop what a later epoch fetches, and nothing would start it again
+            if self._is_wanted(epoch):
+                self._fetchers.stop()
 
 
 def _tell_late(released: asyncio.Future[None]) -> None:
