@@ -13,7 +13,7 @@ from rules.approval import ApprovalError, PolicyRecord, approve, decode, publish
 from rules.policy import Policy
 from rules.problem import PackError, errors
 from stream.cli.options import json_option, print_json, with_settings
-from stream.cli.quarantine import MODELS, ControlTopics, quarantine
+from stream.cli.quarantine import INTERNAL, MODELS, ControlTopics, quarantine
 from stream.cli.say import say
 from stream.errors import RiskstreamError, UsageError
 from stream.log.connect import check_reachable, producer_config
@@ -129,15 +129,23 @@ def list_command(as_json: bool, settings: Settings) -> None:
 @command.command("quarantine")
 @click.argument("offset", type=click.IntRange(min=0))
 @click.option("--by", "by", required=True, help="Who says that the record is known.")
-@click.option("--topic", "topic", type=click.Choice([TOPIC, MODELS]), default=TOPIC, show_default=True)
+@click.option(
+    "--topic", "topic", type=click.Choice([TOPIC, MODELS, *INTERNAL]), default=TOPIC, show_default=True,
+    metavar="TOPIC", help="As `/ready` and `policy list` name it: without prefix.",
+)  # fmt: skip
+@click.option("--partition", type=click.IntRange(min=0), default=0, show_default=True)
 @json_option
 @with_settings
-def quarantine_command(offset: int, by: str, topic: str, as_json: bool, settings: Settings) -> None:
+def quarantine_command(offset: int, by: str, topic: str, partition: int, as_json: bool, settings: Settings) -> None:
     """Say that the record at OFFSET, which its readers set aside, is known: it is listed as quarantined and alarms no
-    more. The last good record of its key is written again, so that compaction takes the bad one away alone."""
-    found = quarantine(settings, topic, offset, by, _now())
+    more.
+
+    Of a policy or a model the last good record of its key is written again, so that compaction takes the bad one away
+    alone. Other topics, whose partitions workers read each for itself, get nothing written: `/ready` names topic,
+    partition and offset. What ends as a dead letter (inputs, risk.profiled.v1) needs no such word."""
+    found = quarantine(settings, topic, partition, offset, by, _now())
     if as_json:
-        print_json({"topic": found.topic, "offset": found.offset, "reason": found.reason, "why": found.why, "by": by})
+        print_json(found)
 
 
 def _check(policy: Policy) -> None:

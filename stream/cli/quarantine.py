@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -16,12 +17,18 @@ from stream.errors import RiskstreamError, UsageError
 from stream.log.connect import check_reachable, producer_config
 from stream.log.reader import KafkaReader
 from stream.log.records import Headers, Place, Record
-from stream.log.set_aside import SetAside, SetAsideRecord, quarantine_record
+from stream.log.set_aside import SetAside, SetAsideRecord, known_record, quarantine_record, shown_key
 from stream.settings import Settings
 from stream.versions.models import ModelLog
 from stream.versions.policies import PolicyLog
 
 MODELS, POLICIES = "risk.models.v1", "risk.policies.v1"
+INTERNAL = (
+    "risk.learning.v1", "risk.alerts.v1", "riskstream-challenges", "riskstream-obligations",
+    "riskstream-accounts-batches", "riskstream-accounts-rows", "riskstream-payees-rows", "riskstream-payees-skipped",
+    "riskstream-holds-rows",
+)  # fmt: skip
+"""Topics of which workers alone set records aside, each those of its own partitions."""
 ACKNOWLEDGE_S = 30.0
 
 
@@ -106,18 +113,19 @@ class ControlTopics:
                 f"{topic}[{partition}]: no record was set aside at offset {offset}; there are: {listed}"
             )
         full = self.settings.topic(topic)
-        record = self._record_at(full, partition, offset)
+        record = self.record_at(full, partition, offset)
         if record is not None and record.key:
             good = self.before.get((topic, record.key))
             if good is not None and good.offset < offset:
-                self._write(full, record.key, good.value, list(good.headers))
+                self.write(full, record.key, good.value, list(good.headers))
             elif good is None and found.reason != "unusable":
-                self._write(full, record.key, None, None)
+                self.write(full, record.key, None, None)
         key, value = quarantine_record(found, by, at)
-        self._write(self.settings.topic(POLICIES), key, value, None)
+        self.write(self.settings.topic(POLICIES), key, value, None)
         return found
 
-    def _record_at(self, topic: str, partition: int, offset: int) -> Record | None:
+    def record_at(self, topic: str, partition: int, offset: int) -> Record | None:
+        """The record at a place, of a topic by its full name; None where there is none, or none any more."""
         reader = KafkaReader(self.settings)
         try:
             chunks = reader.read(Place(topic, partition), offset, offset + 1)
@@ -125,7 +133,8 @@ class ControlTopics:
         finally:
             reader.close()
 
-    def _write(self, topic: str, key: bytes, value: bytes | None, headers: Headers | None) -> None:
+    def write(self, topic: str, key: bytes, value: bytes | None, headers: Headers | None) -> None:
+        """Write one record and wait until it is acknowledged."""
         failed: list[str] = []
         producer = Producer(producer_config(self.settings))
         producer.produce(
@@ -138,12 +147,43 @@ class ControlTopics:
             )
 
 
-def quarantine(settings: Settings, topic: str, offset: int, by: str, at: int) -> SetAsideRecord:
-    """The command: read both topics, write the word."""
-    if topic not in (MODELS, POLICIES):
-        raise UsageError(f"--topic {topic}: {POLICIES} or {MODELS}")
+def quarantine(settings: Settings, topic: str, partition: int, offset: int, by: str, at: int) -> dict[str, Any]:
+    """The command: find the record, write the word.
+
+    Raises
+    ------
+    UsageError
+        A topic whose bad records nobody has to speak for.
+    RiskstreamError
+        Nothing was set aside there, or nothing lies there.
+    """
+    if topic not in (MODELS, POLICIES, *INTERNAL):
+        raise UsageError(f"--topic {topic}: {', '.join((POLICIES, MODELS, *INTERNAL))}")
     if not 0 < len(by.strip()) <= len(by) <= 200 or not by.isprintable():
         raise UsageError("--by: 1 to 200 printable characters")
-    found = ControlTopics.read(settings, models=topic == MODELS).quarantine(topic, 0, offset, by, at)
+    place = {"topic": topic, "partition": partition, "offset": offset}
+    if topic in INTERNAL:
+        return {**place, "sha256": _internal(settings, topic, partition, offset, by, at), "by": by}
+    found = ControlTopics.read(settings, models=topic == MODELS).quarantine(topic, partition, offset, by, at)
     say(f"quarantined by {by}: {found}")
-    return found
+    return {**place, "reason": found.reason, "why": found.why, "sha256": found.sha256, "by": by}
+
+
+def _internal(settings: Settings, topic: str, partition: int, offset: int, by: str, at: int) -> str:
+    """Say that a record is known which workers alone judge: those that set it aside take it off their alarms. Nothing is
+    written on its own topic, where workers alone write. Returns the digest of its value."""
+    check_reachable(settings)
+    topics = ControlTopics(settings)
+    record = topics.record_at(settings.topic(topic), partition, offset)
+    if record is None:
+        raise RiskstreamError(
+            f"{topic}[{partition}]: no record is at offset {offset}; `/ready` of the workers lists, under "
+            "`refused_records`, topic, partition and offset of those that were set aside"
+        )
+    sha256 = hashlib.sha256(record.value or b"").hexdigest()
+    topics.write(settings.topic(POLICIES), *known_record((topic, partition, offset), sha256, by, at), None)
+    say(
+        f"quarantined by {by}: {topic}[{partition}] offset {offset}, key {shown_key(record.key)}: why it was set aside is "
+        "on `/ready` of the worker that reads it"
+    )
+    return sha256

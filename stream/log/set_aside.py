@@ -182,9 +182,16 @@ class SetAside:
 
 def quarantine_record(refused: SetAsideRecord, by: str, at: int) -> tuple[bytes, bytes]:
     """Key and value of the record that says: this one is known, by whom and when (µs since the epoch)."""
-    key = f"{QUARANTINE.decode()}{refused.topic}/{refused.partition}/{refused.offset}".encode()
-    said = {"format": 1, "by": by, "at": at, "reason": refused.reason, "why": refused.why, "sha256": refused.sha256}
-    return key, orjson.dumps(said)
+    return known_record(refused.place, refused.sha256, by, at, {"reason": refused.reason, "why": refused.why})
+
+
+def known_record(
+    place: tuple[str, int, int], sha256: str, by: str, at: int, words: Mapping[str, str] | None = None
+) -> tuple[bytes, bytes]:
+    """The same of a record whose reader said why to its own list alone: topic without prefix, partition, offset; the
+    digest of its value."""
+    key = f"{QUARANTINE.decode()}{'/'.join(map(str, place))}".encode()
+    return key, orjson.dumps({"format": 1, "by": by, "at": at, **(words or {}), "sha256": sha256})
 
 
 def _read_quarantine(key: bytes, value: bytes) -> tuple[tuple[str, int, int], str, str]:

@@ -24,6 +24,7 @@ from stream.log.records import Place
 
 POLICIES, MODELS, ROWS = "risk.policies.v1", "risk.models.v1", "riskstream-accounts-rows"
 JUNK = (b"junk", b"", b"[" * 150_000, b'{"a":' * 50_000, b"\xff\xfe\x00", b'{"version":2,"state":"open","hold":{}}')
+PLACE = re.compile(r"([\w.-]+)\[(\d+)\] offset (\d+)")
 PACK = """pack: quiet
 scenario: ecommerce
 match: amount_minor > 0
@@ -169,6 +170,16 @@ def test_bad_records_on_every_topic_leave_payments_policies_and_a_restart_as_the
         topics.quarantine(POLICIES, 0, offset, "okafor", 1)
     assert {row["quarantined_by"] for row in told(line, "policy", "list", "--json")["refused"]} == {"okafor"}
     until(lambda: worker.set_aside()[POLICIES] == 0, "the alarm to end", 60)
+
+    place = next(filter(None, map(PLACE.match, worker.state()["refused_records"]["records"])))
+    before = worker.set_aside()[place[1]]
+    told(line, "policy", "quarantine", place[3], "--topic", place[1], "--partition", place[2], "--by", "okafor")
+    until(lambda: worker.set_aside()[place[1]] == before - 1, "the alarm of a record on an internal topic to end", 60)
+    assert place[0] not in " ".join(worker.state()["refused_records"]["records"])
+    nowhere = line.command("policy", "quarantine", "99999", "--topic", "risk.alerts.v1", "--by", "okafor")
+    assert (nowhere.returncode, "no record is at offset 99999" in nowhere.stderr) == (1, True), nowhere.stderr
+    needless = line.command("policy", "quarantine", "0", "--topic", "bank.feedback.v1", "--by", "okafor")
+    assert needless.returncode == 2
 
     process.terminate()
     assert process.wait(60) == 0
